@@ -1,0 +1,1 @@
+"""Read a conversation: what kind of task it asks for, and how hard that task is."""
