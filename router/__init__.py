@@ -1,0 +1,1 @@
+"""Choose the cheapest adequate model for a request, and serve it."""

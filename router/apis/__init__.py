@@ -1,0 +1,153 @@
+"""The three wire formats: bytes → ``ChatRequest``.
+
+Each format is one module that knows where its messages stand and what its parts mean; nothing
+here rejects a field it does not know, because clients send many (a system role in the middle
+of Anthropic messages, item references, namespaced tools, stray descriptions).  The original
+bytes are kept: what routing does not change is passed on untouched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Final
+
+import orjson
+
+from classifier.conversation import (
+    Conversation,
+    Interface,
+    Role,
+    Turn,
+    read_conversation,
+)
+from router.apis import chat, messages, responses
+from router.apis.parts import Reading
+from router.catalogue import Needs
+from router.clients import Declared, read_declared
+from router.errors import BadRequest
+
+FORMATS: Final[dict[Interface, ModuleType]] = {
+    Interface.CHAT: chat,
+    Interface.RESPONSES: responses,
+    Interface.MESSAGES: messages,
+}
+
+PATHS: Final = {
+    "chat/completions": Interface.CHAT,
+    "responses": Interface.RESPONSES,
+    "messages": Interface.MESSAGES,
+}
+"""How a request path ends, without query, → the format of its body."""
+
+BYTES_PER_TOKEN: Final = 3.6
+"""Request bytes per input token, a low estimate for JSON-wrapped code and prose, so that the
+context need is over- rather than understated.  Providers' own ``usage`` is believed after."""
+
+DEFAULT_OUTPUT_TOKENS: Final = 4096
+"""Room left for the answer when the request names no maximum."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A client's request: what it says, what any answer must support, and its own bytes.
+
+    ``session`` identifies the conversation; scope it by caller before using it as a key.
+    """
+
+    interface: Interface
+    model: str
+    conversation: Conversation
+    needs: Needs
+    streams: bool
+    session: str
+    body: bytes
+    fields: Mapping[str, Any]
+
+
+def interface_of(path: str) -> Interface:
+    """Return the wire format a path asks for; raises BadRequest."""
+    end = path.partition("?")[0].rstrip("/")
+    for suffix, interface in PATHS.items():
+        if end.endswith(suffix):
+            return interface
+    known = ", ".join(f"/v1/{suffix}" for suffix in PATHS)
+    raise BadRequest(f"no wire format is known for the path {path!r}; use one of {known}")
+
+
+def parse(
+    body: bytes, *, interface: Interface, headers: Mapping[str, str] | None = None
+) -> ChatRequest:
+    """Read a request body; header names may be in any case.  Raises BadRequest."""
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the request body is not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise BadRequest("the request body must be a JSON object")
+    return from_fields(fields, body=body, interface=interface, headers=headers)
+
+
+def from_fields(
+    fields: dict[str, Any],
+    *,
+    body: bytes,
+    interface: Interface,
+    headers: Mapping[str, str] | None = None,
+) -> ChatRequest:
+    """Read a body that is parsed already; ``body`` is the same as bytes."""
+    lower = {name.lower(): value for name, value in (headers or {}).items()}
+    declared = read_declared(lower, fields)
+    reading = FORMATS[interface].read(fields)
+    return ChatRequest(
+        interface=interface,
+        model=fields["model"] if isinstance(fields.get("model"), str) else "",
+        conversation=_conversation(reading, declared, interface),
+        needs=_needs(reading, interface, len(body)),
+        streams=fields.get("stream") is True,
+        session=declared.session_id or _fingerprint(reading),
+        body=body,
+        fields=fields,
+    )
+
+
+def from_text(text: str) -> ChatRequest:
+    """Wrap a bare ask as the smallest chat request."""
+    fields = {"model": "kilo-auto/efficient", "messages": [{"role": "user", "content": text}]}
+    return parse(orjson.dumps(fields), interface=Interface.CHAT)
+
+
+def _conversation(reading: Reading, declared: Declared, interface: Interface) -> Conversation:
+    return read_conversation(
+        reading.turns,
+        system=reading.system,
+        interface=interface,
+        mode=declared.mode,
+        declared_task=declared.task,
+        subagent=declared.subagent,
+        summary_follows=declared.summary_follows,
+        tools=reading.tools,
+    )
+
+
+def _needs(reading: Reading, interface: Interface, body_bytes: int) -> Needs:
+    text_bytes = max(0, body_bytes - reading.media_chars)
+    return Needs(
+        interface=interface,
+        input_tokens=int(text_bytes / BYTES_PER_TOKEN) + reading.media_tokens,
+        output_tokens=reading.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
+        tools=bool(reading.tools),
+        images=reading.images,
+        files=reading.files,
+        audio=reading.audio,
+        json_schema=reading.json_schema,
+    )
+
+
+def _fingerprint(reading: Reading) -> str:
+    """Identify a session that has no id: its system prompt and first user turn."""
+    first: Turn | None = next((t for t in reading.turns if t.role is Role.USER), None)
+    text = reading.system + "\0" + "\0".join(first.texts if first else ())
+    return "first-turn-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24]

@@ -1,0 +1,211 @@
+"""OpenAI chat completions (https://platform.openai.com/docs/api-reference/chat)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from classifier.conversation import Role, Turn
+from router import sse
+from router.apis.parts import (
+    Foreign,
+    Media,
+    Progress,
+    Reading,
+    Usage,
+    add_missing,
+    count,
+    mappings,
+    merged,
+    openai_error,
+    parsed,
+    positive_int,
+    system_text,
+    texts_of,
+    tool_call,
+    tool_names,
+)
+from router.catalogue import Target
+
+PATH: Final = "/chat/completions"
+ITEMS: Final = "messages"
+error_body: Final = openai_error
+
+ROLES: Final = {
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "user": Role.USER,
+    "assistant": Role.ASSISTANT,
+    "tool": Role.TOOL,
+    "function": Role.TOOL,
+}
+
+
+def read(fields: Mapping[str, Any]) -> Reading:
+    """Find turns, system prompt, tools and needs in a body."""
+    media = Media()
+    turns = tuple(_turn(message, media) for message in mappings(fields.get("messages")))
+    wanted = fields.get("response_format")
+    return Reading(
+        turns=turns,
+        system=system_text(turns),
+        tools=tool_names(fields.get("tools") or fields.get("functions")),
+        max_output_tokens=positive_int(
+            fields.get("max_completion_tokens"), fields.get("max_tokens")
+        ),
+        json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
+        images=media.images > 0,
+        files=media.files > 0,
+        audio=media.audio > 0,
+        media_chars=media.chars,
+        media_tokens=media.tokens,
+    )
+
+
+def _turn(message: Mapping[str, Any], media: Media) -> Turn:
+    calls = [
+        tool_call(function.get("name"), function.get("arguments"))
+        for call in mappings(message.get("tool_calls"))
+        if isinstance(function := call.get("function", call), Mapping)
+    ]
+    return Turn(
+        role=ROLES.get(str(message.get("role")), Role.SYSTEM),
+        texts=texts_of(message.get("content"), media),
+        tool_calls=tuple(calls),
+    )
+
+
+MARKS: Final = re.compile(
+    rb'"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:|"tool_calls"|data:\s*\[DONE\]'
+)
+"""Bytes of an event that must be looked into."""
+
+REASONING: Final = ("reasoning", "reasoning_content", "reasoning_details")
+"""Fields of an assistant message that hold what a model thought."""
+
+ONLY_OPENROUTER: Final = frozenset({"reasoning", "usage", "provider", "transforms", "description"})
+"""Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
+
+ONLY_CLIENTS: Final = frozenset({"__copilotMessageSource", "provider_specific_fields"})
+"""Fields of a message that only its client understands."""
+
+
+def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """Return the fields that give a tier's effort and verbosity.
+
+    ``reasoning_effort`` is OpenAI's, and OpenRouter's shorthand for ``reasoning.effort``: the
+    two must not differ, so a ``reasoning`` that the client sent is changed along with it.
+    """
+    changes: dict[str, Any] = {}
+    if target.effort:
+        changes["reasoning_effort"] = target.effort
+        if isinstance(fields.get("reasoning"), Mapping):
+            changes["reasoning"] = merged(fields, "reasoning", effort=target.effort)
+    if target.reasoning is not None:
+        changes["reasoning"] = merged(fields, "reasoning", enabled=target.reasoning)
+    if target.verbosity:
+        changes["verbosity"] = target.verbosity
+    return changes
+
+
+def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that make a stream report its usage."""
+    if fields.get("stream") is not True or wants_usage(fields):
+        return {}
+    return {"stream_options": merged(fields, "stream_options", include_usage=True)}
+
+
+def wants_usage(fields: Mapping[str, Any]) -> bool:
+    """Say whether the client asked for usage in either way that clients do."""
+    options, usage = fields.get("stream_options"), fields.get("usage")
+    asked = isinstance(options, Mapping) and options.get("include_usage") is True
+    return asked or (isinstance(usage, Mapping) and usage.get("include") is True)
+
+
+def without_reasoning(items: list[Any], foreign: Foreign) -> list[Any]:
+    """Drop the reasoning of messages that another family wrote."""
+    return [
+        {k: v for k, v in item.items() if k not in REASONING}
+        if isinstance(item, Mapping) and not item.keys().isdisjoint(REASONING) and foreign(i)
+        else item
+        for i, item in enumerate(items)
+    ]
+
+
+def is_reply(fields: Mapping[str, Any]) -> bool:
+    """Say whether a body is the reply this format promises."""
+    return isinstance(fields.get("choices"), list)
+
+
+def complete(fields: dict[str, Any]) -> bool:
+    """Add what clients rely on to a reply's usage; say whether anything was missing."""
+    return add_missing(fields.get("usage"), "prompt_tokens_details", "cached_tokens")
+
+
+def usage_of(fields: Mapping[str, Any]) -> Usage | None:
+    """Read the usage of a reply or of a stream's last event."""
+    usage = fields.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    return Usage(
+        input_tokens=count(usage, "prompt_tokens"),
+        output_tokens=count(usage, "completion_tokens"),
+        cached_tokens=count(usage, "prompt_tokens_details", "cached_tokens"),
+        cache_write_tokens=count(usage, "prompt_tokens_details", "cache_write_tokens"),
+        reasoning_tokens=count(usage, "completion_tokens_details", "reasoning_tokens"),
+        cost_usd=float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
+    )
+
+
+def see(data: bytes, progress: Progress) -> bytes | None:
+    """Look at one event; return what to send in its place, or None to leave it as it is."""
+    if data == b"[DONE]":
+        progress.ended = True
+        return None if progress.finished else _finish(progress) + sse.event(b"[DONE]")
+    fields = parsed(data)
+    progress.id = progress.id or str(fields.get("id") or "")
+    progress.model = progress.model or str(fields.get("model") or "")
+    progress.failed = progress.failed or bool(fields.get("error"))
+    for choice in mappings(fields.get("choices")):
+        progress.finished = progress.finished or bool(choice.get("finish_reason"))
+        delta = choice.get("delta")
+        progress.called_tools |= isinstance(delta, Mapping) and bool(delta.get("tool_calls"))
+    if usage := usage_of(fields):
+        progress.usage = usage
+        if not progress.wants_usage and not fields.get("choices"):
+            return b""
+        if complete(fields):
+            return sse.event(orjson.dumps(fields))
+    return None
+
+
+def closing(progress: Progress, problem: str) -> bytes:
+    """Write what a stream still lacks: an error if it broke, a finish reason, the terminator."""
+    if progress.ended:
+        return b""
+    ending = b""
+    if not progress.finished:
+        ending = _finish(progress, problem or "the upstream ended the stream without finishing it")
+    elif problem:
+        progress.failed = True
+    return ending + sse.event(b"[DONE]")
+
+
+def _finish(progress: Progress, problem: str = "") -> bytes:
+    """Write a finish reason, as OpenRouter does for a stream that failed."""
+    reason = "error" if problem else "tool_calls" if progress.called_tools else "stop"
+    fields: dict[str, Any] = {
+        "id": progress.id or "chatcmpl-auto",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": progress.model,
+        "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": reason}],
+    }
+    if problem:
+        fields["error"] = openai_error(502, "upstream_error", problem)["error"]
+        progress.failed = True
+    progress.finished = True
+    return sse.event(orjson.dumps(fields))

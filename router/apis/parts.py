@@ -1,0 +1,220 @@
+"""Content parts, which the three formats spell alike: text, images, files, audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from classifier.conversation import Role, ToolCall, Turn
+
+IMAGE_TOKENS: Final = 1600
+"""Tokens one image counts for: the most that Anthropic bills for a full-size image
+(https://docs.anthropic.com/en/docs/build-with-claude/vision, width × height / 750)."""
+
+FILE_TOKENS: Final = 8000
+"""Tokens one attached file counts for when its text is not in the request; an assumption."""
+
+IMAGE_TYPES: Final = frozenset({"image", "image_url", "input_image"})
+FILE_TYPES: Final = frozenset({"file", "input_file", "document"})
+AUDIO_TYPES: Final = frozenset({"audio", "input_audio"})
+TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text", "refusal", "summary_text"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a format's module finds in a body, before any meaning is given to it."""
+
+    turns: tuple[Turn, ...]
+    system: str
+    tools: tuple[str, ...]
+    max_output_tokens: int = 0
+    json_schema: bool = False
+    images: bool = False
+    files: bool = False
+    audio: bool = False
+    media_chars: int = 0
+    media_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a reply was billed for; ``input_tokens`` includes what the cache served or took."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a stream has come, as far as ending it properly needs to know.
+
+    ``finished``: a reason to stop was given; ``ended``: the format's last event was seen.
+    """
+
+    id: str = ""
+    model: str = ""
+    wants_usage: bool = True
+    finished: bool = False
+    ended: bool = False
+    failed: bool = False
+    called_tools: bool = False
+    open_block: int | None = None
+    sequence: int = 0
+    usage: Usage | None = None
+
+
+@dataclass(slots=True)
+class Media:
+    """Counts of what is not text, gathered while the turns are read."""
+
+    images: int = 0
+    files: int = 0
+    audio: int = 0
+    chars: int = 0
+
+    def note(self, part: Mapping[str, Any]) -> None:
+        """Count one part that is not text."""
+        kind = part.get("type")
+        if kind in IMAGE_TYPES:
+            self.images += 1
+        elif kind in FILE_TYPES:
+            self.files += 1
+        elif kind in AUDIO_TYPES:
+            self.audio += 1
+        else:
+            return
+        self.chars += _longest_string(part)
+
+    @property
+    def tokens(self) -> int:
+        """Estimated input tokens of everything noted."""
+        return self.images * IMAGE_TOKENS + (self.files + self.audio) * FILE_TOKENS
+
+
+def mappings(value: object) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a list, and nothing for anything else."""
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, Mapping))
+
+
+def texts_of(content: object, media: Media) -> tuple[str, ...]:
+    """Return the text parts of a message's content, a string or a list of parts."""
+    if isinstance(content, str):
+        return (content,) if content else ()
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, list):
+        return ()
+    texts: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            text = part.get("text")
+            if isinstance(text, str) and part.get("type", "text") in TEXT_TYPES:
+                texts.append(text)
+            else:
+                media.note(part)
+    return tuple(text for text in texts if text)
+
+
+def tool_names(tools: object) -> tuple[str, ...]:
+    """Return the names of the listed tools, those nested in a namespace too."""
+    names: list[str] = []
+    for tool in mappings(tools):
+        function = tool.get("function")
+        named = function if isinstance(function, Mapping) else tool
+        if nested := tool.get("tools"):
+            names.extend(tool_names(nested))
+        elif name := named.get("name") or tool.get("type"):
+            names.append(str(name))
+    return tuple(names)
+
+
+def tool_call(name: object, arguments: object) -> ToolCall:
+    """Make a call; arguments of any shape become text that tells repeats apart."""
+    return ToolCall(str(name or ""), arguments if isinstance(arguments, str) else repr(arguments))
+
+
+def positive_int(*values: object) -> int:
+    """Return the first positive integer, else zero."""
+    for value in values:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return 0
+
+
+def system_text(turns: tuple[Turn, ...], *more: str) -> str:
+    """Join every system text into one string."""
+    texts = [text for turn in turns if turn.role is Role.SYSTEM for text in turn.texts]
+    return "\n".join([*more, *texts])
+
+
+def _longest_string(part: Mapping[str, Any], depth: int = 3) -> int:
+    """Return the length of the longest string inside a part: its base64 data, if any."""
+    longest = 0
+    for value in part.values():
+        if isinstance(value, str):
+            longest = max(longest, len(value))
+        elif isinstance(value, Mapping) and depth:
+            longest = max(longest, _longest_string(value, depth - 1))
+    return longest
+
+
+def parsed(data: bytes) -> dict[str, Any]:
+    """Return an event's JSON object; an empty one for anything else."""
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def count(fields: object, *path: str) -> int:
+    """Return the non-negative number at a path of keys, else zero."""
+    for key in path:
+        fields = fields.get(key) if isinstance(fields, Mapping) else None
+    return int(fields) if isinstance(fields, int | float) and fields > 0 else 0
+
+
+def merged(fields: Mapping[str, Any], key: str, **changes: object) -> dict[str, Any]:
+    """Return the object under ``key``, or an empty one, with changes."""
+    present = fields.get(key)
+    return {**(present if isinstance(present, Mapping) else {}), **changes}
+
+
+def add_missing(usage: object, holder: str, key: str) -> bool:
+    """Set ``usage[holder][key]`` to zero where it is missing; say whether it was."""
+    if not isinstance(usage, dict) or (
+        isinstance(usage.get(holder), Mapping) and usage[holder].get(key) is not None
+    ):
+        return False
+    usage[holder] = {**(usage.get(holder) or {}), key: 0}
+    return True
+
+
+Foreign = Callable[[int], bool]
+"""Says of an item's index whether a model of another family wrote it."""
+
+
+def openai_error(status: int, code: str, message: str) -> dict[str, Any]:
+    """Shape an error as OpenAI does."""
+    kind = OPENAI_ERROR_TYPES.get(
+        status, "invalid_request_error" if status < 500 else "server_error"
+    )
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+OPENAI_ERROR_TYPES: Final = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}

@@ -1,0 +1,208 @@
+"""OpenAI responses (https://platform.openai.com/docs/api-reference/responses)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from classifier.conversation import Role, Turn
+from router import sse
+from router.apis.parts import (
+    Foreign,
+    Media,
+    Progress,
+    Reading,
+    Usage,
+    add_missing,
+    count,
+    mappings,
+    merged,
+    openai_error,
+    parsed,
+    positive_int,
+    system_text,
+    texts_of,
+    tool_call,
+    tool_names,
+)
+from router.catalogue import Target
+
+PATH: Final = "/responses"
+ITEMS: Final = "input"
+error_body: Final = openai_error
+
+ROLES: Final = {
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "user": Role.USER,
+    "assistant": Role.ASSISTANT,
+}
+
+
+def read(fields: Mapping[str, Any]) -> Reading:
+    """Find turns, system prompt, tools and needs in a body."""
+    media = Media()
+    items = fields.get("input")
+    if isinstance(items, str):
+        items = [{"role": "user", "content": items}]
+    turns = tuple(turn for item in mappings(items) if (turn := _turn(item, media)))
+    wanted = fields.get("text")
+    wanted = wanted.get("format") if isinstance(wanted, Mapping) else None
+    return Reading(
+        turns=turns,
+        system=system_text(turns, *texts_of(fields.get("instructions"), media)),
+        tools=tool_names(fields.get("tools")),
+        max_output_tokens=positive_int(fields.get("max_output_tokens")),
+        json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
+        images=media.images > 0,
+        files=media.files > 0,
+        audio=media.audio > 0,
+        media_chars=media.chars,
+        media_tokens=media.tokens,
+    )
+
+
+def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
+    """Read one input item; reasoning and bare references say nothing."""
+    kind = item.get("type", "message")
+    if kind == "message":
+        role = ROLES.get(str(item.get("role")), Role.SYSTEM)
+        return Turn(role, texts_of(item.get("content"), media))
+    if not isinstance(kind, str):
+        return None
+    if kind.endswith("_call_output"):
+        failed = item.get("status") == "failed"
+        return Turn(Role.TOOL, texts_of(item.get("output"), media), failed=failed)
+    if kind.endswith("_call"):
+        arguments = item.get("arguments") or item.get("action") or item.get("input")
+        return Turn(Role.ASSISTANT, tool_calls=(tool_call(item.get("name") or kind, arguments),))
+    return None
+
+
+MARKS: Final = re.compile(
+    rb'"type"\s*:\s*"(?:response\.(?:created|completed|incomplete|failed)|error)"'
+)
+"""Bytes of an event that must be looked into."""
+
+ONLY_OPENROUTER: Final = frozenset({"provider", "transforms"})
+"""Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
+
+ONLY_CLIENTS: Final[frozenset[str]] = frozenset()
+
+
+def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """Return the fields that give a tier's effort and verbosity."""
+    changes: dict[str, Any] = {}
+    if target.effort:
+        changes["reasoning"] = merged(fields, "reasoning", effort=target.effort)
+    if target.verbosity:
+        changes["text"] = merged(fields, "text", verbosity=target.verbosity)
+    return changes
+
+
+def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nothing: usage is always reported."""
+    return {}
+
+
+def wants_usage(fields: Mapping[str, Any]) -> bool:
+    """Say yes: usage is always reported."""
+    return True
+
+
+def without_reasoning(items: list[Any], foreign: Foreign) -> list[Any]:
+    """Drop the reasoning items that another family wrote."""
+    return [
+        item
+        for i, item in enumerate(items)
+        if not (isinstance(item, Mapping) and item.get("type") == "reasoning" and foreign(i))
+    ]
+
+
+def without_references(items: list[Any]) -> list[Any]:
+    """Drop items that only refer to what a provider stored."""
+    return [
+        item
+        for item in items
+        if not (isinstance(item, Mapping) and item.get("type") == "item_reference")
+    ]
+
+
+def is_reply(fields: Mapping[str, Any]) -> bool:
+    """Say whether a body is the reply this format promises."""
+    return isinstance(fields.get("output"), list)
+
+
+def complete(fields: dict[str, Any]) -> bool:
+    """Add what clients rely on to a reply's usage; say whether anything was missing."""
+    usage = fields.get("usage")
+    missing = not isinstance(usage, dict)
+    if missing and fields.get("status") in {"completed", "incomplete"}:
+        usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+        fields["usage"] = usage
+    added = add_missing(usage, "input_tokens_details", "cached_tokens")
+    return add_missing(usage, "output_tokens_details", "reasoning_tokens") or added
+
+
+def usage_of(fields: Mapping[str, Any]) -> Usage | None:
+    """Read the usage of a reply."""
+    usage = fields.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    return Usage(
+        input_tokens=count(usage, "input_tokens"),
+        output_tokens=count(usage, "output_tokens"),
+        cached_tokens=count(usage, "input_tokens_details", "cached_tokens"),
+        reasoning_tokens=count(usage, "output_tokens_details", "reasoning_tokens"),
+        cost_usd=float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
+    )
+
+
+def see(data: bytes, progress: Progress) -> bytes | None:
+    """Look at one event; return what to send in its place, or None to leave it as it is."""
+    fields = parsed(data)
+    kind = str(fields.get("type"))
+    progress.sequence = max(progress.sequence, count(fields, "sequence_number"))
+    if kind == "error":
+        progress.failed = True
+        return None
+    response = fields.get("response")
+    if not isinstance(response, dict):
+        return None
+    progress.id = progress.id or str(response.get("id") or "")
+    progress.model = progress.model or str(response.get("model") or "")
+    if kind == "response.created":
+        return None
+    progress.finished = progress.ended = True
+    progress.failed = kind == "response.failed"
+    changed = complete(response)
+    progress.usage = usage_of(response)
+    return sse.event(orjson.dumps(fields), kind) if changed else None
+
+
+def closing(progress: Progress, problem: str) -> bytes:
+    """Write the terminator a stream still lacks, which here also holds the error."""
+    if progress.ended:
+        return b""
+    progress.finished = progress.ended = progress.failed = True
+    problem = problem or "the upstream ended the stream without finishing it"
+    response = {
+        "id": progress.id or "resp_auto",
+        "object": "response",
+        "created_at": 0,
+        "status": "failed",
+        "error": {"code": "server_error", "message": problem},
+        "incomplete_details": None,
+        "model": progress.model,
+        "output": [],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": None,
+    }
+    number = progress.sequence + 1
+    fields = {"type": "response.failed", "sequence_number": number, "response": response}
+    return sse.event(orjson.dumps(fields), "response.failed")

@@ -1,0 +1,97 @@
+"""What can go wrong, drawn once.
+
+RouterError
+├── BadArtefact       a catalogue, table or classifier that must not be served from
+├── BadRequest        the client's request cannot be read
+│   ├── TooLarge      a body, a header block or a list beyond its limit
+│   └── TooSlow       a body that does not arrive
+├── NoModelFits       no model may or can serve the request
+├── UnknownModel      no tier and no configured provider answers to the model's name
+├── Unauthenticated   a key that is not ours, or a paid model without any
+├── RateLimited       an anonymous caller asks too often
+└── Exhausted         every attempt failed
+
+Each carries the HTTP status and the code with which the gateway tells its client.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RouterError(Exception):
+    """Base of everything this package raises on purpose; the message says what to do."""
+
+    status: int = 500
+    code: ClassVar[str] = "internal_error"
+    retry_after_s: float | None = None
+
+
+class BadArtefact(RouterError):
+    """A data file is missing, malformed, or does not match the others."""
+
+
+class BadRequest(RouterError):
+    """The request body or its headers cannot be read."""
+
+    status = 400
+    code = "invalid_request"
+
+
+class TooLarge(BadRequest):
+    """Something in the request is beyond its limit."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class TooSlow(BadRequest):
+    """The request's body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class NoModelFits(RouterError):
+    """Every model was excluded by a filter, or none can serve the request."""
+
+    status = 400
+    code = "no_model_fits"
+
+
+class UnknownModel(RouterError):
+    """Nothing answers to the name of the model."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class Unauthenticated(RouterError):
+    """The caller's key is unknown, or the model needs one."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class RateLimited(RouterError):
+    """The caller asked too often; ``retry_after_s`` says when to come back."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        """Keep the wait beside the message."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Exhausted(RouterError):
+    """Every attempt failed; the status is that of the failure a client can best act on."""
+
+    code = "upstream_error"
+
+    def __init__(self, message: str, *, status: int, retry_after_s: float | None = None) -> None:
+        """Keep what the client should see beside the message."""
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
