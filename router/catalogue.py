@@ -1,0 +1,246 @@
+"""The catalogue: models, their prices and abilities, and the tiers that map onto them.
+
+``models/catalogue.toml`` is written by people and validated here when a process starts; an
+unknown key, a missing price or a tier that names no model is refused with its place.  What a
+list does not say stays unknown, and unknown never counts as capable.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from classifier.conversation import Interface
+from router.errors import BadArtefact
+
+Dollars = Annotated[float, Field(ge=0, le=1000)]
+"""US dollars per million tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What any answer to a request must support; token counts are estimates."""
+
+    interface: Interface = Interface.CHAT
+    input_tokens: int = 0
+    output_tokens: int = 0
+    tools: bool = False
+    images: bool = False
+    files: bool = False
+    audio: bool = False
+    json_schema: bool = False
+
+
+class Entry(BaseModel):
+    """Base of every block: fixed once read, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LongContext(Entry):
+    """Prices that hold for a whole request above ``above_tokens`` of input."""
+
+    above_tokens: int = Field(gt=0)
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+
+
+class Price(Entry):
+    """List price in US dollars per million tokens, with where and when it was listed."""
+
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+    long_context: tuple[LongContext, ...] = ()
+    source: str
+    date: date
+
+    def request_usd(self, input_tokens: int, output_tokens: int) -> float:
+        """Return the list price of one uncached request, long-context tiers included."""
+        tier: Price | LongContext = self
+        for band in sorted(self.long_context, key=lambda b: b.above_tokens):
+            if input_tokens > band.above_tokens:
+                tier = band
+        return (input_tokens * tier.input + output_tokens * tier.output) / 1e6
+
+
+class Model(Entry):
+    """One model: what it is called, what it can do, what it costs.
+
+    ``interfaces`` are the formats its own vendor serves it in; whether some configured provider
+    serves it in a client's format is for ``router.providers`` to say.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    released: date | None = None
+    retires: date | None = None
+    aliases: tuple[str, ...] = ()
+    efforts_as: dict[str, str] = {}
+    context_tokens: int | None = Field(default=None, gt=0)
+    max_output_tokens: int | None = Field(default=None, gt=0)
+    interfaces: frozenset[Interface]
+    efforts: tuple[str, ...] = ()
+    reasoning: bool = False
+    reasoning_control: Literal["", "effort", "budget", "toggle", "always"] = ""
+    abilities: frozenset[str] = frozenset()
+    open_weights: bool = False
+    licence: str = ""
+    data_policy: str = "unknown"
+    free: bool = False
+    price: Price | None = None
+
+    def lacks(self, needs: Needs) -> str:
+        """Say what of ``needs`` this model cannot serve; empty when it can serve all."""
+        if self.context_tokens is None:
+            return "context length unknown"
+        wanted = needs.input_tokens + needs.output_tokens
+        if wanted > self.context_tokens:
+            return f"context of {self.context_tokens:,} tokens is short of {wanted:,}"
+        for ability in ("tools", "images", "files", "audio", "json_schema"):
+            if getattr(needs, ability) and ability not in self.abilities:
+                return f"no {ability.replace('_', ' ')}"
+        return ""
+
+
+class Target(Entry):
+    """A model as a tier maps to it: with the effort and verbosity to set, if any.
+
+    ``reasoning`` switches thinking on or off for models whose effort has no levels.
+    """
+
+    model: str
+    effort: str = ""
+    verbosity: str = ""
+    reasoning: bool | None = None
+
+
+class Weighted(Entry):
+    """A model of a free tier and its share of new sessions."""
+
+    model: str
+    weight: float = Field(gt=0)
+
+
+class Balance(Entry):
+    """Models for callers with and without a paid balance."""
+
+    paid: str
+    unpaid: str
+
+
+class Tier(Entry):
+    """What a client asks for instead of a model, and how it is mapped.
+
+    Which mapping is used follows from ``rule``: ``mode`` reads ``modes`` (with a ``default``),
+    ``interface`` reads ``interfaces``, ``affinity`` the weighted list, ``balance`` the pair;
+    ``efficient`` decides per request and falls back to the tier it names.
+    """
+
+    id: str
+    name: str
+    description: str
+    aliases: tuple[str, ...] = ()
+    hidden: bool = False
+    rule: Literal["mode", "interface", "efficient", "affinity", "balance"]
+    effort: str = ""
+    verbosity: str = ""
+    modes: dict[str, str] = {}
+    interfaces: dict[Interface, Target] = {}
+    affinity: tuple[Weighted, ...] = ()
+    balance: Balance | None = None
+    fallback: str = ""
+
+    @property
+    def model_ids(self) -> frozenset[str]:
+        """Every model this tier may map to."""
+        listed = [t.model for t in (*self.interfaces.values(), *self.affinity)]
+        pair = [self.balance.paid, self.balance.unpaid] if self.balance else []
+        return frozenset([*self.modes.values(), *listed, *pair])
+
+    @model_validator(mode="after")
+    def _has_its_mapping(self) -> Tier:
+        has = {
+            "mode": "default" in self.modes,
+            "interface": set(self.interfaces) == set(Interface),
+            "efficient": bool(self.fallback),
+            "affinity": bool(self.affinity),
+            "balance": self.balance is not None,
+        }
+        if not has[self.rule]:
+            raise ValueError(f"tier {self.id}: rule {self.rule!r} lacks its mapping")
+        return self
+
+
+class Defaults(Entry):
+    """The tiers used when a request names no model."""
+
+    with_key: str
+    without_key: str
+
+
+class Change(Entry):
+    """One dated entry of the changelog of mappings."""
+
+    date: date
+    tiers: tuple[str, ...]
+    note: str
+
+
+class Catalogue(Entry):
+    """All models and tiers; looked up by id or alias."""
+
+    models: tuple[Model, ...]
+    tiers: tuple[Tier, ...]
+    defaults: Defaults
+    changes: tuple[Change, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Catalogue:
+        models = [m.id for m in self.models]
+        names = [n for t in self.tiers for n in (t.id, *t.aliases)]
+        for what, ids in (("model", models), ("tier", names)):
+            if twice := sorted({i for i in ids if ids.count(i) > 1}):
+                raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        for tier in self.tiers:
+            if missing := sorted(tier.model_ids - set(models)):
+                raise ValueError(f"tier {tier.id}: no such model: {', '.join(missing)}")
+            if tier.fallback and tier.fallback not in names:
+                raise ValueError(f"tier {tier.id}: no such tier: {tier.fallback}")
+        for default in (self.defaults.with_key, self.defaults.without_key):
+            if default not in names:
+                raise ValueError(f"defaults: no such tier: {default}")
+        return self
+
+    def model(self, model_id: str) -> Model | None:
+        """Return a model by its id."""
+        return next((m for m in self.models if m.id == model_id), None)
+
+    def tier(self, name: str) -> Tier | None:
+        """Return a tier by its id or a legacy id."""
+        return next((t for t in self.tiers if name in (t.id, *t.aliases)), None)
+
+
+MODELS_DIR: Final = Path(__file__).resolve().parent.parent / "models"
+"""Where the artefacts lie: catalogue, table and classifier."""
+
+
+def load_catalogue(path: Path = MODELS_DIR / "catalogue.toml") -> Catalogue:
+    """Read and validate a catalogue; raises BadArtefact naming the key at fault."""
+    try:
+        return Catalogue.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BadArtefact(f"cannot read the catalogue {path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "catalogue"
+        raise BadArtefact(f"{path}: {place}: {first['msg']}") from error
