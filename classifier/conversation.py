@@ -134,7 +134,6 @@ class Conversation:
     """
 
     ask: str
-    first_ask: str = ""
     previous_ask: str = ""
     continues: bool = False
     since: Since = field(default_factory=Since)
@@ -171,7 +170,6 @@ def read_conversation(
     )
     return Conversation(
         ask=clip(ask),
-        first_ask=clip(asks[0][1]) if asks else "",
         previous_ask=clip(asks[-2][1]) if len(asks) > 1 else "",
         continues=newest > at,
         since=_since(turns[at + 1 :]),
@@ -240,12 +238,18 @@ def _wholly_wrapped(text: str) -> str:
 
 
 def _unquote(text: str) -> str:
-    """Undo the shell quoting that two command-line clients leave around an argument."""
-    if len(text) > 2 and text[0] == text[-1] == '"':
-        inner = text[1:-1].replace('\\"', "\0")
-        if '"' not in inner:
-            return inner.replace("\0", '"').strip()
-    return text
+    """Undo the shell quoting that two command-line clients leave around an argument.
+
+    A quote inside that opens (stands after a space) shows that the outer pair is the client's;
+    one that closes (``"a" and "b"``) shows that it is the user's.
+    """
+    if len(text) < 3 or not text[0] == text[-1] == '"':
+        return text
+    inner = text[1:-1].replace('\\"', "\0")
+    at = inner.find('"')
+    if at > 0 and not inner[at - 1].isspace() and inner[at - 1] not in "([{=":
+        return text
+    return inner.replace("\0", '"').strip()
 
 
 def _cut_client_rules(text: str, system: str) -> str:

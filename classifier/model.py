@@ -1,0 +1,214 @@
+"""Assess a conversation: what kind of task it asks for, and how hard it is.
+
+The text of the ask gives calibrated probabilities (numpy features, then one small ONNX graph).
+What the client declared and what has happened since the ask then move them by stated odds:
+they are evidence beside the text, the classifier works without them, and no public data would
+let them be learned.  An ask that was read before is answered from a cache.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from classifier.conversation import Conversation
+from classifier.features import fingerprint, tokenize
+from classifier.tasks import FAMILIES, N_LEVELS, TYPES, family_of, taxonomy_fingerprint
+from classifier.vector import Vocabulary, load_vocabulary
+
+Vector = NDArray[np.float32]
+
+MODEL_FILE: Final = "classifier.onnx"
+VOCABULARY_FILE: Final = "vocabulary.npz"
+CARD_FILE: Final = "classifier.json"
+
+CACHED_ASKS: Final = 4096
+"""Asks kept with their reading; a session asks the same thing on every tool turn."""
+
+P_DECLARED: Final = 0.97
+"""Probability given to a task that the client's headers or request shape name outright."""
+
+MODE_ODDS: Final = 3.0
+"""How much likelier a declared mode makes its types than the others.  A judgement: no public
+data holds modes.  Small enough that a clear text wins (an ask to fix typed in plan mode)."""
+
+MODE_TYPES: Final[dict[str, frozenset[str]]] = {
+    "plan": frozenset({"planning"}),
+    "architect": frozenset({"planning"}),
+    "orchestrator": frozenset({"planning", "implementation"}),
+    "ask": frozenset({"investigation", "general", "planning"}),
+    "explore": frozenset({"investigation"}),
+    "debug": frozenset({"debugging"}),
+    "test": frozenset({"testing", "debugging"}),
+    "review": frozenset({"investigation"}),
+    "code": frozenset({"implementation", "debugging", "testing", "refactoring", "agentic"}),
+    "build": frozenset({"implementation", "debugging", "testing", "refactoring", "agentic"}),
+}
+"""Agent modes as clients name them → the families they are chosen for."""
+
+FAILURE_ODDS: Final = 1.25
+MAX_FAILURES: Final = 6
+"""Each visible failure since the ask multiplies the odds of each next level by FAILURE_ODDS, up
+to MAX_FAILURES of them.  A judgement in the direction that the outcomes show: cheap first and
+strong after a seen failure solved 87% at $0.36 where strong alone solved 82% at $1.25."""
+
+FOLLOW_UP_CHARS: Final = 60
+"""An ask this short in a later turn ("yes, go on") is read together with the one before it."""
+
+_FAMILY_INDEX: Final = np.array([FAMILIES.index(family_of(t)) for t in TYPES])
+_LEVELS: Final = np.arange(N_LEVELS, dtype=np.float32)
+_CHAT: Final = TYPES.index("general/conversation")
+
+
+class BadClassifier(ValueError):
+    """The artefact is missing, broken or made for other features or tasks; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a request asks for, as calibrated probabilities.
+
+    ``p_type`` is float32 (len(TYPES),), ``p_level`` float32 (4,); each sums to one.
+    ``declared`` says what beside the text moved them (empty: nothing did).
+    """
+
+    p_type: Vector
+    p_level: Vector
+    ask: str = ""
+    declared: str = ""
+
+    @property
+    def task(self) -> str:
+        """The most probable type of the most probable family, as ``family/type``."""
+        return TYPES[
+            int(np.where(self.p_family.argmax() == _FAMILY_INDEX, self.p_type, -1).argmax())
+        ]
+
+    @property
+    def family(self) -> str:
+        """The most probable family."""
+        return FAMILIES[int(self.p_family.argmax())]
+
+    @property
+    def p_family(self) -> Vector:
+        """Probability of each family, float32 (len(FAMILIES),)."""
+        return np.bincount(_FAMILY_INDEX, self.p_type, len(FAMILIES)).astype(np.float32)
+
+    @property
+    def level(self) -> int:
+        """The most probable difficulty level, 1 to 4."""
+        return int(self.p_level.argmax()) + 1
+
+    @property
+    def expected_level(self) -> float:
+        """The mean difficulty level, in [1, 4]."""
+        return float(self.p_level @ _LEVELS) + 1.0
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the most probable type, in [0, 1]."""
+        return float(self.p_type.max())
+
+
+class Classifier:
+    """The loaded artefact.  Thread-safe; loading takes a fraction of a second."""
+
+    def __init__(
+        self, session: ort.InferenceSession, vocabulary: Vocabulary, card: dict[str, Any]
+    ) -> None:
+        """Hold the parts; use ``load``."""
+        self._session = session
+        self._vocabulary = vocabulary
+        self._level_of_type = np.array(card["level_of_type"], dtype=np.float32)
+        self.card = card
+        self.read = lru_cache(CACHED_ASKS)(self._read)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Load the artefact in ``folder``; raises BadClassifier."""
+        try:
+            card = json.loads((folder / CARD_FILE).read_bytes())
+            vocabulary = load_vocabulary(folder / VOCABULARY_FILE)
+            session = _session((folder / MODEL_FILE).read_bytes())
+        except Exception as error:
+            raise BadClassifier(
+                f"cannot load the classifier in {folder}: {error}; retrain with `auto-efficient train`"
+            ) from error
+        for name, mine in (("features", fingerprint()), ("taxonomy", taxonomy_fingerprint())):
+            if card.get(name) != mine:
+                raise BadClassifier(
+                    f"{folder}: trained for {name} {card.get(name)!r}, this code has {mine!r}; "
+                    "retrain with `auto-efficient train`"
+                )
+        return cls(session, vocabulary, card)
+
+    def assess(self, conversation: Conversation) -> Assessment:
+        """Read a conversation's ask, then let what the client declared move the odds."""
+        p_type, p_level = self.read(conversation.ask)
+        moved: list[str] = []
+        if conversation.declared_task in TYPES:
+            p_type = _declared(p_type, conversation.declared_task)
+            p_level = p_type @ self._level_of_type
+            moved.append("declared by the client")
+        else:
+            if conversation.previous_ask and len(conversation.ask) <= FOLLOW_UP_CHARS:
+                p_type, p_level = self._follow_up(p_type, p_level, conversation.previous_ask)
+                moved.append("read with the ask before it")
+            if families := MODE_TYPES.get(conversation.mode):
+                p_type = _tilt_types(p_type, families)
+                moved.append(f"mode {conversation.mode}")
+        if failures := min(conversation.since.failures, MAX_FAILURES):
+            p_level = _normal(p_level * FAILURE_ODDS ** (failures * _LEVELS))
+            moved.append(f"{conversation.since.failures} failures since the ask")
+        return Assessment(p_type, p_level, ask=conversation.ask, declared=", ".join(moved))
+
+    def _read(self, ask: str) -> tuple[Vector, Vector]:
+        """Return p_type and p_level of a text alone (``read`` is this, cached)."""
+        tokens = tokenize(ask)
+        columns, values = self._vocabulary.vector(tokens)
+        p_type, p_level = self._session.run(
+            None, {"columns": columns, "values": values, "surface": tokens.surface}
+        )
+        p_type, p_level = np.asarray(p_type), np.asarray(p_level)
+        p_type.flags.writeable = p_level.flags.writeable = False
+        return p_type, p_level
+
+    def _follow_up(self, p_type: Vector, p_level: Vector, previous: str) -> tuple[Vector, Vector]:
+        """Hand the share of a short ask that sets no task of its own to the ask before it.
+
+        "Yes, go on" reads as conversation; what is wanted is what was asked before.
+        """
+        before_type, before_level = self.read(previous)
+        share = float(p_type[_CHAT])
+        own = p_type.copy()
+        own[_CHAT] = 0.0
+        return _normal(own + share * before_type), (1 - share) * p_level + share * before_level
+
+
+def _session(model: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _declared(p_type: Vector, task: str) -> Vector:
+    p_type = p_type * np.float32(1 - P_DECLARED)
+    p_type[TYPES.index(task)] += np.float32(P_DECLARED)
+    return p_type
+
+
+def _tilt_types(p_type: Vector, families: frozenset[str]) -> Vector:
+    odds = np.array([MODE_ODDS if family_of(t) in families else 1.0 for t in TYPES], np.float32)
+    return _normal(p_type * odds)
+
+
+def _normal(p: Vector) -> Vector:
+    return np.asarray(p / p.sum(), dtype=np.float32)

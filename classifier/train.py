@@ -1,0 +1,293 @@
+"""Fit, calibrate, judge and export the classifier: labelled rows → artefact and card.
+
+The model is a small network over one vector: hashed words, word pairs, character n-grams and edge
+tokens (TF-IDF), and surface counts.  One head reads the task type, one the difficulty level; a
+row may teach either or both, and benchmark items teach difficulty softly, with the
+probabilities that item response gives them.
+
+Probabilities are calibrated by one temperature per head, fitted on predictions for *writers and
+sources left out*, because what counts is being honest about people never seen; folded into the
+weights, it survives export exactly.  The same predictions are the leave-one-source-out result.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.dataset import HELD_OUT_WRITERS, BadData, Row, grouped_folds
+from classifier.evaluate import Scores, score
+from classifier.export import Weights, quantise, write_onnx
+from classifier.features import Tokens, fingerprint, tokenize
+from classifier.model import CARD_FILE, MODEL_FILE, VOCABULARY_FILE
+from classifier.network import LEVEL_SHARE, fit_network
+from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
+from classifier.vector import Vocabulary, build_vocabulary, save_vocabulary
+
+Floats = NDArray[np.float64]
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share done, 0 to 1."""
+
+FOLDS: Final = 5
+
+SEEDS: Final = (1, 2)
+"""Networks that are averaged; a third added nothing (benchmarks/LOG.md, 2026-11-25)."""
+
+MIN_TRAINING_ROWS: Final = 50
+"""Fewer rows than this cannot be split and judged."""
+
+TEMPERATURES: Final = np.geomspace(0.4, 4.0, 61)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Rows turned into arrays; n rows.  ``task`` int (n,), -1 unknown; ``level`` (n, 4), NaN unknown."""
+
+    rows: list[Row]
+    tokens: list[Tokens]
+    task: NDArray[np.int64]
+    level: Floats
+    weight: Floats
+
+    def take(self, where: NDArray[np.intp]) -> Data:
+        """Return some of the rows."""
+        return Data(
+            [self.rows[i] for i in where],
+            [self.tokens[i] for i in where],
+            self.task[where],
+            self.level[where],
+            self.weight[where],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A fitted model: vocabulary and weights with temperatures folded in."""
+
+    vocabulary: Vocabulary
+    weights: Weights
+
+    def predict(self, tokens: Sequence[Tokens]) -> tuple[Floats, Floats]:
+        """Return p_type (n, types) and p_level (n, 4)."""
+        pairs = [self.weights.predict(*self.vocabulary.vector(t), t.surface) for t in tokens]
+        p_type, p_level = zip(*pairs, strict=True)
+        return np.array(p_type, dtype=float), np.array(p_level, dtype=float)
+
+
+def prepare(rows: list[Row]) -> Data:
+    """Tokenise rows and gather their labels; raises BadData when there are too few."""
+    if len(rows) < MIN_TRAINING_ROWS:
+        raise BadData(f"{len(rows)} labelled rows; training takes at least {MIN_TRAINING_ROWS}")
+    unknown = (float("nan"),) * N_LEVELS
+    data = Data(
+        rows=rows,
+        tokens=[tokenize(row.text) for row in rows],
+        task=np.array([TYPES.index(row.task) if row.task else -1 for row in rows]),
+        level=np.array([row.p_level or unknown for row in rows], dtype=float),
+        weight=np.array([row.weight for row in rows], dtype=float),
+    )
+    if len(set(data.task[data.task >= 0].tolist())) < 2:
+        raise BadData("all rows have the same task; training takes at least two types")
+    return data
+
+
+def fit(
+    data: Data,
+    *,
+    temperatures: tuple[float, float] = (1.0, 1.0),
+    seeds: Sequence[int] = SEEDS,
+) -> Trained:
+    """Fit networks on all of ``data`` and fold the temperatures in."""
+    vocabulary = build_vocabulary(data.tokens, data.weight.tolist())
+    typed = data.task >= 0
+    levelled = np.isfinite(data.level).all(axis=1)
+    one_hot = np.eye(len(TYPES), dtype=np.float32)[data.task]
+    targets = (one_hot, np.nan_to_num(data.level).astype(np.float32))
+    weights = (
+        (data.weight * typed).astype(np.float32),
+        (data.weight * levelled * LEVEL_SHARE).astype(np.float32),
+    )
+    x = _matrix(vocabulary, data.tokens)
+    networks = [fit_network(x, targets, weights, seed=seed) for seed in seeds]
+    return Trained(vocabulary, quantise(networks, temperatures))
+
+
+def _matrix(vocabulary: Vocabulary, texts: Sequence[Tokens]) -> Any:
+    """Stack sparse vectors and surface counts, scipy csr float32 (n, columns + surface)."""
+    from scipy import sparse
+
+    vectors = [vocabulary.vector(t) for t in texts]
+    lengths = np.cumsum([0] + [len(columns) for columns, _ in vectors])
+    tokens = sparse.csr_matrix(
+        (
+            np.concatenate([values for _, values in vectors]),
+            np.concatenate([columns for columns, _ in vectors]),
+            lengths,
+        ),
+        shape=(len(texts), vocabulary.size),
+    )
+    surface = sparse.csr_matrix(np.array([t.surface for t in texts], dtype=np.float32))
+    return sparse.hstack([tokens, surface]).tocsr()
+
+
+def cross_predict(data: Data, folds: NDArray[np.int64], step: Progress) -> tuple[Floats, Floats]:
+    """Predict every row by a model that saw none of its fold, at temperature 1."""
+    p_type = np.full((len(data.rows), len(TYPES)), np.nan)
+    p_level = np.full((len(data.rows), N_LEVELS), np.nan)
+    names = np.unique(folds)
+    for done, fold in enumerate(names):
+        step(f"fold {done + 1} of {len(names)}", done / len(names))
+        out = np.flatnonzero(folds == fold)
+        model = fit(data.take(np.flatnonzero(folds != fold)), seeds=SEEDS[:1])
+        p_type[out], p_level[out] = model.predict([data.tokens[i] for i in out])
+    return p_type, p_level
+
+
+def best_temperature(p: Floats, target: Floats, weight: Floats) -> float:
+    """Return the temperature with the least log loss; ``target`` (n, classes), soft or one-hot."""
+    logits = np.log(np.maximum(p, 1e-12))
+    losses = []
+    for t in TEMPERATURES:
+        z = logits / t
+        log_p = (
+            z
+            - np.log(np.exp(z - z.max(1, keepdims=True)).sum(1, keepdims=True))
+            - z.max(1, keepdims=True)
+        )
+        losses.append(-(weight[:, None] * target * log_p).sum())
+    return float(TEMPERATURES[int(np.argmin(losses))])
+
+
+def cooled(p: Floats, temperature: float) -> Floats:
+    """Apply a temperature to probabilities."""
+    z = np.log(np.maximum(p, 1e-12)) / temperature
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def train(
+    rows: list[Row], out: Path, *, step: Progress = lambda _what, _share: None
+) -> dict[str, Any]:
+    """Fit on ``rows`` and write model, vocabulary and card into ``out``; returns the card.
+
+    Held-out writers, where present, are only tested on.  Temperatures and leave-one-source-out
+    scores come from folds over sources; in-domain scores from folds over groups.
+    """
+    step("reading texts", 0.0)
+    data = prepare(rows)
+    held = np.isin([row.source for row in rows], [f"corpus/{w}" for w in HELD_OUT_WRITERS])
+    test, data = data.take(np.flatnonzero(held)), data.take(np.flatnonzero(~held))
+    corpus = np.array([row.source.startswith("corpus/") for row in data.rows])
+    by_source = grouped_folds(data.rows, min(FOLDS, _distinct(data, "source")), by="source")
+    if len(set(by_source.tolist())) < 2:
+        by_source = grouped_folds(data.rows, FOLDS)
+    outside = cross_predict(data, by_source, _part(step, "sources left out", 0.05, 0.45))
+    temperatures = _temperatures(data, outside, corpus if corpus.any() else ~corpus)
+    inside = cross_predict(
+        data, grouped_folds(data.rows, FOLDS), _part(step, "in domain", 0.45, 0.85)
+    )
+    step("fitting on everything", 0.85)
+    model = fit(data, temperatures=temperatures)
+    measured = {
+        "in_domain_corpus": _scores(data, inside, temperatures, corpus),
+        "in_domain_public": _scores(data, inside, temperatures, ~corpus),
+        "left_out_corpus": _scores(data, outside, temperatures, corpus),
+        "left_out_public": _scores(data, outside, temperatures, ~corpus),
+    }
+    for writer in sorted({row.source for row in test.rows}):
+        part = test.take(np.flatnonzero([row.source == writer for row in test.rows]))
+        p_type, p_level = model.predict(part.tokens)
+        measured[f"held_out_{writer.removeprefix('corpus/')}"] = score(
+            p_type, part.task, p_level, part.level
+        )
+    step("writing", 0.97)
+    return write(model, data, out, measured=measured, temperatures=temperatures, test=test)
+
+
+def write(
+    model: Trained,
+    data: Data,
+    out: Path,
+    *,
+    measured: dict[str, Scores],
+    temperatures: tuple[float, float],
+    test: Data,
+) -> dict[str, Any]:
+    """Write the three files of the artefact; returns the card."""
+    out.mkdir(parents=True, exist_ok=True)
+    save_vocabulary(model.vocabulary, out / VOCABULARY_FILE)
+    write_onnx(model.weights, out / MODEL_FILE)
+    card = {
+        "features": fingerprint(),
+        "taxonomy": taxonomy_fingerprint(),
+        "rows": dict(sorted(Counter(row.source for row in data.rows).items())),
+        "test_rows": dict(sorted(Counter(row.source for row in test.rows).items())),
+        "languages": dict(Counter(row.lang for row in data.rows).most_common()),
+        "tasks": dict(sorted(Counter(row.task for row in data.rows).items())),
+        "columns": model.vocabulary.size,
+        "temperatures": [round(t, 4) for t in temperatures],
+        "level_of_type": _level_of_type(data),
+        "scores": {name: _rounded(asdict(s)) for name, s in measured.items()},
+    }
+    (out / CARD_FILE).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", "utf-8")
+    return card
+
+
+def _temperatures(
+    data: Data, predicted: tuple[Floats, Floats], where: NDArray[np.bool_]
+) -> tuple[float, float]:
+    p_type, p_level = predicted
+    typed = where & (data.task >= 0)
+    levelled = np.isfinite(data.level).all(axis=1)
+    return (
+        best_temperature(p_type[typed], np.eye(len(TYPES))[data.task[typed]], data.weight[typed]),
+        best_temperature(p_level[levelled], data.level[levelled], data.weight[levelled]),
+    )
+
+
+def _scores(
+    data: Data,
+    predicted: tuple[Floats, Floats],
+    temperatures: tuple[float, float],
+    where: NDArray[np.bool_],
+) -> Scores:
+    p_type, p_level = (cooled(p, t)[where] for p, t in zip(predicted, temperatures, strict=True))
+    return score(p_type, data.task[where], p_level, data.level[where])
+
+
+def _level_of_type(data: Data) -> list[list[float]]:
+    """Mean difficulty distribution of each type over the corpus, (types, 4), one row added to each."""
+    known = np.isfinite(data.level).all(axis=1)
+    overall = data.level[known].mean(axis=0) if known.any() else np.full(N_LEVELS, 1 / N_LEVELS)
+    means = []
+    for task in range(len(TYPES)):
+        mine = known & (data.task == task) & (data.weight >= 1)
+        total = data.level[mine].sum(axis=0) + overall
+        means.append([round(float(x), 4) for x in total / total.sum()])
+    return means
+
+
+def _distinct(data: Data, key: str) -> int:
+    return len({getattr(row, key) for row in data.rows})
+
+
+def _part(step: Progress, name: str, start: float, end: float) -> Progress:
+    return lambda what, share: step(f"{name}: {what}", start + share * (end - start))
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: round(v, 4)
+        if isinstance(v, float) and np.isfinite(v)
+        else v
+        if isinstance(v, int)
+        else None
+        for key, v in values.items()
+    }
