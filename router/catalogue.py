@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -163,9 +164,10 @@ class Tier(Entry):
     @property
     def model_ids(self) -> frozenset[str]:
         """Every model this tier may map to."""
-        listed = [t.model for t in (*self.interfaces.values(), *self.affinity)]
+        mapped = [target.model for target in self.interfaces.values()]
+        weighted = [choice.model for choice in self.affinity]
         pair = [self.balance.paid, self.balance.unpaid] if self.balance else []
-        return frozenset([*self.modes.values(), *listed, *pair])
+        return frozenset([*self.modes.values(), *mapped, *weighted, *pair])
 
     @model_validator(mode="after")
     def _has_its_mapping(self) -> Tier:
@@ -221,9 +223,13 @@ class Catalogue(Entry):
                 raise ValueError(f"defaults: no such tier: {default}")
         return self
 
+    @cached_property
+    def _by_id(self) -> dict[str, Model]:
+        return {model.id: model for model in self.models}
+
     def model(self, model_id: str) -> Model | None:
         """Return a model by its id."""
-        return next((m for m in self.models if m.id == model_id), None)
+        return self._by_id.get(model_id)
 
     def tier(self, name: str) -> Tier | None:
         """Return a tier by its id or a legacy id."""

@@ -1,0 +1,230 @@
+"""``auto-efficient route``: one decision explained, or one JSON line per request of a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from classifier.model import Assessment
+from classifier.tasks import FAMILIES, LEVELS, TYPES
+from router.apis import ChatRequest, from_fields, from_text, interface_of, parse
+from router.catalogue import MODELS_DIR
+from router.engine import Engine
+from router.errors import BadRequest, RouterError
+from router.policy import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
+
+SHOWN_TYPES: Final = 5
+SHOWN_CANDIDATES: Final = 12
+
+DEFAULT_PATH: Final = "/v1/chat/completions"
+
+ModelsDir = Annotated[
+    Path, typer.Option("--models", help="Folder with catalogue, table and classifier.")
+]
+DialName = Annotated[str, typer.Option("--dial", help=f"One of: {', '.join(DIALS)}.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a page for people.")]
+
+
+def route(
+    text: Annotated[
+        str | None,
+        typer.Argument(help="The ask; without it a request body (JSON) is read from stdin."),
+    ] = None,
+    path: Annotated[
+        str, typer.Option(help="Path of the stdin body: tells its wire format.")
+    ] = DEFAULT_PATH,
+    mode: Annotated[str, typer.Option(help="Agent mode, as in x-kilocode-mode.")] = "",
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help="A header, 'Name: value'.")
+    ] = None,
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(help='Decide for every line: {"text": …} or {"path", "headers", "body"}.'),
+    ] = None,
+    dial: DialName = DEFAULT_DIAL,
+    deny: Annotated[list[str] | None, typer.Option(help="Model id never to use.")] = None,
+    open_weights: Annotated[bool, typer.Option(help="Only models with open weights.")] = False,
+    max_cost: Annotated[
+        float | None, typer.Option(help="Most expected US dollars per task.")
+    ] = None,
+    json: Json = False,
+    models: ModelsDir = MODELS_DIR,
+) -> None:
+    """Say what a request asks for, which model should serve it, and why.  Calls no model."""
+    if dial not in DIALS:
+        raise typer.BadParameter(f"{dial!r} is not one of {', '.join(DIALS)}", param_hint="--dial")
+    limits = Limits(
+        deny=frozenset(deny or ()), open_weights_only=open_weights, max_cost_usd=max_cost
+    )
+    headers = _headers(header or [], mode)
+    try:
+        engine = Engine.load(models)
+        if jsonl is not None:
+            raise typer.Exit(_route_lines(engine, jsonl, DIALS[dial], limits))
+        request = _request(text, path, headers)
+        assessment, decision = engine.decide(request, dial=DIALS[dial], limits=limits)
+    except RouterError as error:
+        typer.echo(f"auto-efficient route: {error}", err=True)
+        raise typer.Exit(2) from error
+    if json:
+        sys.stdout.buffer.write(orjson.dumps(as_json(assessment, decision)) + b"\n")
+    else:
+        show(assessment, decision, DIALS[dial], Console())
+
+
+def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
+    """Return the documented JSON of a decision."""
+    p_family = assessment.p_family
+    return {
+        "task": {
+            "family": assessment.family,
+            "type": assessment.task,
+            "p_family": round(float(p_family.max()), 4),
+            "p_type": round(float(assessment.p_type[TYPES.index(assessment.task)]), 4),
+            "families": _shares(FAMILIES, p_family),
+            "types": _shares(TYPES, assessment.p_type),
+        },
+        "difficulty": {
+            "level": assessment.level,
+            "p": [round(float(p), 4) for p in assessment.p_level],
+            "expected": round(assessment.expected_level, 4),
+        },
+        "decision": {
+            "model": decision.model,
+            "effort": decision.effort or None,
+            "fallbacks": [str(unit) for unit in decision.fallbacks],
+            "expected_quality": _number(decision.expected_quality),
+            "expected_cost_usd": _number(decision.expected_cost_usd),
+            "adequate": decision.adequate,
+            "why": decision.why,
+        },
+        "declared": assessment.declared,
+        "ask": assessment.ask,
+    }
+
+
+def _route_lines(engine: Engine, path: Path, dial: Dial, limits: Limits) -> int:
+    """Print one JSON line per request; returns the exit code, 1 if a line could not be read."""
+    failed = 0
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    decided = engine.decide(_line_request(line), dial=dial, limits=limits)
+                    answer = as_json(*decided)
+                except RouterError as error:
+                    failed += 1
+                    answer = {"error": str(error), "line": number}
+                sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+    except OSError as error:
+        raise BadRequest(f"cannot read {path}: {error}") from error
+    return 1 if failed else 0
+
+
+def _line_request(line: bytes) -> ChatRequest:
+    try:
+        raw = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"not valid JSON: {error}") from error
+    if not isinstance(raw, dict) or not ("text" in raw or "body" in raw):
+        raise BadRequest('each line must be {"text": …} or {"path", "headers", "body"}')
+    if "text" in raw:
+        if not isinstance(raw["text"], str):
+            raise BadRequest("`text` must be a string")
+        return from_text(raw["text"])
+    headers = raw.get("headers") or {}
+    if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
+        raise BadRequest("`headers` must map names to strings")
+    interface = interface_of(str(raw.get("path", DEFAULT_PATH)))
+    body = raw["body"]
+    if isinstance(body, str):
+        return parse(body.encode(), interface=interface, headers=headers)
+    if not isinstance(body, dict):
+        raise BadRequest("`body` must be a JSON object, or one as a string")
+    return from_fields(body, body=line, interface=interface, headers=headers)
+
+
+def _request(text: str | None, path: str, headers: dict[str, str]) -> ChatRequest:
+    if text is None and sys.stdin.isatty():
+        raise BadRequest("give an ask as argument, a request body on stdin, or --jsonl FILE")
+    if text is None:
+        return parse(sys.stdin.buffer.read(), interface=interface_of(path), headers=headers)
+    body = from_text(text).body
+    return parse(body, interface=interface_of(DEFAULT_PATH), headers=headers)
+
+
+def _headers(given: list[str], mode: str) -> dict[str, str]:
+    headers = {"x-kilocode-mode": mode} if mode else {}
+    for item in given:
+        name, colon, value = item.partition(":")
+        if not colon:
+            raise typer.BadParameter(f"{item!r} is not 'Name: value'", param_hint="--header")
+        headers[name.strip()] = value.strip()
+    return headers
+
+
+def show(assessment: Assessment, decision: Decision, dial: Dial, console: Console) -> None:
+    """Print a decision for a person: what was read, what the table says, what was chosen."""
+    console.print(Text("ask        ", style="dim") + Text(_one_line(assessment.ask)))
+    top = assessment.p_type.argsort()[::-1][:SHOWN_TYPES]
+    console.print(_bars("task", [(TYPES[i], float(assessment.p_type[i])) for i in top]))
+    levels = zip(LEVELS, assessment.p_level, strict=True)
+    console.print(_bars("difficulty", [(name, float(p)) for name, p in levels]))
+    if assessment.declared:
+        console.print(Text("moved by   ", style="dim") + Text(assessment.declared))
+    console.print(_grid(decision, dial))
+    console.print(Text("decision   ", style="dim") + Text(decision.model, style="bold green"))
+    if decision.effort:
+        console.print(Text("effort     ", style="dim") + Text(decision.effort))
+    fallbacks = ", ".join(str(unit) for unit in decision.fallbacks) or "none"
+    console.print(Text("fallbacks  ", style="dim") + Text(fallbacks))
+    console.print(Text("why        ", style="dim") + Text(decision.why))
+
+
+def _bars(title: str, shares: list[tuple[str, float]]) -> Grid:
+    grid = Grid(box=None, show_header=False, padding=(0, 1, 0, 0))
+    for i, (name, share) in enumerate(shares):
+        bar = "█" * round(share * 24)
+        grid.add_row(Text(f"{title if not i else '':10}", style="dim"), f"{share:4.0%}", bar, name)
+    return grid
+
+
+def _grid(decision: Decision, dial: Dial) -> Grid:
+    title = f"table: adequate = within {dial.margin:.0%} of the best, {dial.confidence:.0%} sure"
+    grid = Grid(title=title, title_justify="left", header_style="dim", box=None)
+    for column in ("", "model", "quality", "at least", "$ / task", "P(adequate)", "evidence"):
+        grid.add_column(column, justify="left" if column in {"", "model", "evidence"} else "right")
+    for c in decision.candidates[:SHOWN_CANDIDATES]:
+        picked = c.unit.model == decision.model
+        grid.add_row(
+            "→" if picked else "✓" if c.adequate else "",
+            Text(str(c.unit), style="bold" if picked else ""),
+            f"{c.quality:.1%}",
+            f"{c.lower:.1%}",
+            f"{c.cost_usd:.4f}",
+            f"{c.p_adequate:.2f}",
+            "direct" if c.direct > 0.5 else "borrowed",
+        )
+    if (more := len(decision.candidates) - SHOWN_CANDIDATES) > 0:
+        grid.add_row("", Text(f"… and {more} dearer", style="dim"))
+    return grid
+
+
+def _shares(names: tuple[str, ...], p: Any) -> dict[str, float]:
+    return {name: round(float(x), 4) for name, x in zip(names, p, strict=True)}
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.6g}") if value == value else None
+
+
+def _one_line(text: str) -> str:
+    joined = " ".join(text.split())
+    return joined if len(joined) <= 160 else f"{joined[:157]}…"
