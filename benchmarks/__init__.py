@@ -1,0 +1,1 @@
+"""Turn recorded outcomes into the cost-quality table, and judge routing policies on them."""
