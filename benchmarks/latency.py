@@ -1,0 +1,156 @@
+"""How long a decision takes, bytes → ``Decision``, on one core: ``python -m benchmarks.latency``.
+
+Requests look like a coding agent's: a system prompt, tool schemas, a history of tool calls, and
+the ask, padded to 5 KB, 50 KB and 1 MB in each wire format.  *Fresh* asks are all different, so
+nothing is answered from the cache; *repeat* turns carry an ask that was read before.  The two,
+and plain JSON parsing as the yardstick, are timed in turn within one run.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from classifier.conversation import Interface
+from router.apis import parse
+from router.engine import Engine
+
+SIZES: Final = {"5 KB": 5_000, "50 KB": 50_000, "1 MB": 1_000_000}
+ASKS: Final = (
+    "Add a retry with backoff to the {} client and make the limit configurable.",
+    "Why does the {} page show yesterday's numbers until you reload it twice?",
+    "rename {} everywhere in the billing package",
+    "Our nightly {} job fails since Tuesday with 'connection reset by peer'. Find out what changed, "
+    "fix it, and add a test that would have caught it. Do not touch the schema. The log is below.",
+)
+WORDS: Final = "order invoice sensor ticket parcel patient tenant lesson wallet recipe".split()
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds of one kind of call on one size of request."""
+
+    size: str
+    what: str
+    calls: int
+    p50_ms: float
+    p99_ms: float
+
+
+def requests(size: int, n: int) -> Iterator[tuple[Interface, bytes]]:
+    """Yield ``n`` requests of about ``size`` bytes, each with another ask, formats in turn."""
+    filler = "def handler(event):\n    return {'status': 200, 'body': event}\n" * (size // 60 + 1)
+    for i in range(n):
+        ask = ASKS[i % len(ASKS)].format(f"{WORDS[i % len(WORDS)]}_{i}")
+        interface = list(Interface)[i % len(Interface)]
+        yield interface, orjson.dumps(_body(interface, ask, filler, size))
+
+
+def _body(interface: Interface, ask: str, filler: str, size: int) -> dict[str, Any]:
+    """A request whose tools take a third of ``size``, system and history the rest."""
+    third = max(200, size // 3 - 400)
+    schema = {
+        "type": "object",
+        "properties": {"p": {"type": "string", "description": filler[:third]}},
+    }
+    system, result = filler[:third], filler[:third]
+    if interface is Interface.RESPONSES:
+        return {
+            "model": "kilo-auto/efficient",
+            "instructions": system,
+            "tools": [{"type": "function", "name": "bash", "parameters": schema}],
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": ask}]},
+                {"type": "function_call", "name": "bash", "arguments": "{}", "call_id": "c"},
+                {"type": "function_call_output", "call_id": "c", "output": result},
+            ],
+        }
+    if interface is Interface.MESSAGES:
+        return {
+            "model": "kilo-auto/efficient",
+            "system": [{"type": "text", "text": system}],
+            "tools": [{"name": "bash", "input_schema": schema}],
+            "max_tokens": 4096,
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": ask}]},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "c", "name": "bash", "input": {}}],
+                },
+                {
+                    "role": "user",
+                    "content": [{"type": "tool_result", "tool_use_id": "c", "content": result}],
+                },
+            ],
+        }
+    return {
+        "model": "kilo-auto/efficient",
+        "tools": [{"type": "function", "function": {"name": "bash", "parameters": schema}}],
+        "messages": [
+            {"role": "system", "content": system},
+            {"role": "user", "content": ask},
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "c", "function": {"name": "bash", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": result},
+        ],
+    }
+
+
+def measure(engine: Engine, *, calls: int = 1000) -> list[Timing]:
+    """Time every size; calls of the three kinds alternate request by request."""
+    timings = []
+    for name, size in SIZES.items():
+        n = calls if size < 500_000 else max(20, calls // 5)
+        kinds: dict[str, Callable[[Interface, bytes], object]] = {
+            "parse JSON only": lambda _, body: orjson.loads(body),
+            "decide, fresh ask": lambda interface, body: engine.decide(
+                parse(body, interface=interface)
+            ),
+            "decide, repeat turn": lambda interface, body: engine.decide(
+                parse(body, interface=interface)
+            ),
+        }
+        spent: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for interface, body in requests(size, n):
+            for kind, call in kinds.items():
+                start = time.perf_counter()
+                call(interface, body)
+                spent[kind].append(time.perf_counter() - start)
+        for kind, seconds in spent.items():
+            p50, p99 = np.quantile(np.array(seconds[len(seconds) // 20 :]) * 1e3, (0.5, 0.99))
+            timings.append(
+                Timing(name, kind, len(seconds), round(float(p50), 4), round(float(p99), 4))
+            )
+    return timings
+
+
+def main() -> None:
+    """Measure on one core and print a table, or JSON with ``--json``."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    engine = Engine.load()
+    gc.freeze()
+    timings = measure(engine)
+    if "--json" in sys.argv:
+        sys.stdout.write(json.dumps([asdict(t) for t in timings], indent=1) + "\n")
+        return
+    for t in timings:
+        line = (
+            f"{t.size:6} {t.what:20} p50 {t.p50_ms:8.3f} ms   p99 {t.p99_ms:8.3f} ms   n={t.calls}"
+        )
+        sys.stdout.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
