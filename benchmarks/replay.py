@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.protocols import Curve, Floats, Ints, weighted_means
 from classifier.conversation import Conversation
 from classifier.model import Assessment
-from router.policy import Dial
+from router.policy import Dial, adequacy
 from router.table import Table
 
 Array32 = NDArray[np.float32]
@@ -225,11 +225,9 @@ def adequate_picks(table: Table, p_type: Array32, p_level: Array32, dial: Dial) 
 
 
 def _cheapest_adequate(draws: Array32, cost: Array32, dial: Dial) -> Ints:
-    """Apply the rule to draws (n, U, K) and cost (n, U)."""
-    best = draws.mean(axis=2).argmax(axis=1)
-    bar = np.take_along_axis(draws, best[:, None, None], axis=1) - dial.margin
-    adequate = (draws >= bar).mean(axis=2) >= dial.confidence
-    np.put_along_axis(adequate, best[:, None], values=True, axis=1)
+    """Apply the policy's rule to draws (n, U, K) and cost (n, U)."""
+    _, p_adequate = adequacy(draws, dial.margin)
+    adequate = p_adequate >= dial.confidence
     return np.asarray(np.where(adequate, cost, np.inf).argmin(axis=1), dtype=np.int64)
 
 

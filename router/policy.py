@@ -186,9 +186,7 @@ def _candidates(
     draws, cost, direct = table.expect(assessment.p_type, assessment.p_level)
     draws, cost, direct = draws[keep], cost[keep], direct[keep]
     quality = draws.mean(axis=1)
-    fifth = draws.shape[1] // 20
-    lower = np.partition(draws, fifth, axis=1)[:, fifth]
-    p_adequate = (draws >= draws[int(quality.argmax())] - dial.margin).mean(axis=1)
+    lower, p_adequate = adequacy(draws, dial.margin)
     cap = np.inf if limits.max_cost_usd is None else limits.max_cost_usd
     columns = (quality, lower, cost, direct, p_adequate, p_adequate >= dial.confidence)
     rows = list(zip(keep, *(column.tolist() for column in columns), strict=True))
@@ -200,6 +198,20 @@ def _candidates(
     return sorted(found, key=lambda candidate: candidate.cost_usd)
 
 
+def adequacy(draws: Array, margin: float) -> tuple[Array, Array]:
+    """Compare units by their joint draws, (…, U, K).
+
+    Returns their lower bounds (one-sided 95%) and the probability that each is not worse than
+    the best by more than ``margin``, (…, U) each.  The best is the unit with the highest lower
+    bound: what evidence can vouch for.  The highest *mean* often belongs to a unit that nobody
+    measured, and nothing can be proven to be near a wide guess.
+    """
+    fifth = draws.shape[-1] // 20
+    lower = np.partition(draws, fifth, axis=-1)[..., fifth]
+    best = np.take_along_axis(draws, lower.argmax(axis=-1)[..., None, None], axis=-2)
+    return lower, np.asarray((draws >= best - margin).mean(axis=-1), dtype=np.float32)
+
+
 def _choose(
     assessment: Assessment,
     candidates: list[Candidate],
@@ -208,7 +220,7 @@ def _choose(
     session: Session,
 ) -> Decision:
     """Take the cheapest adequate candidate; the rest, adequate first, are the fallbacks."""
-    best = max(candidates, key=lambda c: c.quality)
+    best = max(candidates, key=lambda c: c.lower)
     adequate = [c for c in candidates if c.adequate] or [best]
     chosen = adequate[0]
     others = [*adequate[1:], *sorted(candidates, key=lambda c: -c.quality)]
