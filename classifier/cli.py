@@ -51,10 +51,16 @@ def scores_grid(card: dict[str, Any]) -> Grid:
     grid = Grid(header_style="dim", box=None)
     names = ("rows", "family_f1", "type_f1", "family_ece", "level_spearman", "level_ece")
     for name in ("measured on", *names):
-        grid.add_column(name.replace("_", " "), justify="left" if name == "measured on" else "right")
+        grid.add_column(
+            name.replace("_", " "), justify="left" if name == "measured on" else "right"
+        )
     for name, scores in card["scores"].items():
         cells = [scores[n] for n in names]
         grid.add_row(
-            name.replace("_", " "), *("–" if v is None else f"{v:,.3f}" if isinstance(v, float) else f"{v:,}" for v in cells)
+            name.replace("_", " "),
+            *(
+                "–" if v is None else f"{v:,.3f}" if isinstance(v, float) else f"{v:,}"
+                for v in cells
+            ),
         )
     return grid

@@ -84,7 +84,13 @@ ASKED_AS: Final[dict[str, tuple[str, ...]]] = {
         "Reproduce as a unit test:\n\n{}",
         "{}\n\nTask: extend the test suite so that this issue is covered.",
     ),
-    "openhands-swe-bench": ("{}", "{}", "Fix this issue.\n\n{}", "{}\n\nplease resolve", "resolve: {}"),
+    "openhands-swe-bench": (
+        "{}",
+        "{}",
+        "Fix this issue.\n\n{}",
+        "{}\n\nplease resolve",
+        "resolve: {}",
+    ),
 }
 """How a benchmark puts an item's text to an agent, in our words and several of them.
 

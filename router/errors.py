@@ -16,6 +16,7 @@ Each carries the HTTP status and the code with which the gateway tells its clien
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -90,8 +91,16 @@ class Exhausted(RouterError):
 
     code = "upstream_error"
 
-    def __init__(self, message: str, *, status: int, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        retry_after_s: float | None = None,
+        failures: Sequence[object] = (),
+    ) -> None:
         """Keep what the client should see beside the message."""
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
+        self.failures = failures

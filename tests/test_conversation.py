@@ -40,7 +40,9 @@ tool = lambda *texts, failed=False: Turn(Role.TOOL, texts, failed=failed)  # noq
         (f"<task>\n{ASK}\n</task>", "<environment_details>\nfiles\n</environment_details>"),
         (f"<user_message>{ASK}</user_message><environment_details>e</environment_details>",),
         (f"<current_datetime>now</current_datetime>\n\n{ASK}",),
-        (f"Please solve this issue: {ASK}\n\nYou can execute bash commands and edit files to implement it",),
+        (
+            f"Please solve this issue: {ASK}\n\nYou can execute bash commands and edit files to implement it",
+        ),
         (f"look:\n<issue_description>{ASK}</issue_description>\nNow follow ten rules",),
         (f"<session>{ASK}</session>",),
     ],

@@ -71,7 +71,9 @@ def test_a_stored_vocabulary_is_the_same(tmp_path):
     vocabulary = build_vocabulary([tokenize("fix the bug"), tokenize("why the bug")], min_rows=1)
     save_vocabulary(vocabulary, tmp_path / "v.npz")
     again = load_vocabulary(tmp_path / "v.npz")
-    for a, b in zip(vocabulary.vector(tokenize("the bug")), again.vector(tokenize("the bug")), strict=True):
+    for a, b in zip(
+        vocabulary.vector(tokenize("the bug")), again.vector(tokenize("the bug")), strict=True
+    ):
         assert np.array_equal(a, b)
 
 

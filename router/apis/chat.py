@@ -79,7 +79,7 @@ def _turn(message: Mapping[str, Any], media: Media) -> Turn:
 
 
 MARKS: Final = re.compile(
-    rb'"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:|"tool_calls"|data:\s*\[DONE\]'
+    rb'"(?:finish_reason"\s*:\s*"|usage"\s*:\s*\{|error"\s*:|tool_calls")|\[DONE\]'
 )
 """Bytes of an event that must be looked into."""
 
@@ -113,7 +113,9 @@ def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
 
 def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that make a stream report its usage."""
-    if fields.get("stream") is not True or wants_usage(fields):
+    options = fields.get("stream_options")
+    asked = isinstance(options, Mapping) and options.get("include_usage") is True
+    if fields.get("stream") is not True or asked:
         return {}
     return {"stream_options": merged(fields, "stream_options", include_usage=True)}
 

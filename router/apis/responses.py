@@ -87,6 +87,9 @@ MARKS: Final = re.compile(
 )
 """Bytes of an event that must be looked into."""
 
+LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+"""Kinds of a stream's last event."""
+
 ONLY_OPENROUTER: Final = frozenset({"provider", "transforms"})
 """Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
 
@@ -174,7 +177,7 @@ def see(data: bytes, progress: Progress) -> bytes | None:
         return None
     progress.id = progress.id or str(response.get("id") or "")
     progress.model = progress.model or str(response.get("model") or "")
-    if kind == "response.created":
+    if kind not in LAST:
         return None
     progress.finished = progress.ended = True
     progress.failed = kind == "response.failed"

@@ -1,0 +1,295 @@
+"""The console command: every layer's subcommands, put together at the top."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+
+from router.catalogue import MODELS_DIR
+from router.cli import DialName, route
+from router.engine import CATALOGUE_FILE, TABLE_FILE
+from router.errors import RouterError
+from router.policy import DEFAULT_DIAL, DIALS
+from router.table import load_table
+
+if TYPE_CHECKING:
+    from benchmarks.evaluate import Evaluation
+    from classifier.dataset import Row
+
+SHARED_DATA: Final = Path("../shared/data")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Route each request to the cheapest model that benchmark evidence shows to be adequate.",
+    pretty_exceptions_enable=False,
+)
+app.command()(route)
+
+Shared = Annotated[Path, typer.Option(help="Folder with the public outcomes and labels.")]
+
+tables = typer.Typer(no_args_is_help=True, help="Build, show and compare cost-quality tables.")
+app.add_typer(tables, name="table")
+
+
+@contextmanager
+def plain_errors(command: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn expected errors into one line on stderr and exit code 2."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, (*kinds, OSError)):
+            raise
+        typer.echo(f"auto-efficient {command}: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command()
+def train(
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Your own labelled requests (JSONL), instead of ours.  Repeatable."),
+    ] = None,
+    shared: Shared = SHARED_DATA,
+    corpus_only: Annotated[
+        bool, typer.Option("--corpus-only", help="Train on the committed corpus alone.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Where the artefact is written.")] = MODELS_DIR,
+    json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
+) -> None:
+    """Retrain the classifier: labelled requests → artefact and model card."""
+    from classifier.cli import gather_rows, train_and_report
+    from classifier.dataset import BadData
+
+    console = Console(stderr=True)
+    use_shared = not (data or corpus_only) and shared.is_dir()
+    if not (data or corpus_only or use_shared):
+        console.print(f"{shared} is not there: training on the committed corpus alone")
+    with plain_errors("train", BadData):
+        public = _public_rows(shared, console) if use_shared else []
+        card = train_and_report(gather_rows(data or [], public), out, console)
+    if json:
+        typer.echo(json_module.dumps(card, indent=1))
+
+
+def _public_rows(shared: Path, console: Console) -> list[Row]:
+    """Read public labels and place benchmark items on the human-time scale."""
+    import polars as pl
+
+    from benchmarks.placement import placed_items
+    from classifier.dataset import placed_rows, public_rows
+
+    with console.status("placing benchmark items on the human-time scale (about a minute)"):
+        placed = placed_items(shared)
+    labelled = pl.read_parquet(shared / "coding" / "labelled_prompts.parquet")
+    return [
+        *public_rows(labelled.iter_rows(named=True)),
+        *placed_rows(placed.iter_rows(named=True)),
+    ]
+
+
+@tables.command("build")
+def table_build(
+    shared: Shared = SHARED_DATA,
+    models: Annotated[Path, typer.Option(help="Folder with the catalogue.")] = MODELS_DIR,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; MODELS/table.json by default.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 if the table is stale.")
+    ] = False,
+) -> None:
+    """Build the cost-quality table from recorded outcomes, byte for byte reproducibly."""
+    from benchmarks.outcomes import BadOutcomes
+    from benchmarks.table import build, to_bytes, write_atomically
+
+    path = out or models / TABLE_FILE
+    console = Console(stderr=True)
+    with plain_errors("table build", BadOutcomes, RouterError):
+        with console.status("fitting outcomes (one to three minutes)"):
+            artefact = build(shared, catalogue_path=models / CATALOGUE_FILE)
+        if check:
+            stale = path.read_bytes() != to_bytes(artefact)
+            console.print(
+                f"{path} is {'stale: run `auto-efficient table build`' if stale else 'fresh'}"
+            )
+            raise typer.Exit(1 if stale else 0)
+        write_atomically(path, artefact)
+    console.print(f"wrote {path}: version {artefact['version']}, {len(artefact['units'])} units")
+
+
+@tables.command("show")
+def table_show(
+    task: Annotated[
+        str | None, typer.Argument(help="A family, a type or family/type; all without it.")
+    ] = None,
+    level: Annotated[int | None, typer.Option(min=1, max=4, help="Difficulty, 1 to 4.")] = None,
+    dial: DialName = DEFAULT_DIAL,
+    everyone: Annotated[
+        bool, typer.Option("--all", help="Show units that fall short too.")
+    ] = False,
+    models: Annotated[Path, typer.Option(help="Folder with the table.")] = MODELS_DIR,
+    json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
+) -> None:
+    """Show per cell who is adequate, with interval, cost and evidence."""
+    from dataclasses import asdict
+
+    from benchmarks.table_view import cell_rows, show
+    from classifier.tasks import LEVELS, TYPES
+
+    with plain_errors("table show", RouterError, ValueError, KeyError):
+        table = load_table(models / TABLE_FILE)
+        if not json:
+            view = show(table, task=task, level=level, dial=DIALS[dial], all_units=everyone)
+            Console().print(view)
+            return
+    for name in (t for t in TYPES if task is None or task in (t, *t.split("/"))):
+        for k in range(1, len(LEVELS) + 1) if level is None else [level]:
+            rows = [asdict(row) for row in cell_rows(table, name, k, DIALS[dial])]
+            typer.echo(json_module.dumps({"task": name, "level": k, "units": rows}))
+
+
+@tables.command("diff")
+def table_diff(
+    old: Annotated[Path, typer.Argument(help="A table.json.")],
+    new: Annotated[Path, typer.Argument(help="Another; the shipped one by default.")] = (
+        MODELS_DIR / TABLE_FILE
+    ),
+    dial: DialName = DEFAULT_DIAL,
+) -> None:
+    """Say what changed between two tables: units, numbers, who became adequate."""
+    from benchmarks.table_view import diff
+
+    with plain_errors("table diff", RouterError):
+        Console().print(diff(load_table(old), load_table(new), dial=DIALS[dial]))
+
+
+@app.command()
+def evaluate(
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Prompts, Parquet or JSONL (schema: benchmarks/outcomes.py)."),
+    ] = None,
+    outcomes: Annotated[
+        Path | None, typer.Option(help="Outcomes of models on those prompts, Parquet or JSONL.")
+    ] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option("--models", help="Models of the pool as the outcomes name them, a,b,…"),
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="A ready study: routellm, eleven, agents, adequacy, difficulty."),
+    ] = None,
+    shared: Shared = SHARED_DATA,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of splits.")] = 5,
+    price: Annotated[
+        list[str] | None, typer.Option(help="MODEL=USD per item, where outcomes lack costs.")
+    ] = None,
+    whole_catalogue: Annotated[
+        bool, typer.Option("--catalogue", help="agents, adequacy: every catalogue model.")
+    ] = False,
+    leave_one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="routellm, eleven: one benchmark out at a time.")
+    ] = False,
+    artefacts: Annotated[Path, typer.Option(help="Folder with the classifier.")] = MODELS_DIR,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a page with figures into this folder.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the evaluation as JSON.")] = False,
+) -> None:
+    """Judge our routing and every baseline on recorded outcomes, with intervals."""
+    from benchmarks.evaluate import CannotEvaluate
+    from benchmarks.outcomes import BadOutcomes
+    from classifier.model import BadClassifier
+
+    if (study is None) == (prompts is None or outcomes is None):
+        raise typer.BadParameter("give --prompts and --outcomes, or --study NAME")
+    console = Console(stderr=True)
+    with plain_errors("evaluate", BadOutcomes, CannotEvaluate, BadClassifier, RouterError):
+        with console.status("") as status:
+            found = _evaluation(
+                prompts, outcomes, pool, study, shared, seeds, _prices(price or []),
+                whole_catalogue, leave_one_out, artefacts, status.update,
+            )  # fmt: skip
+        if report is not None:
+            from benchmarks.report import write_report
+
+            console.print(f"wrote {write_report(found, report)}")
+    if json:
+        typer.echo(found.to_json())
+    else:
+        from rich.markdown import Markdown
+
+        from benchmarks.report import markdown
+
+        Console().print(Markdown(markdown(found)))
+
+
+def _evaluation(
+    prompts: Path | None,
+    outcomes: Path | None,
+    pool: str | None,
+    study: str | None,
+    shared: Path,
+    seeds: int,
+    prices: dict[str, float],
+    whole_catalogue: bool,
+    leave_one_out: bool,
+    artefacts: Path,
+    progress: Callable[[str], None],
+) -> Evaluation:
+    from benchmarks.evaluate import evaluate as evaluate_files
+    from benchmarks.studies import STUDIES
+    from classifier.model import Classifier
+    from router.catalogue import load_catalogue
+
+    reader = Classifier.load(artefacts)
+    if study is None:
+        assert prompts is not None
+        assert outcomes is not None
+        models = [name.strip() for name in pool.split(",")] if pool else None
+        return evaluate_files(
+            prompts, outcomes, reader, models=models, seeds=tuple(range(seeds)),
+            usd_per_item=prices or None, progress=progress,
+        )  # fmt: skip
+    if study not in STUDIES:
+        raise typer.BadParameter(
+            f"no such study; one of {', '.join(STUDIES)}", param_hint="--study"
+        )
+    options: dict[str, object] = {}
+    if study in ("routellm", "eleven"):
+        options["leave_out_benchmarks"] = leave_one_out
+    elif whole_catalogue:
+        options["catalogue"] = load_catalogue(artefacts / CATALOGUE_FILE)
+    return STUDIES[study](shared, reader, seeds=range(seeds), progress=progress, **options)
+
+
+def _prices(given: list[str]) -> dict[str, float]:
+    prices = {}
+    for item in given:
+        name, _, usd = item.rpartition("=")
+        try:
+            prices[name] = float(usd)
+        except ValueError:
+            raise typer.BadParameter(f"{item!r} is not MODEL=USD", param_hint="--price") from None
+    return prices
+
+
+@app.command()
+def docs(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if stale.")] = False,
+) -> None:
+    """Rewrite the generated numbers of README.md and models/README.md (in a checkout)."""
+    from benchmarks.docs import refresh
+
+    stale = refresh(check=check)
+    for name in stale:
+        typer.echo(f"{'stale' if check else 'wrote'} {name}")
+    raise typer.Exit(1 if check and stale else 0)
