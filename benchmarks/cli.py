@@ -61,11 +61,18 @@ def train(
         bool, typer.Option("--corpus-only", help="Train on the committed corpus alone.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Where the artefact is written.")] = MODELS_DIR,
+    without: Annotated[
+        list[str] | None, typer.Option(help="A source to leave out, as the card names it.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Skip cross-validation; keep the shipped temperatures.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Retrain the classifier: labelled requests → artefact and model card."""
     from classifier.cli import gather_rows, train_and_report
     from classifier.dataset import BadData
+    from classifier.model import CARD_FILE
 
     console = Console(stderr=True)
     use_shared = not (data or corpus_only) and shared.is_dir()
@@ -73,7 +80,11 @@ def train(
         console.print(f"{shared} is not there: training on the committed corpus alone")
     with plain_errors("train", BadData):
         public = _public_rows(shared, console) if use_shared else []
-        card = train_and_report(gather_rows(data or [], public), out, console)
+        rows = [r for r in gather_rows(data or [], public) if r.source not in (without or ())]
+        shipped = json_module.loads((MODELS_DIR / CARD_FILE).read_bytes()) if quick else {}
+        card = train_and_report(
+            rows, out, console, tuple(shipped["temperatures"]) if quick else None
+        )
     if json:
         typer.echo(json_module.dumps(card, indent=1))
 

@@ -32,7 +32,18 @@ ASKS: Final = (
     "Our nightly {} job fails since Tuesday with 'connection reset by peer'. Find out what changed, "
     "fix it, and add a test that would have caught it. Do not touch the schema. The log is below.",
 )
-WORDS: Final = "order invoice sensor ticket parcel patient tenant lesson wallet recipe".split()
+WORDS: Final = [
+    "order",
+    "invoice",
+    "sensor",
+    "ticket",
+    "parcel",
+    "patient",
+    "tenant",
+    "lesson",
+    "wallet",
+    "recipe",
+]
 
 
 @dataclass(frozen=True, slots=True)

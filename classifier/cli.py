@@ -36,10 +36,12 @@ def gather_rows(files: list[Path], public: list[Row]) -> list[Row]:
     return [*read_corpus(), *public]
 
 
-def train_and_report(rows: list[Row], out: Path, console: Console) -> dict[str, Any]:
+def train_and_report(
+    rows: list[Row], out: Path, console: Console, temperatures: tuple[float, float] | None
+) -> dict[str, Any]:
     """Train with a progress bar, then print the scores; returns the card."""
     with progress_bar(console) as step:
-        card = train(rows, out, step=step)
+        card = train(rows, out, temperatures=temperatures, step=step)
         step("done", 1.0)
     console.print(scores_grid(card))
     console.print(f"wrote classifier.onnx, vocabulary.npz and classifier.json to {out}")
