@@ -51,6 +51,9 @@ def route(
     dial: DialName = DEFAULT_DIAL,
     deny: Annotated[list[str] | None, typer.Option(help="Model id never to use.")] = None,
     open_weights: Annotated[bool, typer.Option(help="Only models with open weights.")] = False,
+    prompt_logging: Annotated[
+        bool, typer.Option("--allow-logging", help="Also free offers, which may log prompts.")
+    ] = False,
     max_cost: Annotated[
         float | None, typer.Option(help="Most expected US dollars per task.")
     ] = None,
@@ -61,7 +64,10 @@ def route(
     if dial not in DIALS:
         raise typer.BadParameter(f"{dial!r} is not one of {', '.join(DIALS)}", param_hint="--dial")
     limits = Limits(
-        deny=frozenset(deny or ()), open_weights_only=open_weights, max_cost_usd=max_cost
+        deny=frozenset(deny or ()),
+        open_weights_only=open_weights,
+        prompt_logging=prompt_logging,
+        max_cost_usd=max_cost,
     )
     headers = _headers(header or [], mode)
     try:

@@ -62,7 +62,11 @@ FALLBACK_TIER: Final = "kilo-auto/balanced"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the caller allows, per key or per request; empty means no limit."""
+    """What the caller allows, per key or per request; empty means no limit.
+
+    ``prompt_logging`` lets in free offers and providers that may log prompts; a caller who
+    demands ``data_policies`` gets only models known to have one of them.
+    """
 
     allow: frozenset[str] = frozenset()
     deny: frozenset[str] = frozenset()
@@ -70,6 +74,7 @@ class Limits:
     min_quality: float = 0.0
     open_weights_only: bool = False
     data_policies: frozenset[str] = frozenset()
+    prompt_logging: bool = False
     pin: str = ""
 
 

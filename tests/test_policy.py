@@ -80,6 +80,24 @@ def test_a_model_that_cannot_serve_is_no_candidate():
     assert decision.excluded == {"m1": "no images"}
 
 
+def test_providers_that_may_log_prompts_serve_only_where_that_is_allowed():
+    free = catalogue(MODELS[0], model("m1", free=True), *MODELS[2:])
+    logs = catalogue(MODELS[0], model("m1", data_policy="may_log"), *MODELS[2:])
+    for offer in (free, logs):
+        decision = decide(assessment(), Needs(), Session(), TABLE, offer, DIAL)
+        assert decision.model == "m2"
+        assert decision.excluded == {"m1": "its provider may log prompts"}
+        allowed = decide(
+            assessment(), Needs(), Session(), TABLE, offer, DIAL, limits=Limits(prompt_logging=True)
+        )
+        assert allowed.model == "m1"
+
+
+def test_an_unknown_data_policy_is_not_fine():
+    with pytest.raises(NoModelFits):
+        choose(limits=Limits(data_policies=frozenset({"no_retention"})))
+
+
 def test_context_includes_the_requested_output():
     short = catalogue(MODELS[0], model("m1", context=1000), *MODELS[2:])
     needs = Needs(input_tokens=800, output_tokens=300)
