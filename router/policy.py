@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from classifier.model import Assessment
 from router.catalogue import Catalogue, Model, Needs
 from router.errors import NoModelFits
-from router.table import DEFAULT_EFFORT, Table, Unit
+from router.table import DEFAULT_EFFORT, DRAW_SCALE, Table, Unit
 
 Array = NDArray[np.float32]
 
@@ -165,7 +165,9 @@ def _excluded(
 
 
 def forbidden(model: Model, needs: Needs, limits: Limits) -> str:
-    """Say why a model must not or cannot serve a request; empty when it may."""
+    """Say why the efficient tier must not pick a model; empty when it may."""
+    if not limits.prompt_logging and (model.free or model.data_policy == "may_log"):
+        return "its provider may log prompts"
     return disallowed(model, limits) or model.lacks(needs)
 
 
@@ -213,8 +215,10 @@ def adequacy(draws: Array, margin: float) -> tuple[Array, Array]:
     """
     fifth = draws.shape[-1] // 20
     lower = np.partition(draws, fifth, axis=-1)[..., fifth]
-    best = np.take_along_axis(draws, lower.argmax(axis=-1)[..., None, None], axis=-2)
-    return lower, np.asarray((draws >= best - margin).mean(axis=-1), dtype=np.float32)
+    ranked = lower + np.float32(1e-4) * draws.mean(axis=-1)  # the mean only breaks ties
+    best = np.take_along_axis(draws, ranked.argmax(axis=-1)[..., None, None], axis=-2)
+    near = draws >= best - np.float32(margin + 1 / DRAW_SCALE)
+    return lower, np.asarray(near.mean(axis=-1), dtype=np.float32)
 
 
 def _choose(
@@ -225,7 +229,7 @@ def _choose(
     session: Session,
 ) -> Decision:
     """Take the cheapest adequate candidate; the rest, adequate first, are the fallbacks."""
-    best = max(candidates, key=lambda c: c.lower)
+    best = max(candidates, key=lambda c: c.lower + 1e-4 * c.quality)
     adequate = [c for c in candidates if c.adequate] or [best]
     chosen = adequate[0]
     others = [*adequate[1:], *sorted(candidates, key=lambda c: -c.quality)]

@@ -50,7 +50,7 @@ def test_training_says_how_far_it_is(trained):
     shares = [share for _, share in steps]
     assert len(steps) > 10
     assert shares == sorted(shares)
-    assert 0 <= shares[0] and shares[-1] <= 1
+    assert shares[0] >= 0 and shares[-1] <= 1
 
 
 def test_the_card_tells_data_splits_and_scores(trained):
