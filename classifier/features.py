@@ -6,6 +6,9 @@ own), pairs of neighbouring tokens, character n-grams inside words (typing error
 languages without spaces), and the first and last tokens once more under a name of their own,
 because an ask's verb stands at its edge.
 
+What frames a text counts in full: its first and last ``FRAME_TOKENS`` tokens, where the intent
+stands.  Between them a pasted log or issue may say anything, and counts ``PASTE_WEIGHT`` a token.
+
 Every hash is polynomial over code points in uint64 and finished with splitmix64, so that a
 whole text is hashed by a few array operations, alike on every platform.  Hashes are cut to
 ``HASH_BITS`` and looked up in the vocabulary of the training texts; what training never saw
@@ -31,6 +34,12 @@ from classifier.conversation import clip
 HASH_BITS: Final = 20
 CHAR_GRAMS: Final = (3, 4, 5)
 EDGE_TOKENS: Final = 3
+FRAME_TOKENS: Final = 32
+FRAME_CHARS: Final = 200
+PASTE_WEIGHT: Final = 0.2
+"""See benchmarks/LOG.md, 2026-11-25: with every token alike, "write a test that reproduces this",
+before an issue of 2,000 characters, was read as the issue."""
+
 MAX_TOKEN: Final = 48
 """Characters of a token that its hash covers; longer ones are blobs, not words."""
 
@@ -102,9 +111,10 @@ _LIST = re.compile(r"^[ \t]{0,16}(?:[-*•]|\d{1,2}[.)])\s", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Hashes of one text by block, and its surface counts."""
+    """Hashes of one text by block with the weight of each, and its surface counts."""
 
     hashes: tuple[Hashes, ...]
+    weights: tuple[Floats, ...]
     surface: Floats
 
 
@@ -117,10 +127,27 @@ def tokenize(text: str) -> Tokens:
     lower = np.where(codes < 65536, lower, codes)
     starts, ends = _token_spans(kinds, upper)
     words = _span_hashes(lower, starts, ends)
+    framing = _framing(len(words), FRAME_TOKENS)
+    pairs = _mix(words[:-1] * _U64(3) + words[1:] * _P + _U64(1))
+    grams, places = _char_grams(lower, kinds)
+    edges = _edges(words)
     return Tokens(
-        hashes=(_words_and_pairs(words), _char_grams(lower, kinds), _edges(words)),
+        hashes=(_cut(np.concatenate((words, pairs))), grams, edges),
+        weights=(
+            np.concatenate((framing, framing[1:])),
+            _framing(len(codes), FRAME_CHARS)[places],
+            np.ones(len(edges), np.float32),
+        ),
         surface=_surface(text, codes, kinds, upper, len(words)),
     )
+
+
+def _framing(n: int, frame: int) -> Floats:
+    """Weights of ``n`` places in a row: 1 within ``frame`` of an end, PASTE_WEIGHT between."""
+    weights = np.full(n, PASTE_WEIGHT, np.float32)
+    weights[:frame] = 1.0
+    weights[max(0, n - frame) :] = 1.0
+    return weights
 
 
 def _token_spans(
@@ -152,28 +179,29 @@ def _span_hashes(
     return _mix(np.add.reduceat((values + _U64(1)) * _POWERS[place], offsets))
 
 
-def _words_and_pairs(words: NDArray[np.uint64]) -> Hashes:
-    pairs = _mix(words[:-1] * _U64(3) + words[1:] * _P + _U64(1))
-    return _cut(np.concatenate((words, pairs)))
+def _char_grams(
+    lower: NDArray[np.uint32], kinds: NDArray[np.uint8]
+) -> tuple[Hashes, NDArray[np.intp]]:
+    """Hash the character n-grams that lie inside a word, its two edges included.
 
-
-def _char_grams(lower: NDArray[np.uint32], kinds: NDArray[np.uint8]) -> Hashes:
-    """Hash the character n-grams that lie inside a word, its two edges included."""
+    Returns the hashes and, for each, the place of its second character in the text.
+    """
     inside = (kinds == _WORD) | (kinds == _CJK)
     codes = np.where(inside, lower, 0x20).astype(np.uint64)
     codes = np.concatenate(([_U64(0x20)], codes, [_U64(0x20)]))
     blank = np.concatenate(([0], np.cumsum(codes == 0x20)))
-    grams = []
+    grams, places = [np.zeros(0, np.uint64)], [np.zeros(0, np.intp)]
     for n in CHAR_GRAMS:
-        if len(codes) < n:
-            continue
         count = len(codes) - n + 1
+        if count <= 0:
+            continue
         value = np.full(count, n, dtype=np.uint64)
         for k in range(n):
             value = value * _P + codes[k : k + count]
-        within = blank[n - 1 : n - 1 + count] - blank[1 : 1 + count]
-        grams.append(value[within == 0])
-    return _cut(_mix(np.concatenate(grams) + _U64(2))) if grams else np.zeros(0, np.uint32)
+        within = blank[n - 1 : n - 1 + count] - blank[1 : 1 + count] == 0
+        grams.append(value[within])
+        places.append(np.flatnonzero(within))
+    return _cut(_mix(np.concatenate(grams) + _U64(2))), np.concatenate(places)
 
 
 def _edges(words: NDArray[np.uint64]) -> Hashes:
@@ -245,6 +273,7 @@ PROBES: Final = (
     "",
     "Fix the failing test in src/app/UserService.java, line 1204 (NullPointerException)?",
     "\u00bfPuedes a\u00f1adir una p\u00e1gina? \u4fee\u590d\u767b\u5f55 bug \U0001f389 ```x = {1: 'a'}```",
+    "Write a test for this. " + "alpha beta gamma delta. " * 40 + "Thanks!",
     "\x00\ufffd\u0301 _a_b_ 10.5% https://a.b/c\n- one\n- two\n@@ -1 +1 @@",
 )
 """Texts whose features tell one definition of the features from another."""
@@ -255,7 +284,8 @@ def fingerprint() -> str:
     """Return 12 hex digits that change when the features of any probe change."""
     digest = hashlib.sha256(repr((HASH_BITS, BLOCKS, SURFACE)).encode())
     for tokens in map(tokenize, PROBES):
-        for block in tokens.hashes:
-            digest.update(np.sort(block).tobytes())
+        for block, weights in zip(tokens.hashes, tokens.weights, strict=True):
+            order = np.argsort(block, kind="stable")
+            digest.update(block[order].tobytes() + weights[order].tobytes())
         digest.update(np.round(tokens.surface, 4).tobytes())
     return digest.hexdigest()[:12]

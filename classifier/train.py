@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.dataset import HELD_OUT_WRITERS, BadData, Row, grouped_folds
+from classifier.dataset import HELD_OUT_WRITERS, BadData, Row, grouped_folds, with_pastes
 from classifier.evaluate import Scores, score
 from classifier.export import Weights, quantise, write_onnx
 from classifier.features import Tokens, fingerprint, tokenize
@@ -82,20 +82,25 @@ class Trained:
 
 
 def prepare(rows: list[Row]) -> Data:
-    """Tokenise rows and gather their labels; raises BadData when there are too few."""
+    """Turn rows into arrays; raises BadData when there are too few to learn from."""
     if len(rows) < MIN_TRAINING_ROWS:
         raise BadData(f"{len(rows)} labelled rows; training takes at least {MIN_TRAINING_ROWS}")
-    unknown = (float("nan"),) * N_LEVELS
-    data = Data(
-        rows=rows,
-        tokens=[tokenize(row.text) for row in rows],
-        task=np.array([TYPES.index(row.task) if row.task else -1 for row in rows]),
-        level=np.array([row.p_level or unknown for row in rows], dtype=float),
-        weight=np.array([row.weight for row in rows], dtype=float),
-    )
+    data = tokenised(rows)
     if len(set(data.task[data.task >= 0].tolist())) < 2:
         raise BadData("all rows have the same task; training takes at least two types")
     return data
+
+
+def tokenised(rows: list[Row]) -> Data:
+    """Tokenise rows and gather their labels."""
+    unknown = (float("nan"),) * N_LEVELS
+    return Data(
+        rows=rows,
+        tokens=[tokenize(row.text) for row in rows],
+        task=np.array([TYPES.index(row.task) if row.task else -1 for row in rows], dtype=np.int64),
+        level=np.array([row.p_level or unknown for row in rows], dtype=float).reshape(-1, N_LEVELS),
+        weight=np.array([row.weight for row in rows], dtype=float),
+    )
 
 
 def fit(
@@ -105,7 +110,8 @@ def fit(
     seeds: Sequence[int] = SEEDS,
 ) -> Trained:
     """Fit networks on all of ``data`` and fold the temperatures in."""
-    vocabulary = build_vocabulary(data.tokens, data.weight.tolist())
+    seen_already = np.array([_pasted(row) for row in data.rows])
+    vocabulary = build_vocabulary(data.tokens, np.where(seen_already, 0.0, data.weight).tolist())
     typed = data.task >= 0
     levelled = np.isfinite(data.level).all(axis=1)
     one_hot = np.eye(len(TYPES), dtype=np.float32)[data.task]
@@ -186,9 +192,10 @@ def train(
     both are skipped, which is ten times as fast and measures less.
     """
     step("reading texts", 0.0)
-    data = prepare(rows)
-    held = np.isin([row.source for row in rows], [f"corpus/{w}" for w in HELD_OUT_WRITERS])
-    test, data = data.take(np.flatnonzero(held)), data.take(np.flatnonzero(~held))
+    held_out = {f"corpus/{writer}" for writer in HELD_OUT_WRITERS}
+    learned = [row for row in rows if row.source not in held_out]
+    data = prepare([*learned, *with_pastes(learned)])
+    test = tokenised([row for row in rows if row.source in held_out])
     measured: dict[str, Scores] = {}
     if temperatures is None:
         temperatures, measured = _cross_validate(data, _part(step, "", 0.05, 0.85))
@@ -206,7 +213,9 @@ def train(
 
 def _cross_validate(data: Data, step: Progress) -> tuple[tuple[float, float], dict[str, Scores]]:
     """Return the temperatures, and scores with sources left out and in domain."""
-    corpus = np.array([row.source.startswith("corpus/") for row in data.rows])
+    written = np.array([row.source.startswith("corpus/") for row in data.rows])
+    pasted = written & (data.weight < 1)
+    corpus = written & ~pasted
     by_source = grouped_folds(data.rows, min(FOLDS, _distinct(data, "source")), by="source")
     if len(set(by_source.tolist())) < 2:
         by_source = grouped_folds(data.rows, FOLDS)
@@ -217,7 +226,7 @@ def _cross_validate(data: Data, step: Progress) -> tuple[tuple[float, float], di
     measured = {
         f"{name}_{part}": _scores(data, predicted, temperatures, where)
         for name, predicted in (("in_domain", inside), ("left_out", outside))
-        for part, where in (("corpus", corpus), ("public", ~corpus))
+        for part, where in (("corpus", corpus), ("pasted", pasted), ("public", ~written))
     }
     return temperatures, measured
 
@@ -238,7 +247,8 @@ def write(
     card = {
         "features": fingerprint(),
         "taxonomy": taxonomy_fingerprint(),
-        "rows": dict(sorted(Counter(row.source for row in data.rows).items())),
+        "rows": dict(sorted(Counter(r.source for r in data.rows if not _pasted(r)).items())),
+        "pasted_rows": sum(_pasted(row) for row in data.rows),
         "test_rows": dict(sorted(Counter(row.source for row in test.rows).items())),
         "languages": dict(Counter(row.lang for row in data.rows).most_common()),
         "tasks": dict(sorted(Counter(row.task for row in data.rows).items())),
@@ -249,6 +259,10 @@ def write(
     }
     (out / CARD_FILE).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", "utf-8")
     return card
+
+
+def _pasted(row: Row) -> bool:
+    return row.source.startswith("corpus/") and row.weight < 1
 
 
 def _temperatures(

@@ -1,8 +1,8 @@
 """Hashed tokens → the sparse vector that the model reads: vocabulary, TF-IDF, unit length.
 
 The vocabulary is what training saw: per block of tokens, the sorted hashes whose rows weigh at
-least ``MIN_ROWS`` together, and their inverse document frequency.  A token counts 1 + log(times),
-times its idf; each block is scaled to unit length and then to its weight.
+least ``MIN_ROWS`` together, and their inverse document frequency.  A token counts
+log(1 + 2 × its summed weights) times its idf; each block is scaled to unit length, then to its weight.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ class Vocabulary:
     def vector(self, tokens: Tokens) -> tuple[Ints, Floats]:
         """Return the columns (int64) and values (float32) of one text's sparse vector."""
         columns, values, offset = [], [], 0
-        for hashes, slots, idf, weight in zip(
-            tokens.hashes, self.slots, self.idf, BLOCK_WEIGHTS, strict=True
+        for hashes, counts, slots, idf, weight in zip(
+            tokens.hashes, tokens.weights, self.slots, self.idf, BLOCK_WEIGHTS, strict=True
         ):
             known = slots[hashes]
-            column, count = np.unique(known[known >= 0], return_counts=True)
-            value = (1 + np.log(count)) * idf[column]
+            column, place = np.unique(known[known >= 0], return_inverse=True)
+            count = np.bincount(place, counts[known >= 0], len(column))
+            value = np.log1p(2 * count) * idf[column]
             length = np.sqrt(value @ value)
             columns.append(column + offset)
             values.append(value * (weight / length) if length > 0 else value)
