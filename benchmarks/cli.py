@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from router.catalogue import MODELS_DIR
-from router.cli import DialName, route
+from router.cli import DialName, route, serve
 from router.engine import CATALOGUE_FILE, TABLE_FILE
 from router.errors import RouterError
 from router.policy import DEFAULT_DIAL, DIALS
@@ -30,6 +30,7 @@ app = typer.Typer(
     help="Route each request to the cheapest model that benchmark evidence shows to be adequate.",
     pretty_exceptions_enable=False,
 )
+app.command()(serve)
 app.command()(route)
 
 Shared = Annotated[Path, typer.Option(help="Folder with the public outcomes and labels.")]

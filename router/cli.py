@@ -1,7 +1,8 @@
-"""``auto-efficient route``: one decision explained, or one JSON line per request of a file."""
+"""``auto-efficient route`` and ``serve``: explain decisions, or run the gateway that makes them."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -83,6 +84,42 @@ def route(
         sys.stdout.buffer.write(orjson.dumps(as_json(assessment, decision)) + b"\n")
     else:
         show(assessment, decision, DIALS[dial], Console())
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to bind; loopback by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind; 4000 by default.")] = None,
+    upstream: Annotated[
+        str | None, typer.Option(help="Send every model to this one server (base URL).")
+    ] = None,
+    upstream_key: Annotated[
+        str | None, typer.Option(envvar="AUTO_EFFICIENT_UPSTREAM_KEY", help="Its API key.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; 1 by default.")] = None,
+    models: Annotated[
+        Path | None, typer.Option("--models", help="Folder with catalogue, table and classifier.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file (TOML); ./auto-efficient.toml if it exists.")
+    ] = None,
+) -> None:
+    """Run the gateway.  Without --upstream or any provider key a simulated provider answers."""
+    from router import app
+    from router.settings import Settings
+
+    overrides = {
+        "host": host,
+        "port": port,
+        "upstream": upstream,
+        "upstream_key": upstream_key,
+        "workers": workers,
+        "models_dir": models,
+    }
+    try:
+        app.serve(Settings.load(environ=os.environ, overrides=overrides, config=config))
+    except (RouterError, OSError) as error:
+        typer.echo(f"auto-efficient serve: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
