@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -14,11 +14,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier.model import Assessment
-from classifier.tasks import FAMILIES, LEVELS, TYPES
+from classifier.tasks import LEVELS, TYPES
 from router.apis import ChatRequest, from_fields, from_text, interface_of, parse
 from router.catalogue import MODELS_DIR
 from router.engine import Engine
 from router.errors import BadRequest, RouterError
+from router.explain import as_json
 from router.policy import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
 
 SHOWN_TYPES: Final = 5
@@ -120,37 +121,6 @@ def serve(
     except (RouterError, OSError) as error:
         typer.echo(f"auto-efficient serve: {error}", err=True)
         raise typer.Exit(2) from error
-
-
-def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
-    """Return the documented JSON of a decision."""
-    p_family = assessment.p_family
-    return {
-        "task": {
-            "family": assessment.family,
-            "type": assessment.task,
-            "p_family": round(float(p_family.max()), 4),
-            "p_type": round(float(assessment.p_type[TYPES.index(assessment.task)]), 4),
-            "families": _shares(FAMILIES, p_family),
-            "types": _shares(TYPES, assessment.p_type),
-        },
-        "difficulty": {
-            "level": assessment.level,
-            "p": [round(float(p), 4) for p in assessment.p_level],
-            "expected": round(assessment.expected_level, 4),
-        },
-        "decision": {
-            "model": decision.model,
-            "effort": decision.effort or None,
-            "fallbacks": [str(unit) for unit in decision.fallbacks],
-            "expected_quality": _number(decision.expected_quality),
-            "expected_cost_usd": _number(decision.expected_cost_usd),
-            "adequate": decision.adequate,
-            "why": decision.why,
-        },
-        "declared": assessment.declared,
-        "ask": assessment.ask,
-    }
 
 
 def _route_lines(engine: Engine, path: Path, dial: Dial, limits: Limits) -> int:
@@ -258,14 +228,6 @@ def _grid(decision: Decision, dial: Dial) -> Grid:
     if (more := len(decision.candidates) - SHOWN_CANDIDATES) > 0:
         grid.add_row("", Text(f"… and {more} dearer", style="dim"))
     return grid
-
-
-def _shares(names: tuple[str, ...], p: Any) -> dict[str, float]:
-    return {name: round(float(x), 4) for name, x in zip(names, p, strict=True)}
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if value == value else None
 
 
 def _one_line(text: str) -> str:
