@@ -40,7 +40,6 @@ MEASURED_ON: Final = {
     "held_out_vera": "a writer never seen, never looked at",
     "held_out_gus": "a writer never trained on (looked at while choosing the model)",
     "left_out_corpus": "writers left out, five folds",
-    "left_out_pasted": "the same, with a long text of another row pasted beside the ask",
     "left_out_public": "public sources left out, five folds",
     "in_domain_corpus": "in domain, written corpus, five grouped folds",
     "in_domain_public": "in domain, public sources, five grouped folds",
@@ -215,7 +214,7 @@ Features `{card["features"]}`, taxonomy `{card["taxonomy"]}`; {card["columns"]:,
 
 **Data** {sum(corpus.values()):,} asks of {len(corpus)} writers (`classifier/corpus`), weight 1; {sum(public.values()):,} rows of
 {len(public)} public sources, weight {PUBLIC_WEIGHT}, at most {PUBLIC_CAP} per source and task. Rows marked `train_ok = false` were
-dropped. {card["pasted_rows"]:,} short asks were also learned with a long text of another row pasted beside them. Languages of the rows: {languages}.
+dropped. Languages of the rows: {languages}.
 
 **Splits** {" and ".join(f"`{w}`" for w in HELD_OUT_WRITERS)} were never trained on. Folds are grouped: near-duplicates and one benchmark item
 never straddle a split; for "left out" rows whole writers and sources are.

@@ -28,6 +28,10 @@ ASK_HEAD_CHARS: Final = 3000
 ASK_TAIL_CHARS: Final = 1000
 """A longer ask keeps its head and its tail: the instruction stands before or after a paste."""
 
+PASTE_CHARS: Final = 500
+INSTRUCTION_CHARS: Final = 240
+"""A text this long may hold a paste; a paragraph this short at its end may be the instruction."""
+
 RESULT_CHARS: Final = 2000
 """How much of a tool result is searched for failures: half at its head, half at its tail."""
 
@@ -63,6 +67,7 @@ TRAILERS: Final = (
 """First words of the rules that a client puts behind the ask."""
 
 _TAG = re.compile(r"<([a-z][a-z_-]{2,31})(?:\s[^<>]{0,200})?>")
+_BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 _LAST_CLOSE = re.compile(r"</([a-z][a-z_-]{2,31})>\s*$")
 _FAILURE = re.compile(
     r"\b(?:error|exception|traceback|fatal|panic(?:ked)?|command not found|no such file|"
@@ -201,6 +206,21 @@ def clip(text: str) -> str:
     if len(text) <= ASK_HEAD_CHARS + ASK_TAIL_CHARS:
         return text
     return f"{text[:ASK_HEAD_CHARS]}\n…\n{text[-ASK_TAIL_CHARS:]}"
+
+
+def instruction_of(ask: str) -> str:
+    """Return the short paragraph that stands before or after a long paste, or an empty string.
+
+    "Write a test that reproduces this." before 3,000 characters of an issue says what is wanted;
+    the issue does not.
+    """
+    if len(ask) < PASTE_CHARS:
+        return ""
+    paragraphs = [p.strip() for p in _BLANK_LINE.split(ask) if p.strip()]
+    if len(paragraphs) < 2:
+        return ""
+    ends = (paragraphs[0], paragraphs[-1])
+    return "\n".join(p for p in ends if len(p) <= INSTRUCTION_CHARS and "```" not in p)
 
 
 def _own_words(text: str) -> str:

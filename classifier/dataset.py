@@ -18,7 +18,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,13 +74,6 @@ PUBLIC_LABELS: Final[dict[tuple[str, str], str]] = {
 """(dataset, label as the source gives it) → our type.  What is not listed is not used: maintainers'
 ``question`` tags and ``chore`` pull requests mix several of our types."""
 
-
-PASTED_SHARE: Final = 0.25
-PASTED_WEIGHT: Final = 0.5
-PASTED_ASK_CHARS: Final = 200
-PASTE_CHARS: Final = 400
-"""A quarter of the short asks are also learned with a long text of another row behind or before
-them: the intent is the ask's, whatever was pasted.  See benchmarks/LOG.md, 2026-11-25."""
 
 ASKED_AS: Final[dict[str, tuple[str, ...]]] = {
     "openhands-swt-bench": (
@@ -257,29 +250,6 @@ def _capped(rows: Iterable[Row]) -> Iterator[Row]:
             taken[key] += 1
             texts.add(row.text)
             yield row
-
-
-def with_pastes(rows: list[Row], *, seed: int = 0) -> list[Row]:
-    """Return short corpus asks once more, each beside a long text taken from another row.
-
-    The label, source and group are the ask's; the weight is PASTED_WEIGHT.
-    """
-    rng = np.random.default_rng(seed)
-    pastes = [row.text for row in rows if len(row.text) >= PASTE_CHARS]
-    asks = [
-        row
-        for row in rows
-        if row.source.startswith("corpus/") and row.task and len(row.text) <= PASTED_ASK_CHARS
-    ]
-    if not pastes:
-        return []
-    found = []
-    for i in rng.permutation(len(asks))[: int(PASTED_SHARE * len(asks))]:
-        paste = pastes[int(rng.integers(len(pastes)))]
-        parts = (asks[i].text, paste) if rng.random() < 0.7 else (paste, asks[i].text)
-        text = "\n\n".join(parts)[:MAX_ASK_CHARS]
-        found.append(replace(asks[i], text=text, weight=PASTED_WEIGHT))
-    return found
 
 
 def grouped_folds(rows: list[Row], n_folds: int, *, by: str = "group") -> NDArray[np.int64]:

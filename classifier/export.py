@@ -56,11 +56,23 @@ class Weights:
         return _softmax(logits[: len(TYPES)]), _softmax(logits[len(TYPES) :])
 
 
-def quantise(networks: Sequence[Network], temperatures: tuple[float, float]) -> Weights:
-    """Set networks side by side, their logits averaged, temperatures folded in, rows as int8."""
-    w1 = np.hstack([n.w1 for n in networks])
-    w2 = np.vstack([n.w2 for n in networks]) / len(networks)
-    b2 = np.mean([n.b2 for n in networks], axis=0)
+LEVEL_NETWORK_SHARE: Final = 0.8
+"""Of the level network in the level's logits; see benchmarks/LOG.md."""
+
+
+def quantise(
+    networks: Sequence[Network], level: Network, temperatures: tuple[float, float]
+) -> Weights:
+    """Set networks side by side, their logits averaged, temperatures folded in, rows as int8.
+
+    ``level`` has outputs for the level alone, and most of the say there.
+    """
+    w1 = np.hstack([n.w1 for n in (*networks, level)])
+    say = np.repeat(np.array([1.0, 1 - LEVEL_NETWORK_SHARE]), (len(TYPES), N_LEVELS))
+    to_level = np.pad(level.w2, ((0, 0), (len(TYPES), 0))) * LEVEL_NETWORK_SHARE
+    w2 = np.vstack([*(n.w2 * say / len(networks) for n in networks), to_level])
+    b2 = np.mean([n.b2 for n in networks], axis=0) * say
+    b2[len(TYPES) :] += level.b2 * LEVEL_NETWORK_SHARE
     by = np.repeat(np.array(temperatures), (len(TYPES), N_LEVELS))
     tokens, surface = w1[: -len(SURFACE)], w1[-len(SURFACE) :]
     scale = np.maximum(np.abs(tokens).max(axis=1, keepdims=True), 1e-8) / 127
@@ -68,7 +80,7 @@ def quantise(networks: Sequence[Network], temperatures: tuple[float, float]) -> 
         tokens=np.round(tokens / scale).astype(np.int8),
         scale=scale.astype(np.float32),
         surface=surface,
-        b1=np.concatenate([n.b1 for n in networks]),
+        b1=np.concatenate([n.b1 for n in (*networks, level)]),
         w2=np.asarray(w2 / by, dtype=np.float32),
         b2=np.asarray(b2 / by, dtype=np.float32),
     )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-HIDDEN: Final = 64
+HIDDEN: Final = 56
 EPOCHS: Final = 8
 BATCH: Final = 128
 LEARNING_RATE: Final = 2e-3
@@ -34,6 +34,15 @@ LEVEL_SHARE: Final = 0.5
 WEIGHT_DECAY: Final = 1e-5
 INITIAL_BOUND: Final = 0.02
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+
+LEVEL_HIDDEN: Final = 32
+LEVEL_DIRECTIONS: Final = 256
+"""Units of the level network, and directions of the texts' singular vectors that it reads."""
+
+LEVEL_EPOCHS: Final = 6
+LEVEL_DROPOUT: Final = (0.3, 0.4)
+LEVEL_SCALE: Final = 8.0
+"""Of those directions beside the tokens: Adam moves every weight alike, so scale is learning rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ def fit_network(
     seed: int,
     hidden: int = HIDDEN,
     epochs: int = EPOCHS,
+    dropout: tuple[float, float] = (TOKEN_DROPOUT, HIDDEN_DROPOUT),
 ) -> Network:
     """Fit one network.
 
@@ -90,8 +100,43 @@ def fit_network(
         rate = float(LEARNING_RATE * decay * correction)
         batch_targets = tuple(target[rows] for target in targets)
         batch_weights = tuple(weight[rows] for weight in weights)
-        _learn(network, adams, _dropped(x[rows], rng), batch_targets, batch_weights, rate, rng)
+        batch = _dropped(x[rows], dropout[0], rng)
+        _learn(network, adams, batch, batch_targets, batch_weights, rate, dropout[1], rng)
     return network
+
+
+def fit_level_network(
+    tokens: Any, beside: Any, target: Floats, weight: Floats, *, seed: int
+) -> Network:
+    """Fit one network that reads only the main directions of the tokens, and what is beside them.
+
+    Difficulty has few labels and many words: free weights per word learn the words by heart.  The
+    directions are linear in the tokens, so they are folded into the first layer afterwards, and
+    what is served is a network like any other.
+
+    ``tokens`` csr (n, V) and ``beside`` csr (n, B); returns ``w1`` of V + B rows, in that order.
+    Rows without weight are not read.
+    """
+    from scipy import sparse
+    from sklearn.decomposition import TruncatedSVD
+
+    known = np.flatnonzero(weight > 0)
+    tokens, beside = tokens[known], beside[known]
+    size = min(LEVEL_DIRECTIONS, min(tokens.shape) - 1)
+    svd = TruncatedSVD(size, n_iter=2, n_oversamples=20, random_state=0).fit(tokens)
+    into = np.asarray(svd.components_.T, dtype=np.float32) * np.float32(LEVEL_SCALE)
+    x = sparse.hstack([sparse.csr_matrix(tokens @ into), beside]).tocsr().astype(np.float32)
+    narrow = fit_network(
+        x,
+        (target[known],),
+        (weight[known],),
+        seed=seed,
+        hidden=LEVEL_HIDDEN,
+        epochs=LEVEL_EPOCHS,
+        dropout=LEVEL_DROPOUT,
+    )
+    w1 = np.vstack((into @ narrow.w1[:size], narrow.w1[size:]))
+    return Network(w1.astype(np.float32), narrow.b1, narrow.w2, narrow.b2)
 
 
 def _batches(n: int, epochs: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
@@ -101,10 +146,10 @@ def _batches(n: int, epochs: int, rng: np.random.Generator) -> Iterator[NDArray[
             yield order[start : start + BATCH]
 
 
-def _dropped(batch: Any, rng: np.random.Generator) -> Any:
+def _dropped(batch: Any, share: float, rng: np.random.Generator) -> Any:
     """Leave out some tokens of each text, so that no one word carries a label."""
-    keep = rng.random(batch.nnz, dtype=np.float32) >= TOKEN_DROPOUT
-    batch.data = batch.data * keep / np.float32(1 - TOKEN_DROPOUT)
+    keep = rng.random(batch.nnz, dtype=np.float32) >= share
+    batch.data = batch.data * keep / np.float32(1 - share)
     return batch
 
 
@@ -115,6 +160,7 @@ def _learn(
     targets: tuple[Floats, ...],
     weights: tuple[Floats, ...],
     rate: float,
+    dropout: float,
     rng: np.random.Generator,
 ) -> None:
     """Take one gradient step on a batch, touching only the columns it holds."""
@@ -122,9 +168,7 @@ def _learn(
     batch = type(batch)((batch.data, batch.indices, batch.indptr), (batch.shape[0], len(columns)))
     w1 = network.w1[columns]
     hidden = np.maximum(batch @ w1 + network.b1, 0)
-    mask = (rng.random(hidden.shape, dtype=np.float32) >= HIDDEN_DROPOUT) / np.float32(
-        1 - HIDDEN_DROPOUT
-    )
+    mask = (rng.random(hidden.shape, dtype=np.float32) >= dropout) / np.float32(1 - dropout)
     active = hidden * mask
     slope = _loss_slope(active @ network.w2 + network.b2, targets, weights)
     into_hidden = (slope @ network.w2.T) * mask * (hidden > 0)

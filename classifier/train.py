@@ -22,14 +22,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.dataset import HELD_OUT_WRITERS, BadData, Row, grouped_folds, with_pastes
+from classifier.dataset import HELD_OUT_WRITERS, BadData, Row, grouped_folds
 from classifier.evaluate import Scores, score
 from classifier.export import Weights, quantise, write_onnx
 from classifier.features import Tokens, fingerprint, tokenize
-from classifier.model import CARD_FILE, MODEL_FILE, VOCABULARY_FILE
-from classifier.network import LEVEL_SHARE, fit_network
+from classifier.model import CARD_FILE, MODEL_FILE, VOCABULARY_FILE, read_views
+from classifier.network import LEVEL_SHARE, Network, fit_level_network, fit_network
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
-from classifier.vector import Vocabulary, build_vocabulary, save_vocabulary
+from classifier.vector import (
+    BLOCK_WEIGHTS,
+    N_SURFACE,
+    Vocabulary,
+    build_vocabulary,
+    save_vocabulary,
+)
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -74,6 +80,11 @@ class Trained:
     vocabulary: Vocabulary
     weights: Weights
 
+    def read(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return p_type and p_level of one text."""
+        tokens = tokenize(text)
+        return self.weights.predict(*self.vocabulary.vector(tokens), tokens.surface)
+
     def predict(self, tokens: Sequence[Tokens]) -> tuple[Floats, Floats]:
         """Return p_type (n, types) and p_level (n, 4)."""
         pairs = [self.weights.predict(*self.vocabulary.vector(t), t.surface) for t in tokens]
@@ -110,8 +121,7 @@ def fit(
     seeds: Sequence[int] = SEEDS,
 ) -> Trained:
     """Fit networks on all of ``data`` and fold the temperatures in."""
-    seen_already = np.array([_pasted(row) for row in data.rows])
-    vocabulary = build_vocabulary(data.tokens, np.where(seen_already, 0.0, data.weight).tolist())
+    vocabulary = build_vocabulary(data.tokens, data.weight.tolist())
     typed = data.task >= 0
     levelled = np.isfinite(data.level).all(axis=1)
     one_hot = np.eye(len(TYPES), dtype=np.float32)[data.task]
@@ -122,7 +132,39 @@ def fit(
     )
     x = _matrix(vocabulary, data.tokens)
     networks = [fit_network(x, targets, weights, seed=seed) for seed in seeds]
-    return Trained(vocabulary, quantise(networks, temperatures))
+    level = _level_network(vocabulary, x, targets[1], weights[1], seed=seeds[0])
+    return Trained(vocabulary, quantise(networks, level, temperatures))
+
+
+LEVEL_BLOCKS: Final = (1.0, 0.0, 0.0)
+"""Weights of words, characters and edges where the level network takes its directions from."""
+
+LEVEL_FREE: Final = (0.5, 0.3, 0.3, 0.3)
+"""Of words, characters, edges and surface as the level network reads them besides, a weight each."""
+
+
+def _level_network(
+    vocabulary: Vocabulary, x: Any, target: Any, weight: Any, *, seed: int
+) -> Network:
+    """Fit the level network and return it for columns of the usual weights."""
+    from scipy import sparse
+
+    sizes = [*map(len, vocabulary.keys), N_SURFACE]
+    usual = np.repeat((*BLOCK_WEIGHTS, 1.0), sizes)
+    directed = (np.repeat((*LEVEL_BLOCKS, 0.0), sizes) / usual)[: vocabulary.size]
+    free = np.repeat(LEVEL_FREE, sizes) / usual
+    read = np.flatnonzero(free)
+    found = fit_level_network(
+        (x[:, : vocabulary.size] @ sparse.diags(directed)).tocsr().astype(np.float32),
+        (x[:, read] @ sparse.diags(free[read])).tocsr().astype(np.float32),
+        target,
+        weight,
+        seed=seed,
+    )
+    w1 = np.zeros((x.shape[1], found.w1.shape[1]))
+    w1[: vocabulary.size] = directed[:, None] * found.w1[: vocabulary.size]
+    w1[read] += free[read, None] * found.w1[vocabulary.size :]
+    return Network(w1.astype(np.float32), found.b1, found.w2, found.b2)
 
 
 def _matrix(vocabulary: Vocabulary, texts: Sequence[Tokens]) -> Any:
@@ -194,7 +236,7 @@ def train(
     step("reading texts", 0.0)
     held_out = {f"corpus/{writer}" for writer in HELD_OUT_WRITERS}
     learned = [row for row in rows if row.source not in held_out]
-    data = prepare([*learned, *with_pastes(learned)])
+    data = prepare(learned)
     test = tokenised([row for row in rows if row.source in held_out])
     measured: dict[str, Scores] = {}
     if temperatures is None:
@@ -203,7 +245,8 @@ def train(
     model = fit(data, temperatures=temperatures)
     for writer in sorted({row.source for row in test.rows}):
         part = test.take(np.flatnonzero([row.source == writer for row in test.rows]))
-        p_type, p_level = model.predict(part.tokens)
+        pairs = [read_views(model.read, row.text) for row in part.rows]
+        p_type, p_level = (np.array(p, dtype=float) for p in zip(*pairs, strict=True))
         measured[f"held_out_{writer.removeprefix('corpus/')}"] = score(
             p_type, part.task, p_level, part.level
         )
@@ -213,9 +256,7 @@ def train(
 
 def _cross_validate(data: Data, step: Progress) -> tuple[tuple[float, float], dict[str, Scores]]:
     """Return the temperatures, and scores with sources left out and in domain."""
-    written = np.array([row.source.startswith("corpus/") for row in data.rows])
-    pasted = written & (data.weight < 1)
-    corpus = written & ~pasted
+    corpus = np.array([row.source.startswith("corpus/") for row in data.rows])
     by_source = grouped_folds(data.rows, min(FOLDS, _distinct(data, "source")), by="source")
     if len(set(by_source.tolist())) < 2:
         by_source = grouped_folds(data.rows, FOLDS)
@@ -226,7 +267,7 @@ def _cross_validate(data: Data, step: Progress) -> tuple[tuple[float, float], di
     measured = {
         f"{name}_{part}": _scores(data, predicted, temperatures, where)
         for name, predicted in (("in_domain", inside), ("left_out", outside))
-        for part, where in (("corpus", corpus), ("pasted", pasted), ("public", ~written))
+        for part, where in (("corpus", corpus), ("public", ~corpus))
     }
     return temperatures, measured
 
@@ -247,8 +288,7 @@ def write(
     card = {
         "features": fingerprint(),
         "taxonomy": taxonomy_fingerprint(),
-        "rows": dict(sorted(Counter(r.source for r in data.rows if not _pasted(r)).items())),
-        "pasted_rows": sum(_pasted(row) for row in data.rows),
+        "rows": dict(sorted(Counter(row.source for row in data.rows).items())),
         "test_rows": dict(sorted(Counter(row.source for row in test.rows).items())),
         "languages": dict(Counter(row.lang for row in data.rows).most_common()),
         "tasks": dict(sorted(Counter(row.task for row in data.rows).items())),
@@ -259,10 +299,6 @@ def write(
     }
     (out / CARD_FILE).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", "utf-8")
     return card
-
-
-def _pasted(row: Row) -> bool:
-    return row.source.startswith("corpus/") and row.weight < 1
 
 
 def _temperatures(

@@ -46,7 +46,10 @@ def test_frontier_maps_by_mode(shipped):
 def test_balanced_maps_by_interface(shipped):
     by = shipped.tier("kilo-auto/balanced").interfaces
     assert (by[Interface.CHAT].model, by[Interface.CHAT].reasoning) == ("qwen/qwen3.6-plus", True)
-    assert (by[Interface.RESPONSES].model, by[Interface.RESPONSES].effort) == ("openai/gpt-5.5", "low")
+    assert (by[Interface.RESPONSES].model, by[Interface.RESPONSES].effort) == (
+        "openai/gpt-5.5",
+        "low",
+    )
     assert (by[Interface.MESSAGES].model, by[Interface.MESSAGES].effort) == (SONNET, "low")
 
 
@@ -75,7 +78,7 @@ def test_defaults_depend_on_a_key(shipped):
     ("old", "new", "named"),
     [
         ('rule        = "mode"', 'rule        = "moon"', "tiers.0.rule"),
-        ('hidden      = true', 'hiden       = true', "hiden"),
+        ("hidden      = true", "hiden       = true", "hiden"),
         ('paid   = "google/gemma-4-31b-it"', 'paid   = "google/none"', "google/none"),
         ('with_key = "kilo-auto/balanced"', 'with_key = "kilo-auto/none"', "kilo-auto/none"),
         ("\n[[models]]", "\n[[models", "cannot read"),

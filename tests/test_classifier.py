@@ -76,7 +76,7 @@ def test_onnx_equals_numpy(rows, tmp_path):
     write(model, data, tmp_path, measured={}, temperatures=(1.0, 1.0), test=data.take(np.arange(0)))
     served = Classifier.load(tmp_path)
     for text in [*TEXTS, *(row.text for row in rows[:100])]:
-        p_type, p_level = served.read(text)
+        p_type, p_level = served.read_once(text)
         tokens = tokenize(text)
         wanted = model.weights.predict(*model.vocabulary.vector(tokens), tokens.surface)
         assert np.abs(p_type - wanted[0]).max() < 1e-5
@@ -176,6 +176,18 @@ def test_a_short_follow_up_is_read_with_the_ask_before_it(shipped):
     migration = TYPES.index("refactoring/migration")
     assert after.p_type[migration] > alone.p_type[migration]
     assert after.expected_level >= alone.expected_level
+
+
+@pytest.mark.parametrize("order", ["{ask}\n\n{paste}", "{paste}\n\n{ask}"])
+def test_the_instruction_counts_more_than_what_is_pasted_beside_it(shipped, order):
+    paste = "The importer crashes with a KeyError when a column is empty.\n" * 30
+    asks = {
+        "Write a unit test that reproduces this, nothing else.": "testing/test_creation",
+        "Translate this report into French for the customer.": "general/writing",
+        "Where in the repo is the code this talks about?": "investigation/repo_exploration",
+    }
+    for wanted, task in asks.items():
+        assert shipped.assess(ask(order.format(ask=wanted, paste=paste))).task == task
 
 
 @pytest.mark.parametrize("text", TEXTS)

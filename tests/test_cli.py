@@ -71,13 +71,19 @@ def test_a_file_is_decided_line_by_line_in_order(tmp_path):
     path.write_text("\n".join(map(json.dumps, lines)), "utf-8")
     result = run.invoke(app, ["route", "--jsonl", str(path)])
     assert result.exit_code == 0
-    assert [a["ask"] for a in answers(result)] == ["rename a to b", "how do we roll this out?", "thanks!"]
+    assert [a["ask"] for a in answers(result)] == [
+        "rename a to b",
+        "how do we roll this out?",
+        "thanks!",
+    ]
     assert answers(result)[1]["declared"] == "mode plan"
 
 
 def test_bad_lines_are_reported_in_their_place(tmp_path):
     path = tmp_path / "requests.jsonl"
-    path.write_text('{"text": "a"}\n{oops\n{"path": "/v1/nowhere", "body": {}}\n[1]\n{"text": "b"}\n')
+    path.write_text(
+        '{"text": "a"}\n{oops\n{"path": "/v1/nowhere", "body": {}}\n[1]\n{"text": "b"}\n'
+    )
     result = run.invoke(app, ["route", "--jsonl", str(path)])
     assert result.exit_code == 1
     found = answers(result)

@@ -90,7 +90,11 @@ def test_no_group_straddles_a_split_and_folds_are_even():
 
 
 def test_near_duplicates_are_found():
-    texts = ["fix the login page on mobile", "please fix the login page on mobile", "other words here"]
+    texts = [
+        "fix the login page on mobile",
+        "please fix the login page on mobile",
+        "other words here",
+    ]
     assert near_duplicates(texts) == [(0, 1)]
 
 

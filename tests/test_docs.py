@@ -18,7 +18,9 @@ README = (ROOT / "README.md").read_text("utf-8")
 def test_generated_numbers_are_fresh():
     """Run `auto-efficient docs` when this fails."""
     for name, text in rendered().items():
-        assert (ROOT / name).read_text("utf-8") == text, f"{name} is stale: run `auto-efficient docs`"
+        assert (ROOT / name).read_text("utf-8") == text, (
+            f"{name} is stale: run `auto-efficient docs`"
+        )
 
 
 def test_every_command_task_and_dial_stop_is_documented():
