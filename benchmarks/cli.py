@@ -224,6 +224,9 @@ def evaluate(
     if (study is None) == (prompts is None or outcomes is None):
         raise typer.BadParameter("give --prompts and --outcomes, or --study NAME")
     console = Console(stderr=True)
+    if study == "difficulty":
+        _difficulty(shared, console, report)
+        return
     with plain_errors("evaluate", BadOutcomes, CannotEvaluate, BadClassifier, RouterError):
         with console.status("") as status:
             found = _evaluation(
@@ -242,6 +245,20 @@ def evaluate(
         from benchmarks.report import markdown
 
         Console().print(Markdown(markdown(found)))
+
+
+def _difficulty(shared: Path, console: Console, report: Path | None) -> None:
+    """Print, and with ``report`` keep, how well difficulty is read beside the first study."""
+    from benchmarks.difficulty import study
+    from benchmarks.outcomes import BadOutcomes
+    from classifier.cli import progress_bar
+
+    with plain_errors("evaluate", BadOutcomes), progress_bar(console) as step:
+        found = study(shared, progress=step).to_json()
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)
+        (report / "difficulty.json").write_text(found + "\n", "utf-8")
+    typer.echo(found)
 
 
 def _evaluation(
