@@ -290,7 +290,7 @@ def _evaluation(
         )  # fmt: skip
     if study not in STUDIES:
         raise typer.BadParameter(
-            f"no such study; one of {', '.join(STUDIES)}", param_hint="--study"
+            f"no such study; one of {', '.join(STUDIES)}, difficulty", param_hint="--study"
         )
     options: dict[str, object] = {}
     if study in ("routellm", "eleven"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -78,10 +77,11 @@ def _turn(message: Mapping[str, Any], media: Media) -> Turn:
     )
 
 
-MARKS: Final = re.compile(
-    rb'"(?:finish_reason"\s*:\s*"|usage"\s*:\s*\{|error"\s*:|tool_calls")|\[DONE\]'
+MARKS: Final = (
+    *(b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {'),
+    *(b'"tool_calls"', b'"error"', b"[DONE]"),
 )
-"""Bytes of an event that must be looked into."""
+"""Bytes that an event holds which must be looked into; ``router.relay`` says why bytes."""
 
 REASONING: Final = ("reasoning", "reasoning_content", "reasoning_details")
 """Fields of an assistant message that hold what a model thought."""
@@ -185,14 +185,15 @@ def see(data: bytes, progress: Progress) -> bytes | None:
 
 
 def closing(progress: Progress, problem: str) -> bytes:
-    """Write what a stream still lacks: an error if it broke, a finish reason, the terminator."""
+    """Write what a stream still lacks: an error if it broke, a finish reason, the terminator.
+
+    A stream that its upstream ended in good order, but without a reason, is taken as finished:
+    some servers send none, and one client then calls the model again and again.
+    """
     if progress.ended:
         return b""
-    ending = b""
-    if not progress.finished:
-        ending = _finish(progress, problem or "the upstream ended the stream without finishing it")
-    elif problem:
-        progress.failed = True
+    progress.failed |= bool(problem)
+    ending = b"" if progress.finished else _finish(progress, problem)
     return ending + sse.event(b"[DONE]")
 
 
@@ -208,6 +209,5 @@ def _finish(progress: Progress, problem: str = "") -> bytes:
     }
     if problem:
         fields["error"] = openai_error(502, "upstream_error", problem)["error"]
-        progress.failed = True
     progress.finished = True
     return sse.event(orjson.dumps(fields))

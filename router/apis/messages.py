@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import orjson
 from classifier.conversation import Role, ToolCall, Turn
 from router import sse
 from router.apis.parts import (
+    CUT_SHORT,
     Foreign,
     Media,
     Progress,
@@ -77,10 +77,8 @@ def _wants_schema(config: object) -> bool:
     return isinstance(wanted, Mapping) and wanted.get("type") == "json_schema"
 
 
-MARKS: Final = re.compile(
-    rb'"(?:message_start|message_delta|message_stop|content_block_start|content_block_stop|error)"'
-)
-"""Bytes of an event that must be looked into."""
+MARKS: Final = (b'"message_', b'"content_block_start"', b'"content_block_stop"', b'"error"')
+"""Bytes that an event holds which must be looked into; ``router.relay`` says why bytes."""
 
 THINKING: Final = frozenset({"thinking", "redacted_thinking"})
 ONLY_OPENROUTER: Final[frozenset[str]] = frozenset()
@@ -160,8 +158,11 @@ def see(data: bytes, progress: Progress) -> bytes | None:
         case "message_start":
             return _start(fields, progress)
         case "content_block_start":
+            block = fields.get("content_block")
             progress.open_block = count(fields, "index")
+            progress.called_tools |= isinstance(block, Mapping) and block.get("type") == "tool_use"
         case "content_block_stop":
+            progress.items.append(progress.open_block)
             progress.open_block = None
         case "message_delta":
             delta = fields.get("delta")
@@ -203,15 +204,19 @@ def _add_usage(fields: Mapping[str, Any], progress: Progress) -> None:
 
 
 def closing(progress: Progress, problem: str) -> bytes:
-    """Write what a stream still lacks: an error if it broke, a stop reason, the terminator."""
+    """Write what a stream still lacks: an error if it broke, a stop reason, the terminator.
+
+    A stream that its upstream ended in good order, with every block closed, is finished.
+    """
     if progress.ended:
         return b""
     ending = b""
     if not progress.finished:
-        problem = problem or "the upstream ended the stream without finishing it"
-        if not progress.failed:
+        if not problem and (progress.open_block is not None or not progress.items):
+            problem = CUT_SHORT
+        if problem and not progress.failed:
             ending = sse.event(orjson.dumps(error_body(502, "", problem)), "error")
-        progress.failed = True
+        progress.failed |= bool(problem)
         ending += _finish(progress)
     return ending + sse.event(b'{"type":"message_stop"}', "message_stop")
 
@@ -223,7 +228,8 @@ def _finish(progress: Progress) -> bytes:
         stop = {"type": "content_block_stop", "index": progress.open_block}
         ending = sse.event(orjson.dumps(stop), "content_block_stop")
         progress.open_block = None
-    delta = {"stop_reason": "end_turn", "stop_sequence": None}
+    reason = "tool_use" if progress.called_tools else "end_turn"
+    delta = {"stop_reason": reason, "stop_sequence": None}
     output = progress.usage.output_tokens if progress.usage else 0
     fields = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": output}}
     progress.finished = True

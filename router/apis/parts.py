@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
@@ -39,6 +39,9 @@ class Reading:
     media_tokens: int = 0
 
 
+CUT_SHORT: Final = "the upstream ended the stream before its answer was complete"
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a reply was billed for; ``input_tokens`` includes what the cache served or took."""
@@ -55,7 +58,8 @@ class Usage:
 class Progress:
     """How far a stream has come, as far as ending it properly needs to know.
 
-    ``finished``: a reason to stop was given; ``ended``: the format's last event was seen.
+    ``finished``: a reason to stop was given; ``ended``: the format's last event was seen;
+    ``open_block``: the block or item that was begun and is not done; ``items``: those done.
     """
 
     id: str = ""
@@ -66,6 +70,7 @@ class Progress:
     failed: bool = False
     called_tools: bool = False
     open_block: int | None = None
+    items: list[Any] = field(default_factory=list)
     sequence: int = 0
     usage: Usage | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ import orjson
 from classifier.conversation import Role, Turn
 from router import sse
 from router.apis.parts import (
+    CUT_SHORT,
     Foreign,
     Media,
     Progress,
@@ -82,10 +82,11 @@ def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
     return None
 
 
-MARKS: Final = re.compile(
-    rb'"type"\s*:\s*"(?:response\.(?:created|completed|incomplete|failed)|error)"'
+MARKS: Final = (
+    *(b'"response.created"', b'"response.output_item.', b'"response.completed"'),
+    *(b'"response.incomplete"', b'"response.failed"', b'"error"'),
 )
-"""Bytes of an event that must be looked into."""
+"""Bytes that an event holds which must be looked into; ``router.relay`` says why bytes."""
 
 LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 """Kinds of a stream's last event."""
@@ -172,6 +173,11 @@ def see(data: bytes, progress: Progress) -> bytes | None:
     if kind == "error":
         progress.failed = True
         return None
+    if kind == "response.output_item.added":
+        progress.open_block = count(fields, "output_index")
+    elif kind == "response.output_item.done":
+        progress.open_block = None
+        progress.items.append(fields.get("item"))
     response = fields.get("response")
     if not isinstance(response, dict):
         return None
@@ -187,25 +193,32 @@ def see(data: bytes, progress: Progress) -> bytes | None:
 
 
 def closing(progress: Progress, problem: str) -> bytes:
-    """Write the terminator a stream still lacks, which here also holds the error."""
+    """Write the terminator a stream still lacks, which here also holds the answer or the error.
+
+    A stream that its upstream ended in good order, with every item done, is complete.
+    """
     if progress.ended:
         return b""
-    progress.finished = progress.ended = progress.failed = True
-    problem = problem or "the upstream ended the stream without finishing it"
-    response = {
+    if not problem and (progress.open_block is not None or not progress.items):
+        problem = CUT_SHORT
+    status = "failed" if problem else "completed"
+    response: dict[str, Any] = {
         "id": progress.id or "resp_auto",
         "object": "response",
         "created_at": 0,
-        "status": "failed",
-        "error": {"code": "server_error", "message": problem},
+        "status": status,
+        "error": {"code": "server_error", "message": problem} if problem else None,
         "incomplete_details": None,
         "model": progress.model,
-        "output": [],
+        "output": progress.items,
         "parallel_tool_calls": True,
         "tool_choice": "auto",
         "tools": [],
         "usage": None,
     }
+    complete(response)
+    progress.finished = progress.ended = True
+    progress.failed = bool(problem)
     number = progress.sequence + 1
-    fields = {"type": "response.failed", "sequence_number": number, "response": response}
-    return sse.event(orjson.dumps(fields), "response.failed")
+    fields = {"type": f"response.{status}", "sequence_number": number, "response": response}
+    return sse.event(orjson.dumps(fields), f"response.{status}")

@@ -1,0 +1,144 @@
+"""How a gateway is set up: one frozen object, read once.
+
+Defaults, a TOML file, the environment and the command line each override the one before.  The
+file is ``auto-efficient.toml`` in the working directory, or what ``AUTO_EFFICIENT_CONFIG``
+names; any setting ``port`` of it is also read from ``AUTO_EFFICIENT_PORT``::
+
+    port = 4000
+    keys = { openrouter = "sk-or-…" }        # provider keys; else the providers' own variables
+    [[callers]]
+    name   = "anna"
+    sha256 = "…"                             # printf %s KEY | sha256sum
+    dial   = "economy"
+    deny   = ["openai/gpt-5.5"]
+    [[providers]]
+    name     = "workstation"
+    base_url = "http://127.0.0.1:8000/v1"
+    auth     = "none"
+    formats  = ["chat"]
+    serves   = ["workstation/"]
+    strip    = "workstation/"
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pydantic import Field, SecretStr, ValidationError
+
+from router.catalogue import MODELS_DIR, Entry
+from router.errors import BadArtefact
+from router.keys import Key
+from router.providers import (
+    PROVIDERS_FILE,
+    Provider,
+    Providers,
+    configured_providers,
+    load_providers,
+)
+
+PREFIX: Final = "AUTO_EFFICIENT_"
+CONFIG_FILE: Final = "auto-efficient.toml"
+MB: Final = 1 << 20
+
+
+class Timeouts(Entry):
+    """How long to wait for an upstream, in seconds.
+
+    The SDKs of OpenAI and Anthropic wait 600 s for a reply; Codex gives up on a stream that is
+    silent for 300 s.
+    """
+
+    connect_s: float = Field(default=5.0, gt=0)
+    first_byte_s: float = Field(default=120.0, gt=0)
+    reply_s: float = Field(default=600.0, gt=0)
+    idle_s: float = Field(default=120.0, gt=0)
+
+
+class RequestLimits(Entry):
+    """What is refused before it is read further.
+
+    Anthropic takes bodies of 32 MB; the largest first request of a client has 27 tools.
+    """
+
+    body_bytes: int = Field(default=32 * MB, gt=0)
+    header_bytes: int = Field(default=64 << 10, gt=0)
+    header_s: float = Field(default=15.0, gt=0)
+    body_s: float = Field(default=30.0, gt=0)
+    tools: int = Field(default=2000, gt=0)
+    items: int = Field(default=50_000, gt=0)
+
+
+class Settings(Entry):
+    """Everything a gateway is told when it starts."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=4000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=256)
+    upstream: str = Field(default="", pattern=r"^(https?://.+)?$")
+    upstream_key: SecretStr = SecretStr("")
+    keys: dict[str, SecretStr] = {}
+    callers: tuple[Key, ...] = ()
+    providers: tuple[Provider, ...] = ()
+    models_dir: Path = MODELS_DIR
+    timeouts: Timeouts = Timeouts()
+    requests: RequestLimits = RequestLimits()
+    anonymous_per_hour: int = Field(default=200, ge=0)
+    trust_forwarded: bool = False
+    shutdown_s: int = Field(default=30, ge=0)
+    reload_s: float = Field(default=2.0, gt=0)
+    simulated_tokens_per_s: float = Field(default=200.0, ge=0)
+    log_requests: bool = False
+
+    @property
+    def local(self) -> bool:
+        """Whether the socket is bound to loopback."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        environ: Mapping[str, str],
+        overrides: Mapping[str, Any] | None = None,
+        config: Path | None = None,
+    ) -> Self:
+        """Read every source; raises BadArtefact naming the setting at fault."""
+        named = config or (Path(p) if (p := environ.get(PREFIX + "CONFIG")) else None)
+        path = named or Path(CONFIG_FILE)
+        given: dict[str, Any] = {}
+        try:
+            if named or path.is_file():
+                given = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise BadArtefact(f"cannot read the configuration {path}: {error}") from error
+        for name in cls.model_fields:
+            if (value := environ.get(PREFIX + name.upper())) is not None:
+                given[name] = value
+        given |= {k: v for k, v in (overrides or {}).items() if v is not None}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise BadArtefact(f"settings: {place}: {first['msg']}") from error
+
+    def make_providers(self, environ: Mapping[str, str]) -> Providers:
+        """Return whom to call: one upstream, else those with keys, else the simulated one."""
+        if self.upstream:
+            return Providers.single(self.upstream, self.upstream_key.get_secret_value())
+        return configured_providers(
+            load_providers(self.models_dir / PROVIDERS_FILE),
+            own_rows=self.providers,
+            keys={name: key.get_secret_value() for name, key in self.keys.items()},
+            environ=environ,
+        )

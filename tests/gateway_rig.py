@@ -1,0 +1,296 @@
+"""What the gateway's tests stand on: a real gateway, a scriptable fake upstream, and checkers.
+
+The fake speaks HTTP over a real socket, byte by byte if need be, because streams, cut connections
+and clients that leave cannot be tested through a transport that buffers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+
+from classifier.conversation import Interface
+from classifier.model import Assessment
+from classifier.tasks import TYPES
+from router import sse
+from router.app import create_app
+from router.guard import GuardedProtocol
+from router.policy import Decision
+from router.settings import Settings
+from router.simulated import STREAMED, WHOLE, make_answer
+from router.table import Unit
+
+PATHS = {
+    Interface.CHAT: "/v1/chat/completions",
+    Interface.RESPONSES: "/v1/responses",
+    Interface.MESSAGES: "/v1/messages",
+}
+
+QUICK = {"connect_s": 1.0, "first_byte_s": 0.4, "reply_s": 0.4, "idle_s": 0.4}
+"""Time-outs that a test can wait for."""
+
+
+def ask(interface: Interface, model: str, *, stream: bool = False, text: str = "Hello there"):
+    """Return a small body in a format."""
+    body: dict[str, Any] = {"model": model, "stream": stream}
+    if interface is Interface.RESPONSES:
+        return body | {"input": [{"role": "user", "content": text}]}
+    body["messages"] = [{"role": "user", "content": text}]
+    return body | ({"max_tokens": 500} if interface is Interface.MESSAGES else {})
+
+
+# The fake upstream.
+
+
+@dataclass
+class Seen:
+    """One request as the upstream saw it."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return json.loads(self.body)
+
+    @property
+    def interface(self) -> Interface:
+        path = self.path.partition("?")[0]
+        return next(i for i, p in PATHS.items() if p.endswith(path.rpartition("/v1")[2]))
+
+
+Play = Callable[[Seen, asyncio.StreamWriter], Awaitable[bool | None]]
+"""Answers a request on the wire; returns True to keep the connection."""
+
+
+class FakeUpstream:
+    """A server whose ``play`` can be exchanged at any time."""
+
+    def __init__(self) -> None:
+        self.play: Play = good
+        self.seen: list[Seen] = []
+        self.arrived = asyncio.Event()
+        self.open = 0
+        self.url = ""
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                line, *lines = head.strip().split("\r\n")
+                headers = {k.lower(): v for k, _, v in (x.partition(": ") for x in lines)}
+                body = await reader.readexactly(int(headers.get("content-length", 0)))
+                seen = Seen(line.split(" ")[1], headers, body)
+                self.seen.append(seen)
+                self.arrived.set()
+                watch = asyncio.create_task(self._watch(reader, seen))
+                try:
+                    keep = await self.play(seen, writer)
+                finally:
+                    watch.cancel()
+                if not keep:
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.open -= 1
+            writer.close()
+
+    @staticmethod
+    async def _watch(reader: asyncio.StreamReader, seen: Seen) -> None:
+        while not reader.at_eof():  # noqa: ASYNC110 - a reader has no event for its end
+            await asyncio.sleep(0.005)
+        seen.left.set()
+
+
+@asynccontextmanager
+async def fake_upstream() -> AsyncIterator[FakeUpstream]:
+    fake = FakeUpstream()
+    server = await asyncio.start_server(fake._serve, "127.0.0.1", 0)
+    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield fake
+    finally:
+        server.close()
+
+
+def head(status: int = 200, kind: str = "application/json", *more: str, length: int | None = None):
+    lines = [f"HTTP/1.1 {status} X", f"content-type: {kind}", *more]
+    lines.append("transfer-encoding: chunked" if length is None else f"content-length: {length}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def replies(status: int, body: bytes, *more: str, kind: str = "application/json") -> Play:
+    async def play(seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        writer.write(head(status, kind, *more, length=len(body)) + body)
+        await writer.drain()
+        return True
+
+    return play
+
+
+def events_of(seen: Seen) -> list[bytes]:
+    answer = make_answer(seen.fields, seen.interface, seen.headers.get("x-simulate", ""))
+    return list(STREAMED[seen.interface](answer))
+
+
+async def good(seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """Answer as a sound provider does."""
+    if seen.fields.get("stream") is True:
+        return await streams(events_of(seen))(seen, writer)
+    body = json.dumps(WHOLE[seen.interface](make_answer(seen.fields, seen.interface))).encode()
+    return bool(await replies(200, body)(seen, writer))
+
+
+def streams(events: list[bytes], *, end: bool = True) -> Callable[..., Awaitable[bool]]:
+    async def play(seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        writer.write(head(200, "text/event-stream"))
+        for event in events:
+            writer.write(chunk(event))
+            await writer.drain()
+            await asyncio.sleep(0)
+        if end:
+            writer.write(b"0\r\n\r\n")
+        return end
+
+    return play
+
+
+# The gateway.
+
+
+class StubEngine:
+    """Decides without data: always the same model."""
+
+    def __init__(self, model: str = "openai/gpt-5.5", effort: str = "low") -> None:
+        self.model, self.effort = model, effort
+        self.calls = 0
+
+    def decide(self, request, *, dial, limits, reachable):
+        self.calls += 1
+        n = len(TYPES)
+        assessment = Assessment(
+            np.full(n, 1 / n, dtype=np.float32), np.full(4, 0.25, dtype=np.float32)
+        )
+        decision = Decision(
+            model=self.model,
+            effort=self.effort,
+            fallbacks=(Unit("anthropic/claude-sonnet-4.6", "high"),),
+            expected_quality=0.9,
+            expected_cost_usd=0.1,
+            adequate=True,
+            why="the stub decided – “so”\n",
+            candidates=(None,),  # type: ignore[arg-type]
+        )
+        return assessment, decision
+
+
+@asynccontextmanager
+async def gateway(
+    fake: FakeUpstream | None = None, *, record=None, transport=None, environ=None, **overrides: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a gateway on a free port, in front of ``fake`` if there is one; yield its client."""
+    given: dict[str, Any] = {"timeouts": QUICK, "simulated_tokens_per_s": 0, "reload_s": 0.05}
+    settings = Settings.model_validate(given | ({"upstream": fake.url} if fake else {}) | overrides)
+    served: list[Any] = []
+    app = create_app(
+        settings,
+        environ=environ or {},
+        load_engine=lambda folder: StubEngine(),
+        record=record or served.append,
+        transport=transport,
+    )
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        http=GuardedProtocol,
+        log_level="critical",
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server._serve())
+    while not server.started:
+        assert not running.done()
+        await asyncio.sleep(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    base = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=base, timeout=5, limits=limits) as client:
+        client.app = app  # type: ignore[attr-defined]
+        client.served = served  # type: ignore[attr-defined]
+        yield client
+    server.should_exit = True
+    await running
+
+
+# Checkers.
+
+
+def event_data(stream: bytes) -> list[dict[str, Any] | str]:
+    """Return the data of a whole stream's events."""
+    found = [data for _, data in sse.events(stream) if data]
+    return ["[DONE]" if data == b"[DONE]" else json.loads(data) for data in found]
+
+
+def check_ended(interface: Interface, stream: bytes) -> None:
+    """Assert that a stream ends as its format demands, exactly once."""
+    events = event_data(stream)
+    match interface:
+        case Interface.CHAT:
+            assert events[-1] == "[DONE]"
+            assert events.count("[DONE]") == 1
+            chunks = [e for e in events if isinstance(e, dict)]
+            reasons = [c.get("finish_reason") for e in chunks for c in e.get("choices", [])]
+            assert len([r for r in reasons if r]) == 1
+        case Interface.MESSAGES:
+            kinds = [e["type"] for e in events]
+            assert kinds[-1] == "message_stop"
+            assert kinds.count("message_stop") == 1
+            stops = [e for e in events if e["type"] == "message_delta"]
+            assert stops[-1]["delta"]["stop_reason"]
+            assert kinds.count("content_block_start") == kinds.count("content_block_stop")
+        case Interface.RESPONSES:
+            kinds = [e["type"] for e in events]
+            ends = {"response.completed", "response.failed", "response.incomplete"}
+            assert kinds[-1] in ends
+            assert sum(kind in ends for kind in kinds) == 1
+
+
+def error_of(interface: Interface, stream: bytes) -> str:
+    """Return the in-band error of a stream; empty if there is none."""
+    for event in event_data(stream):
+        if isinstance(event, dict):
+            error = event.get("error") or (event.get("response") or {}).get("error")
+            if error:
+                return error["message"]
+    return ""
+
+
+def check_error(interface: Interface, response: httpx.Response) -> dict[str, Any]:
+    """Assert that an error is in the client's format and says something; return it."""
+    body = response.json()
+    error = body["error"]
+    assert error["message"]
+    assert error["type"]
+    assert ("code" in error) == (interface is not Interface.MESSAGES)
+    if interface is Interface.MESSAGES:
+        assert body["type"] == "error"
+    return error
