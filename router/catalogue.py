@@ -36,6 +36,15 @@ class Needs:
     audio: bool = False
     json_schema: bool = False
 
+    @property
+    def abilities(self) -> frozenset[str]:
+        """The abilities that a model must be known to have."""
+        return frozenset(name for name in ABILITIES if getattr(self, name))
+
+
+ABILITIES: Final = ("tools", "images", "files", "audio", "json_schema")
+"""What a request may need, as the catalogue names it."""
+
 
 class Entry(BaseModel):
     """Base of every block: fixed once read, and strict about its keys."""
@@ -100,16 +109,18 @@ class Model(Entry):
     free: bool = False
     price: Price | None = None
 
-    def lacks(self, needs: Needs) -> str:
-        """Say what of ``needs`` this model cannot serve; empty when it can serve all."""
+    def lacks(self, needs: Needs, abilities: frozenset[str] | None = None) -> str:
+        """Say what of ``needs`` this model cannot serve; empty when it can serve all.
+
+        ``abilities`` are ``needs.abilities``, for callers that ask many models.
+        """
         if self.context_tokens is None:
             return "context length unknown"
         wanted = needs.input_tokens + needs.output_tokens
         if wanted > self.context_tokens:
             return f"context of {self.context_tokens:,} tokens is short of {wanted:,}"
-        for ability in ("tools", "images", "files", "audio", "json_schema"):
-            if getattr(needs, ability) and ability not in self.abilities:
-                return f"no {ability.replace('_', ' ')}"
+        if missing := (needs.abilities if abilities is None else abilities) - self.abilities:
+            return f"no {min(missing).replace('_', ' ')}"
         return ""
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,8 +86,7 @@ class Session:
     turns_left: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A unit that may serve the request, and what the table expects of it."""
 
     unit: Unit
@@ -154,9 +153,12 @@ def _excluded(
 ) -> dict[str, str]:
     """Map each model that cannot or may not serve the request to the reason."""
     reasons: dict[str, str] = {}
+    abilities = needs.abilities
     for model_id in dict.fromkeys(unit.model for unit in table.units):
         model = catalogue.model(model_id)
-        reason = "not in the catalogue" if model is None else forbidden(model, needs, limits)
+        reason = (
+            "not in the catalogue" if model is None else forbidden(model, needs, limits, abilities)
+        )
         if not reason and reachable is not None and model_id not in reachable:
             reason = f"no configured provider serves it over {needs.interface.value}"
         if reason:
@@ -164,11 +166,13 @@ def _excluded(
     return reasons
 
 
-def forbidden(model: Model, needs: Needs, limits: Limits) -> str:
+def forbidden(
+    model: Model, needs: Needs, limits: Limits, abilities: frozenset[str] | None = None
+) -> str:
     """Say why the efficient tier must not pick a model; empty when it may."""
     if not limits.prompt_logging and (model.free or model.data_policy == "may_log"):
         return "its provider may log prompts"
-    return disallowed(model, limits) or model.lacks(needs)
+    return disallowed(model, limits) or model.lacks(needs, abilities)
 
 
 def disallowed(model: Model, limits: Limits) -> str:
@@ -232,15 +236,16 @@ def _choose(
     best = max(candidates, key=lambda c: c.lower + 1e-4 * c.quality)
     adequate = [c for c in candidates if c.adequate] or [best]
     chosen = adequate[0]
-    others = [*adequate[1:], *sorted(candidates, key=lambda c: -c.quality)]
     fallbacks: dict[str, Unit] = {}
-    for candidate in others:
+    for candidate in (*adequate[1:], *sorted(candidates, key=lambda c: -c.quality)):
+        if len(fallbacks) == MAX_FALLBACKS:
+            break
         if candidate.unit.model != chosen.unit.model:
             fallbacks.setdefault(candidate.unit.model, candidate.unit)
     return Decision(
         model=chosen.unit.model,
         effort=_effort(chosen.unit),
-        fallbacks=tuple(fallbacks.values())[:MAX_FALLBACKS],
+        fallbacks=tuple(fallbacks.values()),
         expected_quality=chosen.quality,
         expected_cost_usd=chosen.cost_usd,
         adequate=chosen.adequate,
