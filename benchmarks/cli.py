@@ -68,10 +68,13 @@ def train(
     quick: Annotated[
         bool, typer.Option("--quick", help="Skip cross-validation; keep the shipped temperatures.")
     ] = False,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Train nothing; measure --out on held-out writers.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Retrain the classifier: labelled requests → artefact and model card."""
-    from classifier.cli import gather_rows, train_and_report
+    from classifier.cli import gather_rows, rescore_and_report, train_and_report
     from classifier.dataset import BadData
     from classifier.model import CARD_FILE
 
@@ -79,6 +82,9 @@ def train(
     use_shared = not (data or corpus_only) and shared.is_dir()
     if not (data or corpus_only or use_shared):
         console.print(f"{shared} is not there: training on the committed corpus alone")
+    if rescore:
+        rescore_and_report(out, console)
+        return
     with plain_errors("train", BadData):
         public = _public_rows(shared, console) if use_shared else []
         rows = [r for r in gather_rows(data or [], public) if r.source not in (without or ())]

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
 from classifier.dataset import Row, read_corpus, read_jsonl
-from classifier.train import train
+from classifier.train import rescore, train
 
 
 @contextmanager
@@ -46,6 +46,11 @@ def train_and_report(
     console.print(scores_grid(card))
     console.print(f"wrote classifier.onnx, vocabulary.npz and classifier.json to {out}")
     return card
+
+
+def rescore_and_report(folder: Path, console: Console) -> None:
+    """Measure an artefact on the held-out writers again and print the scores."""
+    console.print(scores_grid(rescore(read_corpus(), folder)))
 
 
 def scores_grid(card: dict[str, Any]) -> Grid:

@@ -60,11 +60,11 @@ MAX_FAILURES: Final = 6
 to MAX_FAILURES of them.  A judgement in the direction that the outcomes show: cheap first and
 strong after a seen failure solved 87% at $0.36 where strong alone solved 82% at $1.25."""
 
-INSTRUCTION_SHARE: Final = (0.7, 0.5)
+INSTRUCTION_SHARE: Final = (0.6, 0.5)
 """Say of the instruction, in type and in level, where a short paragraph frames a long paste.
 
-On 744 short asks of held-out writers with a GitHub issue pasted beside them: family F1 .39 read
-whole, .78 at 0.7; on those writers' own asks .890 and .885 (benchmarks/LOG.md, 2026-11-25)."""
+On short asks of held-out writers with a GitHub issue pasted beside them: family F1 .16 read
+whole, .71 at 0.6; on those writers' asks as they are .886 and .885 (benchmarks/LOG.md)."""
 
 FOLLOW_UP_CHARS: Final = 60
 """An ask this short in a later turn ("yes, go on") is read together with the one before it."""

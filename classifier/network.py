@@ -24,6 +24,9 @@ Floats = NDArray[np.float32]
 
 HIDDEN: Final = 56
 EPOCHS: Final = 8
+MIN_STEPS: Final = 300
+"""Few rows are read more often, so that a user's few hundred labelled asks are learned at all."""
+
 BATCH: Final = 128
 LEARNING_RATE: Final = 2e-3
 TOKEN_DROPOUT: Final = 0.15
@@ -93,7 +96,9 @@ def fit_network(
     w2 = rng.uniform(-bound, bound, (hidden, outputs)).astype(np.float32)
     network = Network(w1, np.zeros(hidden, np.float32), w2, np.zeros(outputs, np.float32))
     adams = [_Adam(a) for a in (network.w1, network.b1, network.w2, network.b2)]
-    steps = epochs * -(-x.shape[0] // BATCH)
+    batches = -(-x.shape[0] // BATCH)
+    epochs = max(epochs, -(-MIN_STEPS // batches))
+    steps = epochs * batches
     for step, rows in enumerate(_batches(x.shape[0], epochs, rng), start=1):
         decay = 1 - (step - 1) / steps
         correction = np.sqrt(1 - BETA_2**step) / (1 - BETA_1**step)

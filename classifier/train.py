@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +22,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.conversation import clip
 from classifier.dataset import HELD_OUT_WRITERS, BadData, Row, grouped_folds
 from classifier.evaluate import Scores, score
 from classifier.export import Weights, quantise, write_onnx
 from classifier.features import Tokens, fingerprint, tokenize
-from classifier.model import CARD_FILE, MODEL_FILE, VOCABULARY_FILE, read_views
+from classifier.model import CARD_FILE, MODEL_FILE, VOCABULARY_FILE, Classifier, read_views
 from classifier.network import LEVEL_SHARE, Network, fit_level_network, fit_network
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from classifier.vector import (
@@ -243,15 +244,34 @@ def train(
         temperatures, measured = _cross_validate(data, _part(step, "", 0.05, 0.85))
     step("fitting on everything", 0.85)
     model = fit(data, temperatures=temperatures)
-    for writer in sorted({row.source for row in test.rows}):
-        part = test.take(np.flatnonzero([row.source == writer for row in test.rows]))
-        pairs = [read_views(model.read, row.text) for row in part.rows]
-        p_type, p_level = (np.array(p, dtype=float) for p in zip(*pairs, strict=True))
-        measured[f"held_out_{writer.removeprefix('corpus/')}"] = score(
-            p_type, part.task, p_level, part.level
-        )
+    measured |= _held_out(test, model.read)
     step("writing", 0.97)
     return write(model, data, out, measured=measured, temperatures=temperatures, test=test)
+
+
+def rescore(rows: list[Row], folder: Path) -> dict[str, Any]:
+    """Measure an artefact on the held-out writers again and rewrite its card; returns it.
+
+    For a change of how texts are read, not of the weights.
+    """
+    card = json.loads((folder / CARD_FILE).read_text("utf-8"))
+    test = tokenised([row for row in rows if row.source in card["test_rows"]])
+    measured = _held_out(test, Classifier.load(folder).read_once)
+    card["scores"] |= {name: _rounded(asdict(found)) for name, found in measured.items()}
+    _write_card(card, folder)
+    return dict(card)
+
+
+def _held_out(test: Data, read: Callable[[str], Any]) -> dict[str, Scores]:
+    """Score each held-out writer, read as serving reads."""
+    measured = {}
+    for writer in sorted({row.source for row in test.rows}):
+        part = test.take(np.flatnonzero([row.source == writer for row in test.rows]))
+        pairs = [read_views(read, clip(row.text)) for row in part.rows]
+        p_type, p_level = (np.array(p, dtype=float) for p in zip(*pairs, strict=True))
+        found = score(p_type, part.task, p_level, part.level)
+        measured[f"held_out_{writer.removeprefix('corpus/')}"] = found
+    return measured
 
 
 def _cross_validate(data: Data, step: Progress) -> tuple[tuple[float, float], dict[str, Scores]]:
@@ -297,8 +317,13 @@ def write(
         "level_of_type": _level_of_type(data),
         "scores": {name: _rounded(asdict(s)) for name, s in measured.items()},
     }
-    (out / CARD_FILE).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", "utf-8")
+    _write_card(card, out)
     return card
+
+
+def _write_card(card: Mapping[str, Any], folder: Path) -> None:
+    text = json.dumps(card, indent=1, sort_keys=True) + "\n"
+    (folder / CARD_FILE).write_text(text, "utf-8")
 
 
 def _temperatures(

@@ -28,7 +28,7 @@ def rows():
     found = []
     for writer in ("amara", "bjorn", "hana", "gus"):
         mine = [row for row in read_corpus() if row.source == f"corpus/{writer}"]
-        found += mine[:: max(1, len(mine) // 150)]
+        found += mine[:: max(1, len(mine) // 110)]
     return found
 
 
