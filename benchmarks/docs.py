@@ -36,6 +36,16 @@ SHOWN_CELLS: Final = (
 )
 """Cells that the README shows: cheap work, the best measured work, and the hardest."""
 
+SHOWN_POLICIES: Final = (
+    "ours", "ours, refitted", "ours: quality", "ours: balanced", "ours: economy",
+    "ours, refitted: balanced", "told type and level", "hull of single models", "always best",
+    "always cheapest", "kNN", "prompt length", "complexity rules", "shuffled self (ours)",
+    "shuffled self (ours, refitted)", "random", "oracle",
+)  # fmt: skip
+"""Rows that the README shows of a study; the pages in benchmarks/results hold all."""
+
+SHOWN_PROMISES: Final = "(ours)"
+
 MEASURED_ON: Final = {
     "held_out_vera": "a writer never seen, never looked at",
     "held_out_gus": "a writer never trained on (looked at while choosing the model)",
@@ -148,6 +158,7 @@ def _standings(found: Mapping[str, Any]) -> str:
     lines = [
         [s["policy"], *(_interval(s["measures"].get(m)) for m in present)]
         for s in found["standings"]
+        if s["policy"] in SHOWN_POLICIES
     ]
     head = f"**{found['name']}** ({found['n_items']:,} items, {len(found['models'])} models)"
     return f"{head}\n\n{_grid(('policy', *(measures[m] for m in present)), lines)}"
@@ -158,6 +169,7 @@ def _promises(found: Mapping[str, Any]) -> str:
         [p["policy"], f"{p['margin']:.2f}", f"{p['confidence']:.2f}", f"{p['broken']} of {p['n_seeds']}",
          f"{p['quality_gap']:+.3f}", f"{p['cost_share']:.2f}"]
         for p in found["promises"]
+        if p["policy"].endswith(SHOWN_PROMISES)
     ]  # fmt: skip
     header = ("policy", "margin", "confidence", "broken", "quality gap", "cost share")
     return f"**{found['name']}** ({found['n_items']:,} items)\n\n{_grid(header, lines)}"
