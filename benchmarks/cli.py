@@ -203,7 +203,9 @@ def evaluate(
     ] = None,
     study: Annotated[
         str | None,
-        typer.Option(help="A ready study: routellm, eleven, agents, adequacy, difficulty."),
+        typer.Option(
+            help="A ready study: routellm, eleven, agents, adequacy, difficulty, reading."
+        ),
     ] = None,
     shared: Shared = SHARED_DATA,
     seeds: Annotated[int, typer.Option(min=1, help="Number of splits.")] = 5,
@@ -233,6 +235,9 @@ def evaluate(
     if study == "difficulty":
         _difficulty(shared, console, report)
         return
+    if study == "reading":
+        _reading(artefacts, console, report)
+        return
     with plain_errors("evaluate", BadOutcomes, CannotEvaluate, BadClassifier, RouterError):
         with console.status("") as status:
             found = _evaluation(
@@ -251,6 +256,18 @@ def evaluate(
         from benchmarks.report import markdown
 
         Console().print(Markdown(markdown(found)))
+
+
+def _reading(artefacts: Path, console: Console, report: Path | None) -> None:
+    """Print how well held-out writers are read; with ``report`` draw it too."""
+    from benchmarks.reading import read_held_out, to_json, write_page
+    from classifier.model import BadClassifier, Classifier
+
+    with plain_errors("evaluate", BadClassifier):
+        found = read_held_out(Classifier.load(artefacts))
+        if report is not None:
+            console.print(f"wrote {write_page(found, report)}")
+    typer.echo(to_json(found))
 
 
 def _difficulty(shared: Path, console: Console, report: Path | None) -> None:
@@ -296,7 +313,7 @@ def _evaluation(
         )  # fmt: skip
     if study not in STUDIES:
         raise typer.BadParameter(
-            f"no such study; one of {', '.join(STUDIES)}, difficulty", param_hint="--study"
+            f"no such study; one of {', '.join(STUDIES)}, difficulty, reading", param_hint="--study"
         )
     options: dict[str, object] = {}
     if study in ("routellm", "eleven"):
