@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve test check train table report
+.PHONY: help serve test check train table
 
 help:
 	@grep -E '^# [a-z]+:' Makefile | sed 's/^# //'
 
-# serve: start the router on http://127.0.0.1:8000 (no key, no account: a simulated provider answers)
+# serve: start the router on http://127.0.0.1:4000 (no key, no account: a simulated provider answers)
 serve: $(VENV)/serve.installed
 	$(BIN)/auto-efficient serve
 

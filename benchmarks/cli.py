@@ -76,16 +76,16 @@ def train(
     """Retrain the classifier: labelled requests → artefact and model card."""
     from classifier.cli import gather_rows, rescore_and_report, train_and_report
     from classifier.dataset import BadData
-    from classifier.model import CARD_FILE
+    from classifier.model import CARD_FILE, BadClassifier
 
     console = Console(stderr=True)
     use_shared = not (data or corpus_only) and shared.is_dir()
     if not (data or corpus_only or use_shared):
         console.print(f"{shared} is not there: training on the committed corpus alone")
-    if rescore:
-        rescore_and_report(out, console)
-        return
-    with plain_errors("train", BadData):
+    with plain_errors("train", BadData, BadClassifier):
+        if rescore:
+            rescore_and_report(out, console)
+            return
         public = _public_rows(shared, console) if use_shared else []
         rows = [r for r in gather_rows(data or [], public) if r.source not in (without or ())]
         shipped = json_module.loads((MODELS_DIR / CARD_FILE).read_bytes()) if quick else {}
@@ -167,7 +167,10 @@ def table_show(
             view = show(table, task=task, level=level, dial=DIALS[dial], all_units=everyone)
             Console().print(view)
             return
-    for name in (t for t in TYPES if task is None or task in (t, *t.split("/"))):
+    names = [t for t in TYPES if task is None or task in (t, *t.split("/"))]
+    if not names:
+        raise typer.BadParameter(f"no such task: {task}; one of {', '.join(TYPES)}")
+    for name in names:
         for k in range(1, len(LEVELS) + 1) if level is None else [level]:
             rows = [asdict(row) for row in cell_rows(table, name, k, DIALS[dial])]
             typer.echo(json_module.dumps({"task": name, "level": k, "units": rows}))
@@ -341,7 +344,8 @@ def docs(
     """Rewrite the generated numbers of README.md and models/README.md (in a checkout)."""
     from benchmarks.docs import refresh
 
-    stale = refresh(check=check)
+    with plain_errors("docs"):
+        stale = refresh(check=check)
     for name in stale:
         typer.echo(f"{'stale' if check else 'wrote'} {name}")
     raise typer.Exit(1 if check and stale else 0)

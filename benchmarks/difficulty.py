@@ -46,7 +46,7 @@ MAX_ITEMS: Final = 900
 MIN_ITEMS: Final = 20
 FOLDS: Final = 5
 
-FIRST_STUDY: Final = "hashed ridge + LSA kNN"
+FIRST_STUDY: Final = "hashed ridge + LSA kNN (weighted)"
 OURS: Final = "ours"
 
 GROUPED: Final = "grouped"
@@ -172,15 +172,14 @@ def read_scored(
 
     At most ``max_items`` of a benchmark are taken, by hash, and none of one below MIN_ITEMS.
     """
-    folder = shared / "data"
     by_model = (
-        read_frame(folder / "outcomes.parquet")
+        read_frame(shared / "outcomes.parquet")
         .group_by("prompt_id", "model")
         .agg(pl.col("score").cast(pl.Float64).mean())
     )
     scores = by_model.group_by("prompt_id").agg(pl.col("score").mean(), n_models=pl.len())
     known = (
-        read_frame(folder / "prompts.parquet")
+        read_frame(shared / "prompts.parquet")
         .filter(pl.col("train_ok") & pl.col("prompt_text").is_not_null())
         .join(scores.filter(pl.col("n_models") >= min_models), on="prompt_id")
         .with_columns(order=pl.col("prompt_id").map_elements(_digest, return_dtype=pl.String))

@@ -22,7 +22,6 @@ from router.policy import DEFAULT_DIAL, DIALS
 from router.table import Table, load_table
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-RESULTS: Final = ROOT / "benchmarks" / "results"
 
 SHOWN_CELLS: Final = (
     ("implementation/small_edit", 1),
@@ -201,7 +200,9 @@ def model_card(card: Mapping[str, Any], table: Table) -> str:
     """Write ``models/README.md`` whole."""
     corpus = {k: v for k, v in card["rows"].items() if k.startswith("corpus/")}
     public = {k: v for k, v in card["rows"].items() if not k.startswith("corpus/")}
-    languages = ", ".join(f"{lang} {n:,}" for lang, n in list(card["languages"].items())[:14])
+    languages = ", ".join(
+        f"{lang} {n:,}" for lang, n in sorted(card["languages"].items(), key=lambda kv: -kv[1])[:14]
+    )
     sources = [[f"`{name}`", f"{n:,}"] for name, n in sorted(public.items())]
     direct = int((np.asarray(table.items).sum(axis=2) > 0).sum())
     return f"""# What lies here

@@ -61,7 +61,7 @@ def requests(size: int, n: int) -> Iterator[tuple[Interface, bytes]]:
     """Yield ``n`` requests of about ``size`` bytes, each with another ask, formats in turn."""
     filler = "def handler(event):\n    return {'status': 200, 'body': event}\n" * (size // 60 + 1)
     for i in range(n):
-        ask = ASKS[i % len(ASKS)].format(f"{WORDS[i % len(WORDS)]}_{i}")
+        ask = ASKS[i % len(ASKS)].format(f"{WORDS[i % len(WORDS)]}_{size}_{i}")
         interface = list(Interface)[i % len(Interface)]
         yield interface, orjson.dumps(_body(interface, ask, filler, size))
 

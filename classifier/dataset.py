@@ -134,8 +134,12 @@ def read_jsonl(path: Path, *, source: str = "") -> list[Row]:
     """
     rows: list[Row] = []
     first_seen: dict[str, int] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            try:
+                line = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise BadData(f"{path}, line {number}: not UTF-8: {error.reason}") from error
             if not line.strip():
                 continue
             row = _row(line, source or path.stem, place=f"{path}, line {number}")

@@ -15,7 +15,7 @@ whole text is hashed by a few array operations, alike on every platform.  Hashes
 drops out before the vector is scaled to unit length, so that foreign boilerplate does not
 thin out the words that are known.
 
-The text is clipped to ``MAX_CHARS`` first: time and memory are bounded whatever comes in.
+The text is clipped to its ends first: time and memory are bounded whatever comes in.
 """
 
 from __future__ import annotations

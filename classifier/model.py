@@ -120,8 +120,8 @@ class Assessment:
 
     @property
     def confidence(self) -> float:
-        """Probability of the most probable type, in [0, 1]."""
-        return float(self.p_type.max())
+        """Probability of ``task``, in [0, 1]."""
+        return float(self.p_type[TYPES.index(self.task)])
 
 
 class Classifier:

@@ -4,8 +4,8 @@
     type   = softmax(hidden W2_type + b_type)
     level  = softmax(hidden W2_level + b_level)
 
-Both heads share the hidden layer, and a row teaches the heads it has labels for; labels may be
-soft.  Beside a linear model of the same features it reads writers never seen four points of
+Heads share the hidden layer, and a row teaches the heads it has labels for; labels may be soft.
+The level gets a second network of its own beside (``fit_level_network``).  Beside a linear model of the same features it reads writers never seen four points of
 family macro-F1 better (benchmarks/LOG.md).  scikit-learn's MLPClassifier gives the same quality
 but cannot share a layer or take soft labels, and its updates touch every weight: a batch of 128
 texts has some 15,000 of 150,000 columns, and only those rows of W1 are touched here (*lazy Adam*).
@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 HIDDEN: Final = 56
+"""Two networks of this size and one of LEVEL_HIDDEN keep the artefact under 25 MB; 64 and 96 units
+scored the same within .005 (benchmarks/LOG.md, 2026-11-25)."""
+
 EPOCHS: Final = 8
 MIN_STEPS: Final = 300
 """Few rows are read more often, so that a user's few hundred labelled asks are learned at all."""

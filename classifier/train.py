@@ -1,9 +1,10 @@
 """Fit, calibrate, judge and export the classifier: labelled rows → artefact and card.
 
-The model is a small network over one vector: hashed words, word pairs, character n-grams and edge
-tokens (TF-IDF), and surface counts.  One head reads the task type, one the difficulty level; a
-row may teach either or both, and benchmark items teach difficulty softly, with the
-probabilities that item response gives them.
+The model is a few small networks over one vector: hashed words, word pairs, character n-grams and
+edge tokens (TF-IDF), and surface counts.  Two read the task type and, beside it, the difficulty
+level; a third reads the level alone, from few directions, and has most of the say there.  A row
+may teach either or both, and benchmark items teach difficulty softly, with the probabilities that
+item response gives them.
 
 Probabilities are calibrated by one temperature per head, fitted on predictions for *writers and
 sources left out*, because what counts is being honest about people never seen; folded into the
@@ -45,7 +46,7 @@ Progress = Callable[[str, float], None]
 FOLDS: Final = 5
 
 SEEDS: Final = (1, 2)
-"""Networks that are averaged; a third added nothing (benchmarks/LOG.md, 2026-11-25)."""
+"""Networks that are averaged; cross-validation fits the first alone, for time."""
 
 MIN_TRAINING_ROWS: Final = 50
 """Fewer rows than this cannot be split and judged."""
@@ -256,6 +257,8 @@ def rescore(rows: list[Row], folder: Path) -> dict[str, Any]:
     """
     card = json.loads((folder / CARD_FILE).read_text("utf-8"))
     test = tokenised([row for row in rows if row.source in card["test_rows"]])
+    if not test.rows:
+        raise BadData(f"{folder}: its card names no held-out writers; there is nothing to measure")
     measured = _held_out(test, Classifier.load(folder).read_once)
     card["scores"] |= {name: _rounded(asdict(found)) for name, found in measured.items()}
     _write_card(card, folder)

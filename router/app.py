@@ -53,6 +53,8 @@ from router.tiers import LiveData, LoadEngine
 from router.transport import FastTransport
 from router.upstream import Upstream
 
+log = logging.getLogger("router.app")
+
 PREFIXES: Final = (
     "/v1",
     "/api/gateway",
@@ -153,8 +155,11 @@ def create_app(
 async def _keep_fresh(data: LiveData, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        if await asyncio.to_thread(data.refresh):
-            gc.freeze()
+        try:
+            if await asyncio.to_thread(data.refresh):
+                gc.freeze()
+        except Exception:  # whatever a file holds must not end the reloading of the next one
+            log.exception("reloading failed; the last good data stays")
 
 
 def _add_model_routes(app: FastAPI, gateway: Gateway, prefix: str) -> None:

@@ -119,6 +119,10 @@ class Model(Entry):
         wanted = needs.input_tokens + needs.output_tokens
         if wanted > self.context_tokens:
             return f"context of {self.context_tokens:,} tokens is short of {wanted:,}"
+        if self.max_output_tokens is not None and needs.output_tokens > self.max_output_tokens:
+            return (
+                f"answers of {self.max_output_tokens:,} tokens are short of {needs.output_tokens:,}"
+            )
         if missing := (needs.abilities if abilities is None else abilities) - self.abilities:
             return f"no {min(missing).replace('_', ' ')}"
         return ""
@@ -255,9 +259,9 @@ def load_catalogue(path: Path = MODELS_DIR / "catalogue.toml") -> Catalogue:
     """Read and validate a catalogue; raises BadArtefact naming the key at fault."""
     try:
         return Catalogue.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise BadArtefact(f"cannot read the catalogue {path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "catalogue"
         raise BadArtefact(f"{path}: {place}: {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise BadArtefact(f"cannot read the catalogue {path}: {error}") from error

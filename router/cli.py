@@ -21,6 +21,7 @@ from router.engine import Engine
 from router.errors import BadRequest, RouterError
 from router.explain import as_json
 from router.policy import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
+from router.table import DEFAULT_EFFORT, Unit
 
 SHOWN_TYPES: Final = 5
 SHOWN_CANDIDATES: Final = 12
@@ -30,7 +31,17 @@ DEFAULT_PATH: Final = "/v1/chat/completions"
 ModelsDir = Annotated[
     Path, typer.Option("--models", help="Folder with catalogue, table and classifier.")
 ]
-DialName = Annotated[str, typer.Option("--dial", help=f"One of: {', '.join(DIALS)}.")]
+
+
+def _known_dial(name: str) -> str:
+    if name not in DIALS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(DIALS)}")
+    return name
+
+
+DialName = Annotated[
+    str, typer.Option("--dial", help=f"One of: {', '.join(DIALS)}.", callback=_known_dial)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a page for people.")]
 
 
@@ -63,8 +74,10 @@ def route(
     models: ModelsDir = MODELS_DIR,
 ) -> None:
     """Say what a request asks for, which model should serve it, and why.  Calls no model."""
-    if dial not in DIALS:
-        raise typer.BadParameter(f"{dial!r} is not one of {', '.join(DIALS)}", param_hint="--dial")
+    if jsonl is not None and (text or mode or header):
+        raise typer.BadParameter(
+            "lines of a file carry their own text and headers; drop the others"
+        )
     limits = Limits(
         deny=frozenset(deny or ()),
         open_weights_only=open_weights,
@@ -214,8 +227,14 @@ def _grid(decision: Decision, dial: Dial) -> Grid:
     grid = Grid(title=title, title_justify="left", header_style="dim", box=None)
     for column in ("", "model", "quality", "at least", "$ / task", "P(adequate)", "evidence"):
         grid.add_column(column, justify="left" if column in {"", "model", "evidence"} else "right")
-    for c in decision.candidates[:SHOWN_CANDIDATES]:
-        picked = c.unit.model == decision.model
+    chosen = Unit(decision.model, decision.effort or DEFAULT_EFFORT)
+    best = max((c.lower for c in decision.candidates), default=0.0)
+    first = sorted(
+        decision.candidates,
+        key=lambda c: (c.unit != chosen, c.lower < best, not c.adequate, c.cost_usd),
+    )[:SHOWN_CANDIDATES]
+    for c in sorted(first, key=lambda c: c.cost_usd):
+        picked = c.unit == chosen
         grid.add_row(
             "→" if picked else "✓" if c.adequate else "",
             Text(str(c.unit), style="bold" if picked else ""),
@@ -226,7 +245,7 @@ def _grid(decision: Decision, dial: Dial) -> Grid:
             "direct" if c.direct > 0.5 else "borrowed",
         )
     if (more := len(decision.candidates) - SHOWN_CANDIDATES) > 0:
-        grid.add_row("", Text(f"… and {more} dearer", style="dim"))
+        grid.add_row("", Text(f"… and {more} more", style="dim"))
     return grid
 
 

@@ -1,7 +1,7 @@
 """The decision engine: classifier, table and catalogue, loaded once and checked together.
 
 ``Engine.decide`` is the whole path from a parsed request to a decision; the gateway, the
-command line and the benchmarks all call it.
+command line and the latency benchmark call it.
 """
 
 from __future__ import annotations

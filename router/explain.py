@@ -17,7 +17,7 @@ def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
             "family": assessment.family,
             "type": assessment.task,
             "p_family": round(float(p_family.max()), 4),
-            "p_type": round(float(assessment.p_type[TYPES.index(assessment.task)]), 4),
+            "p_type": round(assessment.confidence, 4),
             "families": _shares(FAMILIES, p_family),
             "types": _shares(TYPES, assessment.p_type),
         },
@@ -35,7 +35,7 @@ def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
             "adequate": decision.adequate,
             "why": decision.why,
         },
-        "declared": assessment.declared,
+        "moved": assessment.declared,
         "ask": assessment.ask,
     }
 

@@ -9,8 +9,8 @@ an unsure reading, a thin cell and a borrowed one all cost confidence, and never
 taken with certainty.
 
 ``decide`` is called for every request and touches no clock, disk, network or environment.
-Session economics (what is cached where, how many turns are left) enter through ``Session``
-and ``expected_cost``; today a session only scales nothing and pins a model.
+Session economics (what is cached where, how many turns are left) will enter through ``Session``;
+they are not weighed yet.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What is known of the session a request belongs to; empty for a first request."""
+    """What is known of the session a request belongs to; not read yet, see the module's text."""
 
     model: str = ""
     turns_left: float = 1.0
@@ -102,7 +102,8 @@ class Candidate(NamedTuple):
 class Decision:
     """What serves the request, and why; ``fallbacks`` are tried in order.
 
-    ``adequate`` is false when nothing was proven and the documented fallback was taken.
+    ``adequate`` is false when nothing was proven: the best candidate or, without any, the
+    balanced mapping serves.
     """
 
     model: str
@@ -195,16 +196,18 @@ def _candidates(
 ) -> list[Candidate]:
     """Compare the kept units on the classifier's view, cheapest first."""
     draws, cost, direct = table.expect(assessment.p_type, assessment.p_level)
-    draws, cost, direct = draws[keep], cost[keep], direct[keep]
     quality = draws.mean(axis=1)
-    lower, p_adequate = adequacy(draws, dial.margin)
     cap = np.inf if limits.max_cost_usd is None else limits.max_cost_usd
+    keep = [i for i in keep if cost[i] <= cap and quality[i] >= limits.min_quality]
+    if not keep:
+        return []
+    draws, cost, direct, quality = draws[keep], cost[keep], direct[keep], quality[keep]
+    lower, p_adequate = adequacy(draws, dial.margin)
     columns = (quality, lower, cost, direct, p_adequate, p_adequate >= dial.confidence)
     rows = list(zip(keep, *(column.tolist() for column in columns), strict=True))
     found = [
         Candidate(table.units[unit], q, low, usd, share, p, adequate)
         for unit, q, low, usd, share, p, adequate in rows
-        if usd <= cap and q >= limits.min_quality
     ]
     return sorted(found, key=lambda candidate: candidate.cost_usd)
 

@@ -119,7 +119,7 @@ class Settings(Entry):
         try:
             if named or path.is_file():
                 given = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise BadArtefact(f"cannot read the configuration {path}: {error}") from error
         for name in cls.model_fields:
             if (value := environ.get(PREFIX + name.upper())) is not None:

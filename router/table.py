@@ -96,6 +96,8 @@ def load_table(path: Path) -> Table:
 
 def table_from_json(raw: dict[str, Any], *, name: str = "table") -> Table:
     """Turn the artefact's JSON into arrays; raises BadArtefact."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("version"), str):
+        raise BadArtefact(f"{name}: not a cost-quality table; rebuild it")
     if raw.get("format") != FORMAT:
         raise BadArtefact(f"{name}: format {raw.get('format')!r}, this version reads {FORMAT}")
     if raw.get("taxonomy") != taxonomy_fingerprint():

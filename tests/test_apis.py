@@ -102,6 +102,8 @@ def test_tools_are_listed_in_every_spelling():
         (Interface.RESPONSES, {"input": [{"type": "item_reference", "id": "x"},
             {"type": "reasoning", "summary": []}, {"role": "user", "content": ASK}]}),
         (Interface.RESPONSES, {"input": ASK, "instructions": "be brief"}),
+        (Interface.MESSAGES, {"messages": [{"role": "user", "content": [
+            {"type": ["x"]}, {"type": {}, "text": "no"}, {"type": "text", "text": ASK}]}]}),
         (Interface.CHAT, {"messages": [None, 3, {"role": 7}, {"role": "user", "content": ASK}]}),
     ],
 )  # fmt: skip

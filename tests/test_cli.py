@@ -76,7 +76,7 @@ def test_a_file_is_decided_line_by_line_in_order(tmp_path):
         "how do we roll this out?",
         "thanks!",
     ]
-    assert answers(result)[1]["declared"] == "mode plan"
+    assert answers(result)[1]["moved"] == "mode plan"
 
 
 def test_bad_lines_are_reported_in_their_place(tmp_path):
@@ -101,6 +101,10 @@ def test_bad_lines_are_reported_in_their_place(tmp_path):
         (["table", "show", "--models", "/nowhere"], "auto-efficient table build"),
         (["table", "build", "--shared", "/nowhere"], "nowhere"),
         (["train", "--data", "/nowhere.jsonl"], "nowhere"),
+        (["table", "diff", "models/table.json", "--dial", "warp"], "quality"),
+        (["table", "show", "nonsense", "--json"], "nonsense"),
+        (["train", "--rescore", "--out", "/nowhere"], "nowhere"),
+        (["route", "x", "--jsonl", "/nowhere.jsonl"], "headers"),
         (["evaluate"], "--study"),
         (["evaluate", "--study", "moon"], "routellm"),
     ],

@@ -99,7 +99,7 @@ def test_the_study_is_written_as_json_and_says_how_far_it_is(told):
 
 def test_the_recorded_prompts_are_those_of_the_study(shared):
     """Real data, read but not fitted: enough benchmarks, none too small, none too large."""
-    prompts = difficulty.read_scored(shared, max_items=30)
+    prompts = difficulty.read_scored(shared / "data", max_items=30)
     names, counts = np.unique(prompts.benchmark, return_counts=True)
     assert len(names) >= 25
     assert counts.min() >= difficulty.MIN_ITEMS

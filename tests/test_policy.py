@@ -106,6 +106,20 @@ def test_context_includes_the_requested_output():
     assert "1,100" in decision.excluded["m1"]
 
 
+def test_an_answer_longer_than_a_model_can_give_rules_it_out():
+    terse = catalogue(MODELS[0], model("m1", max_output_tokens=1000), *MODELS[2:])
+    decision = decide(assessment(), Needs(output_tokens=2000), Session(), TABLE, terse, DIAL)
+    assert decision.model == "m2"
+
+
+def test_under_a_price_cap_the_best_that_may_be_paid_is_the_measure():
+    """What the cap rules out must not make the rest look inadequate."""
+    capped = table([0.80, 0.82, 0.99], [0.01, 0.10, 1.00])
+    decision = choose(table=capped, limits=Limits(max_cost_usd=0.5))
+    assert decision.model == "m0"
+    assert decision.adequate
+
+
 def test_only_reachable_models_are_candidates():
     assert choose(reachable=frozenset({"m0", "m2"})).model == "m2"
 

@@ -115,7 +115,8 @@ def from_fields(
 
 def from_text(text: str) -> ChatRequest:
     """Wrap a bare ask as the smallest chat request."""
-    fields = {"model": "kilo-auto/efficient", "messages": [{"role": "user", "content": text}]}
+    clean = text.encode("utf-8", "replace").decode()
+    fields = {"model": "kilo-auto/efficient", "messages": [{"role": "user", "content": clean}]}
     return parse(orjson.dumps(fields), interface=Interface.CHAT)
 
 

@@ -17,6 +17,7 @@ from router.apis.parts import (
     Reading,
     Usage,
     count,
+    kind_of,
     mappings,
     merged,
     parsed,
@@ -60,7 +61,7 @@ def _turns(message: Mapping[str, Any], media: Media) -> Iterator[Turn]:
     own: list[object] = [content] if isinstance(content, str) else []
     calls: list[ToolCall] = []
     for part in content if isinstance(content, list) else ():
-        kind = part.get("type") if isinstance(part, Mapping) else None
+        kind = kind_of(part)
         if kind == "tool_result":
             texts = texts_of(part.get("content"), media)
             yield Turn(Role.TOOL, texts, failed=part.get("is_error") is True)

@@ -86,7 +86,7 @@ class Media:
 
     def note(self, part: Mapping[str, Any]) -> None:
         """Count one part that is not text."""
-        kind = part.get("type")
+        kind = kind_of(part)
         if kind in IMAGE_TYPES:
             self.images += 1
         elif kind in FILE_TYPES:
@@ -101,6 +101,12 @@ class Media:
     def tokens(self) -> int:
         """Estimated input tokens of everything noted."""
         return self.images * IMAGE_TOKENS + (self.files + self.audio) * FILE_TOKENS
+
+
+def kind_of(part: object) -> str:
+    """Return a part's type, ``text`` where it names none, empty where it names no string."""
+    kind = part.get("type", "text") if isinstance(part, Mapping) else ""
+    return kind if isinstance(kind, str) else ""
 
 
 def mappings(value: object) -> Iterator[Mapping[str, Any]]:
@@ -123,7 +129,7 @@ def texts_of(content: object, media: Media) -> tuple[str, ...]:
             texts.append(part)
         elif isinstance(part, Mapping):
             text = part.get("text")
-            if isinstance(text, str) and part.get("type", "text") in TEXT_TYPES:
+            if isinstance(text, str) and kind_of(part) in TEXT_TYPES:
                 texts.append(text)
             else:
                 media.note(part)
