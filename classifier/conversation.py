@@ -74,6 +74,10 @@ _FAILURE = re.compile(
     r"permission denied|exit(?:ed)?(?: with)?(?: code| status)?:? [1-9])",
     re.IGNORECASE,
 )
+_FAILURE_WORDS = (
+    "error", "exception", "traceback", "fatal", "panic", "command not found", "no such file",
+    "permission denied", "exit",
+)  # fmt: skip
 _FAILED_TESTS = re.compile(
     r"\b[1-9]\d* (?:tests? )?fail(?:ed|ures?|ing)\b|\bFAIL(?:ED)?\b|AssertionError|✗|not ok \d",
 )
@@ -300,9 +304,9 @@ def _since(turns: tuple[Turn, ...]) -> Since:
     calls = [call for turn in turns for call in turn.tool_calls]
     results = [turn for turn in turns if turn.role is Role.TOOL][-MAX_RESULTS:]
     ends = ["\n".join(_ends(text) for text in turn.texts) for turn in results]
-    tests = [bool(_FAILED_TESTS.search(text)) for text in ends]
+    tests = [_tells_failed_tests(text) for text in ends]
     errors = [
-        turn.failed or bool(_FAILURE.search(text))
+        turn.failed or _tells_failure(text)
         for turn, text, test in zip(results, ends, tests, strict=True)
         if not test
     ]
@@ -312,6 +316,17 @@ def _since(turns: tuple[Turn, ...]) -> Since:
         failing_tests=sum(tests),
         retries=len(calls) - len(set(calls)),
     )
+
+
+def _tells_failure(text: str) -> bool:
+    """Search for a failure; plain words are looked for first, which is ten times as fast."""
+    lower = text.lower()
+    return any(word in lower for word in _FAILURE_WORDS) and bool(_FAILURE.search(text))
+
+
+def _tells_failed_tests(text: str) -> bool:
+    likely = "fail" in text or "FAIL" in text or "AssertionError" in text
+    return (likely or "✗" in text or "not ok" in text) and bool(_FAILED_TESTS.search(text))
 
 
 def _ends(text: str) -> str:

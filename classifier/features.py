@@ -24,6 +24,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
+from math import log1p
 from typing import Final
 
 import numpy as np
@@ -209,11 +210,9 @@ def _edges(words: NDArray[np.uint64]) -> Hashes:
     head, tail = words[:EDGE_TOKENS], words[::-1][:EDGE_TOKENS]
     found: list[NDArray[np.uint64]] = []
     for salt, edge in ((11, head), (13, tail)):
-        found.append(_mix(edge + _U64(salt)))
-        for n in range(2, len(edge) + 1):
-            phrase = (edge[:n] * _POWERS[1 : n + 1]).sum(keepdims=True, dtype=np.uint64)
-            found.append(_mix(phrase + _U64(salt + 16)))
-    return _cut(np.concatenate(found))
+        phrases = np.cumsum(edge * _POWERS[1 : len(edge) + 1], dtype=np.uint64)[1:]
+        found += [edge + _U64(salt), phrases + _U64(salt + 16)]
+    return _cut(_mix(np.concatenate(found)))
 
 
 def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -236,32 +235,33 @@ def _surface(
 ) -> Floats:
     """Count what is seen without reading; every value is finite and about 0 to 2."""
     n = max(1, len(codes))
-    words = np.count_nonzero(kinds == _WORD)
+    spaces, words, cjk, marks = np.bincount(kinds, minlength=4).tolist()
+    uppers = int(np.count_nonzero(upper))
     stripped = text.rstrip()
     values = (
-        np.log1p(len(codes)) / 5,
-        np.log1p(text.count("\n")) / 3,
-        np.log1p(n_tokens) / 4,
+        log1p(len(codes)) / 5,
+        log1p(text.count("\n")) / 3,
+        log1p(n_tokens) / 4,
         min(20.0, words / max(1, n_tokens)) / 8,
-        np.count_nonzero(upper) / n * 4,
+        uppers / n * 4,
         np.count_nonzero((codes >= 0x30) & (codes <= 0x39)) / n * 4,
-        np.count_nonzero(kinds == _MARK) / n * 4,
+        marks / n * 4,
         np.count_nonzero(codes > 127) / n,
-        np.count_nonzero(kinds == _CJK) / n,
-        np.count_nonzero(kinds == _SPACE) / n * 4,
+        cjk / n,
+        spaces / n * 4,
         float(bool(_CODE_FENCE.search(text))),
         min(4, text.count("`") // 2) / 2,
         min(3, text.count("?") + text.count("？")) / 2,
         float(stripped.endswith(("?", "？"))),
         min(3, text.count("!")) / 2,
         min(3, len(_URL.findall(text))) / 2,
-        np.log1p(len(_PATH.findall(text))) / 2,
-        np.log1p(len(_TRACE.findall(text))),
-        np.log1p(len(_DIFF.findall(text))) / 2,
-        np.log1p(len(_LIST.findall(text))) / 2,
-        np.log1p(text.count("{") + text.count("(")) / 3,
-        np.log1p(text.count(";")) / 3,
-        float(not upper.any()),
+        log1p(len(_PATH.findall(text))) / 2,
+        log1p(len(_TRACE.findall(text))),
+        log1p(len(_DIFF.findall(text))) / 2,
+        log1p(len(_LIST.findall(text))) / 2,
+        log1p(text.count("{") + text.count("(")) / 3,
+        log1p(text.count(";")) / 3,
+        float(not uppers),
         min(3, text.count("@")) / 2,
         float(stripped.startswith(("{", "["))),
         min(6, text.count("</")) / 3,
