@@ -100,7 +100,7 @@ def table_block(table: Table) -> str:
     for task, level in SHOWN_CELLS:
         rows = cell_rows(table, task, level, dial)
         best = max(rows, key=lambda r: r.lower)
-        chosen = next(r for r in rows if r.adequate)
+        chosen = next(r for r in rows if r.adequate and ":free" not in r.unit)
         evidence = f"{chosen.items} items" if chosen.items else "borrowed"
         lines.append(
             [task, LEVELS[level - 1], chosen.unit, f"{chosen.quality:.2f}", f"{chosen.cost_usd:.2g}",
@@ -120,7 +120,8 @@ def table_block(table: Table) -> str:
     note = (
         f"Table `{table.version}`, evidence to {table.meta.get('newest_evidence')}; adequate: not worse "
         f"than the best by more than {dial.margin:.0%} with {dial.confidence:.0%} confidence "
-        f"(dial `{dial.name}`). Dollars per task as realised by agents, or per answer."
+        f"(dial `{dial.name}`). Dollars per task as realised by agents, or per answer; "
+        "free offers, which may log prompts, are left out as they are by default."
     )
     return f"{note}\n\n{_grid(header, lines)}"
 
