@@ -46,7 +46,7 @@ SHOWN_POLICIES: Final = (
 SHOWN_PROMISES: Final = "(ours)"
 
 MEASURED_ON: Final = {
-    "held_out_vera": "a writer never seen, never looked at",
+    "held_out_vera": "a writer never trained on (no ask looked at; scores seen while choosing two settings)",
     "held_out_gus": "a writer never trained on (looked at while choosing the model)",
     "left_out_corpus": "writers left out, five folds",
     "left_out_public": "public sources left out, five folds",

@@ -32,7 +32,9 @@ CORPUS_DIR: Final = Path(__file__).resolve().parent / "corpus"
 HELD_OUT_WRITERS: Final = ("gus", "vera")
 """Writers whose asks are never trained on: the test of reading people not seen before.
 
-``gus`` was looked at while the model was chosen; ``vera`` was written after and only measured.
+``gus`` was looked at while the model was chosen.  ``vera`` was written late and no ask of it was
+looked at, but its scores were seen when the say of the level network and of a pasted text's
+instruction were chosen.
 """
 
 PUBLIC_WEIGHT: Final = 0.3
