@@ -27,13 +27,12 @@ from classifier.conversation import clip
 from classifier.dataset import HELD_OUT_WRITERS, BadData, Row, grouped_folds
 from classifier.evaluate import Scores, score
 from classifier.export import Weights, quantise, write_onnx
-from classifier.features import Tokens, fingerprint, tokenize
+from classifier.features import SURFACE, Tokens, fingerprint, tokenize
 from classifier.model import CARD_FILE, MODEL_FILE, VOCABULARY_FILE, Classifier, read_views
 from classifier.network import LEVEL_SHARE, Network, fit_level_network, fit_network
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from classifier.vector import (
     BLOCK_WEIGHTS,
-    N_SURFACE,
     Vocabulary,
     build_vocabulary,
     save_vocabulary,
@@ -151,7 +150,7 @@ def _level_network(
     """Fit the level network and return it for columns of the usual weights."""
     from scipy import sparse
 
-    sizes = [*map(len, vocabulary.keys), N_SURFACE]
+    sizes = [*map(len, vocabulary.keys), len(SURFACE)]
     usual = np.repeat((*BLOCK_WEIGHTS, 1.0), sizes)
     directed = (np.repeat((*LEVEL_BLOCKS, 0.0), sizes) / usual)[: vocabulary.size]
     free = np.repeat(LEVEL_FREE, sizes) / usual

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import BLOCKS, HASH_BITS, SURFACE, Tokens
+from classifier.features import BLOCKS, HASH_BITS, Tokens
 
 MIN_ROWS: Final = 3
 
@@ -104,6 +104,3 @@ def _indexed(keys: tuple[NDArray[np.uint32], ...], idf: tuple[Floats, ...]) -> V
         slots.append(slot)
     rounded = tuple(i.astype(np.float16).astype(np.float32) for i in idf)
     return Vocabulary(keys, rounded, tuple(slots))
-
-
-N_SURFACE: Final = len(SURFACE)

@@ -73,14 +73,6 @@ class Price(Entry):
     source: str
     date: date
 
-    def request_usd(self, input_tokens: int, output_tokens: int) -> float:
-        """Return the list price of one uncached request, long-context tiers included."""
-        tier: Price | LongContext = self
-        for band in sorted(self.long_context, key=lambda b: b.above_tokens):
-            if input_tokens > band.above_tokens:
-                tier = band
-        return (input_tokens * tier.input + output_tokens * tier.output) / 1e6
-
 
 class Model(Entry):
     """One model: what it is called, what it can do, what it costs.

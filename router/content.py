@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 
-import brotli  # type: ignore[import-untyped]
+import brotli  # type: ignore[import-untyped]  # ships no types
 import zstandard
 
 from router.errors import BadRequest, TooLarge

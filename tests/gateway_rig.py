@@ -195,7 +195,7 @@ class StubEngine:
             expected_cost_usd=0.1,
             adequate=True,
             why="the stub decided – “so”\n",
-            candidates=(None,),  # type: ignore[arg-type]
+            candidates=(None,),  # type: ignore[arg-type]  # only its length is looked at
         )
         return assessment, decision
 
@@ -234,8 +234,8 @@ async def gateway(
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base, timeout=5, limits=limits) as client:
-        client.app = app  # type: ignore[attr-defined]
-        client.served = served  # type: ignore[attr-defined]
+        client.app = app  # type: ignore[attr-defined]  # for tests to reach in
+        client.served = served  # type: ignore[attr-defined]  # as above
         yield client
     server.should_exit = True
     await running

@@ -99,11 +99,3 @@ def test_unknown_is_not_capable():
     assert bare.lacks(Needs()) == "context length unknown"
     assert model("m", abilities=frozenset()).lacks(Needs(json_schema=True)) == "no json schema"
     assert model("m").lacks(Needs(tools=True, images=True)) == ""
-
-
-def test_a_long_request_pays_the_long_context_price(shipped):
-    priced = next(m for m in shipped.models if m.price and m.price.long_context)
-    band = priced.price.long_context[0]
-    below = priced.price.request_usd(band.above_tokens, 0)
-    above = priced.price.request_usd(band.above_tokens + 1, 0)
-    assert above > below

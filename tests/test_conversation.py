@@ -25,8 +25,13 @@ from router.apis import interface_of, parse
 ASK = "Make the importer skip rows whose date lies in the future."
 NEXT = "Why did that slow the nightly job down?"
 
-user = lambda *texts: Turn(Role.USER, texts)  # noqa: E731
-tool = lambda *texts, failed=False: Turn(Role.TOOL, texts, failed=failed)  # noqa: E731
+
+def user(*texts):
+    return Turn(Role.USER, texts)
+
+
+def tool(*texts):
+    return Turn(Role.TOOL, texts)
 
 
 @pytest.mark.parametrize(

@@ -134,15 +134,15 @@ def _conversation(reading: Reading, declared: Declared, interface: Interface) ->
 
 
 def _needs(reading: Reading, interface: Interface, body_bytes: int) -> Needs:
-    text_bytes = max(0, body_bytes - reading.media_chars)
+    text_bytes = max(0, body_bytes - reading.media.chars)
     return Needs(
         interface=interface,
-        input_tokens=int(text_bytes / BYTES_PER_TOKEN) + reading.media_tokens,
+        input_tokens=int(text_bytes / BYTES_PER_TOKEN) + reading.media.tokens,
         output_tokens=reading.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
         tools=bool(reading.tools),
-        images=reading.images,
-        files=reading.files,
-        audio=reading.audio,
+        images=reading.media.images > 0,
+        files=reading.media.files > 0,
+        audio=reading.media.audio > 0,
         json_schema=reading.json_schema,
     )
 

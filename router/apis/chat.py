@@ -56,11 +56,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
             fields.get("max_completion_tokens"), fields.get("max_tokens")
         ),
         json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
-        images=media.images > 0,
-        files=media.files > 0,
-        audio=media.audio > 0,
-        media_chars=media.chars,
-        media_tokens=media.tokens,
+        media=media,
     )
 
 

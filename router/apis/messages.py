@@ -46,11 +46,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
         max_output_tokens=positive_int(fields.get("max_tokens")),
         json_schema=_wants_schema(fields.get("output_config"))
         or _wants_schema({"format": fields.get("output_format")}),
-        images=media.images > 0,
-        files=media.files > 0,
-        audio=media.audio > 0,
-        media_chars=media.chars,
-        media_tokens=media.tokens,
+        media=media,
     )
 
 

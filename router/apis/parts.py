@@ -23,6 +23,34 @@ AUDIO_TYPES: Final = frozenset({"audio", "input_audio"})
 TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text", "refusal", "summary_text"})
 
 
+@dataclass(slots=True)
+class Media:
+    """Counts of what is not text, gathered while the turns are read."""
+
+    images: int = 0
+    files: int = 0
+    audio: int = 0
+    chars: int = 0
+
+    def note(self, part: Mapping[str, Any]) -> None:
+        """Count one part that is not text."""
+        kind = kind_of(part)
+        if kind in IMAGE_TYPES:
+            self.images += 1
+        elif kind in FILE_TYPES:
+            self.files += 1
+        elif kind in AUDIO_TYPES:
+            self.audio += 1
+        else:
+            return
+        self.chars += _longest_string(part)
+
+    @property
+    def tokens(self) -> int:
+        """Estimated input tokens of everything noted."""
+        return self.images * IMAGE_TOKENS + (self.files + self.audio) * FILE_TOKENS
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a format's module finds in a body, before any meaning is given to it."""
@@ -30,13 +58,9 @@ class Reading:
     turns: tuple[Turn, ...]
     system: str
     tools: tuple[str, ...]
+    media: Media
     max_output_tokens: int = 0
     json_schema: bool = False
-    images: bool = False
-    files: bool = False
-    audio: bool = False
-    media_chars: int = 0
-    media_tokens: int = 0
 
 
 CUT_SHORT: Final = "the upstream ended the stream before its answer was complete"
@@ -73,34 +97,6 @@ class Progress:
     items: list[Any] = field(default_factory=list)
     sequence: int = 0
     usage: Usage | None = None
-
-
-@dataclass(slots=True)
-class Media:
-    """Counts of what is not text, gathered while the turns are read."""
-
-    images: int = 0
-    files: int = 0
-    audio: int = 0
-    chars: int = 0
-
-    def note(self, part: Mapping[str, Any]) -> None:
-        """Count one part that is not text."""
-        kind = kind_of(part)
-        if kind in IMAGE_TYPES:
-            self.images += 1
-        elif kind in FILE_TYPES:
-            self.files += 1
-        elif kind in AUDIO_TYPES:
-            self.audio += 1
-        else:
-            return
-        self.chars += _longest_string(part)
-
-    @property
-    def tokens(self) -> int:
-        """Estimated input tokens of everything noted."""
-        return self.images * IMAGE_TOKENS + (self.files + self.audio) * FILE_TOKENS
 
 
 def kind_of(part: object) -> str:

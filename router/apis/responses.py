@@ -57,11 +57,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
         tools=tool_names(fields.get("tools")),
         max_output_tokens=positive_int(fields.get("max_output_tokens")),
         json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
-        images=media.images > 0,
-        files=media.files > 0,
-        audio=media.audio > 0,
-        media_chars=media.chars,
-        media_tokens=media.tokens,
+        media=media,
     )
 
 
