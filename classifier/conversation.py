@@ -81,6 +81,32 @@ _FAILURE_WORDS = (
 _FAILED_TESTS = re.compile(
     r"\b[1-9]\d* (?:tests? )?fail(?:ed|ures?|ing)\b|\bFAIL(?:ED)?\b|AssertionError|✗|not ok \d",
 )
+_PASSED_TESTS = re.compile(
+    r"\b[1-9]\d* (?:tests? )?pass(?:ed|ing)\b|\b[Aa]ll (?:\d+ )?tests pass|^OK\b|^PASS\b|"
+    r"\bBUILD SUCCESS",
+    re.MULTILINE,
+)
+_ERRORS_COUNTED = re.compile(r"\b[1-9]\d* errors?\b")
+
+QUESTION_TOOLS: Final = frozenset(
+    {
+        "askuserquestion", "ask_followup_question", "ask_user", "ask_user_question", "question",
+        "request_user_input",
+    }
+)  # fmt: skip
+"""Tools, in lower case, by which an agent asks its user something: the result is the answer."""
+
+COMPLAINT_CHARS: Final = 300
+_COMPLAINT = re.compile(
+    r"\b(?:still|again|keeps?|now)\b[^.\n]{0,60}\b(?:fail|broke|wrong|error|crash|not work|same|hang)"
+    r"|\b(?:did|does|do|is|was|has)(?:n['’]t| not) (?:work|fixed|help|right|fix|pass)"
+    r"|\bnot fixed\b|\bsame (?:error|problem|issue|failure)\b|\bthat['’]?s (?:wrong|not it)\b",
+    re.IGNORECASE,
+)
+"""How a user says that what was done for the last ask did not do; English only."""
+
+FOLLOW_UP_CHARS: Final = 60
+"""An ask this short in a later turn ("yes, go on") belongs with the one before it."""
 
 
 class Role(StrEnum):
@@ -102,35 +128,52 @@ class Interface(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that the assistant asked for; ``arguments`` only tells repeats apart."""
+    """A tool that the assistant asked for; ``arguments`` only tells repeats apart.
+
+    ``id`` is the client's name of this call, under which its result comes.
+    """
 
     name: str
     arguments: str = ""
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One speaker's contribution: its text parts in order and the tools it calls."""
+    """One speaker's contribution: its text parts in order and the tools it calls.
+
+    ``result_of`` is the id of the call whose result this is; ``signed`` says that it holds
+    reasoning which only the family that wrote it can read.
+    """
 
     role: Role
     texts: tuple[str, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     failed: bool = False
+    result_of: str = ""
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """What happened after the ask: counts, all zero on a fresh ask."""
+    """What happened after the ask: counts, all zero on a fresh ask.
+
+    ``errors``, ``failing_tests`` and ``retries`` are those after the tests last passed: what
+    success undid is no trouble any more.  ``answers`` are questions that the user answered inside
+    a tool call; ``carried`` is trouble of earlier asks of the same task, where it is remembered.
+    """
 
     tool_calls: int = 0
     errors: int = 0
     failing_tests: int = 0
     retries: int = 0
+    answers: int = 0
+    carried: int = 0
 
     @property
     def failures(self) -> int:
         """Visible signs of trouble, each counted once."""
-        return self.errors + self.failing_tests + self.retries
+        return self.errors + self.failing_tests + self.retries + self.carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +182,8 @@ class Conversation:
 
     ``mode`` is the client's agent mode in lower case, ``declared_task`` a ``family/type`` that
     the client's headers or request shape give away (a title call, a compaction); both are
-    empty when nothing was declared.
+    empty when nothing was declared.  ``open_tool_call``: a tool was called and its result is not
+    there yet.  ``signed``: reasoning since the ask only its own family can read.
     """
 
     ask: str
@@ -152,6 +196,18 @@ class Conversation:
     declared_task: str = ""
     subagent: bool = False
     tools: tuple[str, ...] = ()
+    open_tool_call: bool = False
+    signed: bool = False
+
+    @property
+    def complains(self) -> bool:
+        """Whether the ask says that what was done for the last one did not do."""
+        return bool(self.previous_ask) and bool(_COMPLAINT.search(self.ask[:COMPLAINT_CHARS]))
+
+    @property
+    def follows_up(self) -> bool:
+        """Whether the ask is too short to set a task of its own."""
+        return bool(self.previous_ask) and len(self.ask) <= FOLLOW_UP_CHARS
 
 
 def read_conversation(
@@ -188,7 +244,23 @@ def read_conversation(
         declared_task=declared_task,
         subagent=subagent,
         tools=tools,
+        open_tool_call=_has_open_call(turns),
+        signed=any(turn.signed for turn in turns[at + 1 :]),
     )
+
+
+def _has_open_call(turns: tuple[Turn, ...]) -> bool:
+    """Say whether a call lacks its result, with no user turn come after it."""
+    calls: list[str] = []
+    results: list[str] = []
+    for turn in reversed(turns):
+        if turn.role is Role.USER:
+            break
+        if turn.role is Role.TOOL:
+            results.append(turn.result_of)
+        calls += [call.id for call in turn.tool_calls]
+    named = {call for call in calls if call}
+    return not named.issubset(results) or calls.count("") > len(results)
 
 
 def ask_of(turn: Turn, system: str = "") -> str:
@@ -302,20 +374,38 @@ def _assistant_spoke(turns: tuple[Turn, ...]) -> bool:
 def _since(turns: tuple[Turn, ...]) -> Since:
     """Count what the turns after an ask show of its progress."""
     calls = [call for turn in turns for call in turn.tool_calls]
-    results = [turn for turn in turns if turn.role is Role.TOOL][-MAX_RESULTS:]
-    ends = ["\n".join(_ends(text) for text in turn.texts) for turn in results]
-    tests = [_tells_failed_tests(text) for text in ends]
-    errors = [
-        turn.failed or _tells_failure(text)
-        for turn, text, test in zip(results, ends, tests, strict=True)
-        if not test
-    ]
+    results = [(i, turn) for i, turn in enumerate(turns) if turn.role is Role.TOOL][-MAX_RESULTS:]
+    errors = failing = start = 0
+    for i, turn in results:
+        text = "\n".join(_ends(text) for text in turn.texts)
+        if _tells_failed_tests(text):
+            failing += 1
+        elif not turn.failed and _tells_passed_tests(text):
+            errors = failing = 0
+            start = i + 1
+        elif turn.failed or _tells_failure(text):
+            errors += 1
+    recent = [call for turn in turns[start:] for call in turn.tool_calls] if start else calls
     return Since(
         tool_calls=len(calls),
-        errors=sum(errors),
-        failing_tests=sum(tests),
-        retries=len(calls) - len(set(calls)),
+        errors=errors,
+        failing_tests=failing,
+        retries=len(recent) - len(set(recent)),
+        answers=_answers(turns, calls),
     )
+
+
+def _answers(turns: tuple[Turn, ...], calls: list[ToolCall]) -> int:
+    """Count the questions to the user that have their answer."""
+    asked = {call.id for call in calls if call.name.lower() in QUESTION_TOOLS}
+    if not asked:
+        return 0
+    return sum(turn.role is Role.TOOL and turn.result_of in asked for turn in turns)
+
+
+def _tells_passed_tests(text: str) -> bool:
+    likely = "pass" in text or "OK" in text or "PASS" in text or "SUCCESS" in text
+    return likely and bool(_PASSED_TESTS.search(text)) and not _ERRORS_COUNTED.search(text)
 
 
 def _tells_failure(text: str) -> bool:

@@ -56,7 +56,7 @@ MODE_TYPES: Final[dict[str, frozenset[str]]] = {
 
 FAILURE_ODDS: Final = 1.25
 MAX_FAILURES: Final = 6
-"""Each visible failure since the ask multiplies the odds of each next level by FAILURE_ODDS, up
+"""Each visible failure since the ask, or since tests last passed, multiplies the odds of each next level by FAILURE_ODDS, up
 to MAX_FAILURES of them.  A judgement in the direction that the outcomes show: cheap first and
 strong after a seen failure solved 87% at $0.36 where strong alone solved 82% at $1.25."""
 
@@ -65,9 +65,6 @@ INSTRUCTION_SHARE: Final = (0.6, 0.5)
 
 On short asks of held-out writers with a GitHub issue pasted beside them: family F1 .16 read
 whole, .71 at 0.6; on those writers' asks as they are .886 and .885 (benchmarks/LOG.md)."""
-
-FOLLOW_UP_CHARS: Final = 60
-"""An ask this short in a later turn ("yes, go on") is read together with the one before it."""
 
 _FAMILY_INDEX: Final = np.array([FAMILIES.index(family_of(t)) for t in TYPES])
 _LEVELS: Final = np.arange(N_LEVELS, dtype=np.float32)
@@ -165,7 +162,7 @@ class Classifier:
             p_level = p_type @ self._level_of_type
             moved.append("declared by the client")
         else:
-            if conversation.previous_ask and len(conversation.ask) <= FOLLOW_UP_CHARS:
+            if conversation.follows_up:
                 p_type, p_level = self._follow_up(p_type, p_level, conversation.previous_ask)
                 moved.append("read with the ask before it")
             if families := MODE_TYPES.get(conversation.mode):
@@ -173,7 +170,7 @@ class Classifier:
                 moved.append(f"mode {conversation.mode}")
         if failures := min(conversation.since.failures, MAX_FAILURES):
             p_level = _normal(p_level * FAILURE_ODDS ** (failures * _LEVELS))
-            moved.append(f"{conversation.since.failures} failures since the ask")
+            moved.append(f"{conversation.since.failures} visible failures")
         return Assessment(p_type, p_level, ask=conversation.ask, declared=", ".join(moved))
 
     def _read(self, ask: str) -> tuple[Vector, Vector]:

@@ -47,6 +47,7 @@ from router.guard import GuardedProtocol
 from router.keys import own_keys
 from router.listing import entries, model_entry
 from router.providers import PATHS, SIMULATED
+from router.sessions import Sessions, wishes_of
 from router.settings import Settings
 from router.simulated import SimulatedTransport
 from router.tiers import LiveData, LoadEngine
@@ -116,11 +117,13 @@ def create_app(
     transport: httpx.AsyncBaseTransport | None = None,
     load_engine: LoadEngine = Engine.load,
     record: Record = unrecorded,
+    sessions: Sessions | None = None,
 ) -> FastAPI:
     """Build the application; raises BadArtefact for settings or data it must not run with.
 
     Tests hand in ``transport`` (an ``httpx.MockTransport`` plays the provider) and
-    ``load_engine``; ``record`` is told of every request served.
+    ``load_engine``; ``record`` is told of every request served; ``sessions`` is a store that several
+    processes share, instead of this one's memory.
     """
     providers = settings.make_providers(os.environ if environ is None else environ)
     upstream = Upstream(
@@ -129,7 +132,14 @@ def create_app(
         timeouts=settings.timeouts,
     )
     data = LiveData(settings.models_dir, providers, load_engine)
-    gateway = Gateway(settings, providers=providers, data=data, upstream=upstream, record=record)
+    gateway = Gateway(
+        settings,
+        providers=providers,
+        data=data,
+        upstream=upstream,
+        record=record,
+        sessions=sessions,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -295,7 +305,8 @@ async def _explained(
     if interface is None and (shape := _shape_of(chat.fields)) is not Interface.CHAT:
         chat = gateway.read(body, shape, headers)
     keys = own_keys(headers)
-    made = gateway.plan(chat, caller, keys)
+    _, session = await gateway.session_of(chat, caller)
+    made = gateway.plan(chat, caller, keys, session, wishes_of(headers))
     candidates = gateway.candidates(chat, made, keys)
     decided = as_json(made.assessment, made.decision) if made.assessment and made.decision else {}
     return {

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from classifier.conversation import Interface
+from classifier.tasks import TYPES
 from router.errors import BadArtefact
 
 Dollars = Annotated[float, Field(ge=0, le=1000)]
@@ -25,7 +26,12 @@ Dollars = Annotated[float, Field(ge=0, le=1000)]
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What any answer to a request must support; token counts are estimates."""
+    """What any answer to a request must support; token counts are estimates.
+
+    The last three say what binds a request to whoever answered before: a tool call without its
+    result, a conversation that the provider keeps, reasoning since the last ask that is signed or
+    encrypted.
+    """
 
     interface: Interface = Interface.CHAT
     input_tokens: int = 0
@@ -35,6 +41,9 @@ class Needs:
     files: bool = False
     audio: bool = False
     json_schema: bool = False
+    open_tool_call: bool = False
+    provider_state: bool = False
+    signed_reasoning: bool = False
 
     @property
     def abilities(self) -> frozenset[str]:
@@ -62,6 +71,20 @@ class LongContext(Entry):
     cache_write: Dollars | None = None
 
 
+class Band(NamedTuple):
+    """What a token costs, in dollars, in requests of more than ``above_tokens`` of input.
+
+    ``fresh`` is input that no cache holds, ``write`` the same with the premium for caching it,
+    where one is asked, ``read`` input that a cache holds.
+    """
+
+    above_tokens: int
+    fresh: float
+    write: float
+    read: float
+    output: float
+
+
 class Price(Entry):
     """List price in US dollars per million tokens, with where and when it was listed."""
 
@@ -72,6 +95,67 @@ class Price(Entry):
     long_context: tuple[LongContext, ...] = ()
     source: str
     date: date
+
+    @cached_property
+    def bands(self) -> tuple[Band, ...]:
+        """The rates by size of the request, smallest first.
+
+        Writing to a cache never costs less than sending the same input: some lists name only the
+        storage (Google's).  Without a read price, cached input costs what input costs.
+        """
+        rows = [
+            (0, self.input, self.output, self.cache_read, self.cache_write),
+            *(
+                (long.above_tokens, long.input, long.output, long.cache_read, long.cache_write)
+                for long in sorted(self.long_context, key=lambda entry: entry.above_tokens)
+            ),
+        ]
+        return tuple(
+            Band(
+                above,
+                fresh / 1e6,
+                max(fresh, write or 0.0) / 1e6,
+                (fresh if read is None else min(read, fresh)) / 1e6,
+                output / 1e6,
+            )
+            for above, fresh, output, read, write in rows
+        )
+
+
+class Economics(Entry):
+    """How coding sessions go, as far as a price list does not say; see ``router.economics``.
+
+    ``cache_lifetime_s``: vendor → seconds for which an unused prompt cache lives, with a
+    ``default``.  ``calls``: model calls of an agent's task by difficulty level; ``context_tokens``
+    its first request, ``growth_tokens`` and ``output_tokens`` what each call adds.  ``single``:
+    types that one answer settles, with ``single_tokens`` of context.  ``remaining``: the least
+    share of a task's calls that is still expected while it runs.  ``returns``: probability that a
+    session which leaves a model wants it again before its cache is gone.
+    """
+
+    cache_lifetime_s: dict[str, float]
+    calls: tuple[float, float, float, float]
+    context_tokens: float = Field(gt=0)
+    growth_tokens: float = Field(gt=0)
+    output_tokens: float = Field(gt=0)
+    single: frozenset[str]
+    single_tokens: float = Field(gt=0)
+    single_calls_with_tools: float = Field(ge=1)
+    remaining: float = Field(ge=0, le=1)
+    returns: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _knows_what_it_names(self) -> Economics:
+        if "default" not in self.cache_lifetime_s:
+            raise ValueError("cache_lifetime_s has no default")
+        if unknown := sorted(self.single - set(TYPES)):
+            raise ValueError(f"single: no such task: {', '.join(unknown)}")
+        return self
+
+    def lifetime_s(self, model: str) -> float:
+        """Return how long an unused cache of a model lives, in seconds."""
+        vendor = model.partition("/")[0]
+        return self.cache_lifetime_s.get(vendor, self.cache_lifetime_s["default"])
 
 
 class Model(Entry):
@@ -211,6 +295,7 @@ class Catalogue(Entry):
     models: tuple[Model, ...]
     tiers: tuple[Tier, ...]
     defaults: Defaults
+    economics: Economics
     changes: tuple[Change, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -36,6 +36,9 @@ SESSION_HEADERS: Final = (
 )
 """Where clients put their session id, most specific first."""
 
+AGENT_HEADERS: Final = ("x-claude-code-agent-id", "thread-id", "x-openai-subagent")
+"""What tells a subagent from its parent where both send the same session id."""
+
 SUBAGENT_HEADERS: Final = (
     "x-kilocode-parent-taskid",
     "x-parent-session-id",
@@ -58,6 +61,7 @@ class Declared:
     task: str = ""
     subagent: bool = False
     session_id: str = ""
+    agent: str = ""
     summary_follows: bool = False
 
 
@@ -70,6 +74,7 @@ def read_declared(headers: Mapping[str, str], body: Mapping[str, Any]) -> Declar
         task=task or _task_by_shape(headers, body),
         subagent=any(name in headers for name in SUBAGENT_HEADERS),
         session_id=_session_id(headers, body),
+        agent=" ".join(value for name in AGENT_HEADERS if (value := headers.get(name, "").strip())),
         summary_follows=headers.get("originator", "").startswith("codex"),
     )
 

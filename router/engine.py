@@ -1,20 +1,23 @@
 """The decision engine: classifier, table and catalogue, loaded once and checked together.
 
-``Engine.decide`` is the whole path from a parsed request to a decision; the gateway, the
-command line and the latency benchmark call it.
+``Engine.decide`` is the whole path from a parsed request in its session to a decision; the gateway,
+the command line, the simulator and the latency benchmark call it.  A request that brings nothing
+new (no new ask, no new evidence of failure) is answered from what its session remembers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
 from classifier.model import Assessment, BadClassifier, Classifier
+from classifier.tasks import family_of as task_family
 from router.apis import ChatRequest
 from router.catalogue import MODELS_DIR, Catalogue, load_catalogue
 from router.errors import BadArtefact
-from router.policy import DEFAULT_DIAL, DIALS, Decision, Dial, Limits, Session, decide
+from router.policy import DEFAULT_DIAL, DIALS, Decision, Dial, Limits, Move, decide, forbidden
+from router.sessions import NEW, Session, facing
 from router.table import Table, load_table
 
 CATALOGUE_FILE: Final = "catalogue.toml"
@@ -54,19 +57,109 @@ class Engine:
         *,
         dial: Dial = DIALS[DEFAULT_DIAL],
         limits: Limits = NO_LIMITS,
-        session: Session = Session(),  # noqa: B008 - frozen and empty
+        session: Session = NEW,
         reachable: frozenset[str] | None = None,
+        reassess: bool = False,
+        now_s: float = 0.0,
     ) -> tuple[Assessment, Decision]:
-        """Assess a request and choose what serves it; raises NoModelFits."""
-        assessment = self.classifier.assess(request.conversation)
+        """Assess a request and choose what serves it; raises NoModelFits.
+
+        ``session`` is what is remembered from before this request, ``now_s`` the time on the clock
+        of its caches; ``reassess`` reads the request even if nothing is new.
+        """
+        faced = facing(session, request)
+        settled = faced.evidence == session.evidence and session.terms == self.terms(dial)
+        if settled and not reassess and not is_background(request, None):
+            model = self.catalogue.model(session.model)
+            served = reachable is None or session.model in reachable
+            if (
+                session.assessment
+                and model
+                and served
+                and not forbidden(model, request.needs, limits)
+            ):
+                return session.assessment, _stays(faced, now_s, self.catalogue, request)
+        assessment = self._assess(request, faced)
+        if is_background(request, assessment):
+            faced = _aside(session)
         decision = decide(
             assessment,
             request.needs,
-            session,
+            faced,
             self.table,
             self.catalogue,
             dial,
             limits=limits,
             reachable=reachable,
+            now_s=now_s,
         )
         return assessment, decision
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The models there is evidence of."""
+        return frozenset(unit.model for unit in self.table.units)
+
+    def terms(self, dial: Dial) -> str:
+        """Name what a decision was made under, beside the request; another name, another decision."""
+        return f"{dial.name} {self.table.version}"
+
+    def _assess(self, request: ChatRequest, session: Session) -> Assessment:
+        conversation = request.conversation
+        if session.carried:
+            since = replace(conversation.since, carried=session.carried)
+            conversation = replace(conversation, since=since)
+        return self.classifier.assess(conversation)
+
+
+def is_background(request: ChatRequest, assessment: Assessment | None) -> bool:
+    """Whether a client makes a request on its own account: a title, a summary."""
+    declared = request.conversation.declared_task
+    family = task_family(declared) if declared else assessment.family if assessment else ""
+    return family == "background"
+
+
+def _aside(session: Session) -> Session:
+    """Return a session as a background call sees it: its caches, and none of its troubles."""
+    return replace(session, failures=0, carried=0, calls=0, toll=0, stays=False, asks=0)
+
+
+def _stays(session: Session, now_s: float, catalogue: Catalogue, request: ChatRequest) -> Decision:
+    """Decide from memory: nothing is new."""
+    context = request.needs.input_tokens * session.scale
+    held = session.cached_tokens(session.model, catalogue.economics, now_s)
+    return Decision(
+        model=session.model,
+        effort=session.effort,
+        fallbacks=session.fallbacks,
+        expected_quality=session.expected_quality,
+        expected_cost_usd=session.expected_cost_usd,
+        adequate=session.adequate,
+        why=f"stays with {session.unit}: nothing is new since it was chosen; "
+        f"{min(held, context):,.0f} of {context:,.0f} tokens are cached.",
+        move=Move.STAY,
+    )
+
+
+def remembering(
+    session: Session, assessment: Assessment, decision: Decision, served: str, terms: str
+) -> Session:
+    """Return the session with a decision that was carried out by the model ``served``.
+
+    What came from memory is there already; a mapping that is no decision is not remembered.
+    """
+    if not decision.candidates:
+        return session
+    of = next((c for c in decision.candidates if c.unit.model == served), None)
+    switched = decision.move is Move.SWITCH and session.model not in ("", decision.model)
+    return replace(
+        session,
+        assessment=assessment,
+        fallbacks=tuple(unit for unit in decision.fallbacks if unit.model != served),
+        expected_quality=of.quality if of else float("nan"),
+        expected_cost_usd=of.session_usd if of else float("nan"),
+        adequate=bool(of and of.adequate),
+        terms=terms,
+        toll=session.toll + switched,
+        quiet_asks=0 if switched else session.quiet_asks,
+    )

@@ -33,6 +33,7 @@ def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
             "expected_quality": _number(decision.expected_quality),
             "expected_cost_usd": _number(decision.expected_cost_usd),
             "adequate": decision.adequate,
+            "move": decision.move.value,
             "why": decision.why,
         },
         "moved": assessment.declared,

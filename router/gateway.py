@@ -15,17 +15,19 @@ import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Final
 
 import orjson
 
 from classifier.conversation import Interface
-from router.apis import FORMATS, ChatRequest, parse
+from router.apis import FORMATS, ChatRequest, answered_as, parse
 from router.apis.parts import Usage
 from router.attempts import Candidate, Failure
 from router.content import decoded
+from router.economics import usage_usd
+from router.engine import is_background, remembering
 from router.errors import (
     BadRequest,
     RateLimited,
@@ -37,9 +39,22 @@ from router.errors import (
 from router.keys import Caller, Keys, own_keys, with_wishes
 from router.limits import Window, block_of
 from router.providers import Providers
-from router.reasoning import Authors
+from router.sessions import (
+    NEW,
+    MemorySessions,
+    Session,
+    Sessions,
+    Wishes,
+    accounted,
+    facing,
+    foreign_items,
+    key_of,
+    serving,
+    wished,
+    wishes_of,
+)
 from router.settings import RequestLimits, Settings
-from router.tiers import LiveData, Plan, plan
+from router.tiers import LiveData, Plan, Standing, plan
 from router.upstream import Order, Reply, Upstream
 
 log = logging.getLogger("router.requests")
@@ -67,10 +82,13 @@ class Disconnected(Exception):
 class Served:
     """One request that reached an upstream, told to whoever keeps the books.
 
-    ``status`` is what the client saw; times are seconds since the request came.
+    ``session`` is the key of its session, a hash; ``usd`` is what the reply cost, by the provider's
+    word or else by list price; ``status`` is what the client saw; times are seconds since the
+    request came.
     """
 
     decision_id: str
+    session: str
     caller: Caller
     request: ChatRequest
     plan: Plan
@@ -78,6 +96,7 @@ class Served:
     provider: str
     status: int
     usage: Usage | None
+    usd: float
     first_s: float
     total_s: float
     broke: bool
@@ -111,6 +130,20 @@ class Call:
         return FORMATS[self.interface]
 
 
+@dataclass(slots=True)
+class Turn:
+    """One request on its way: what was asked, what was decided, and what its session was before."""
+
+    call: Call
+    caller: Caller
+    request: ChatRequest
+    made: Plan
+    key: str
+    wishes: Wishes
+    before: Session = NEW
+    first_s: float = 0.0
+
+
 class Gateway:
     """Serve requests; holds what outlives one of them."""
 
@@ -123,8 +156,12 @@ class Gateway:
         upstream: Upstream,
         record: Record = unrecorded,
         clock: Callable[[], float] = time.monotonic,
+        sessions: Sessions | None = None,
     ) -> None:
-        """Keep the parts; ``record`` is told of every request that was served."""
+        """Keep the parts; ``record`` is told of every request that was served.
+
+        A store of ``sessions`` that other processes share needs a ``clock`` that they share too.
+        """
         self.settings = settings
         self.providers = providers
         self.data = data
@@ -133,7 +170,9 @@ class Gateway:
         self._clock = clock
         self._keys = Keys(settings.callers, local=settings.local)
         self._window = Window(settings.anonymous_per_hour)
-        self._authors = Authors()
+        self.sessions = sessions or MemorySessions(
+            limit=settings.sessions, idle_s=settings.session_idle_s, clock=clock
+        )
 
     # From a scope to a plan; the dry run and the token count stop here.
 
@@ -174,7 +213,23 @@ class Gateway:
                 )
         return request
 
-    def plan(self, request: ChatRequest, caller: Caller, keys: Mapping[str, str]) -> Plan:
+    async def session_of(self, request: ChatRequest, caller: Caller) -> tuple[str, Session]:
+        """Return the key and the session of a request; a store that fails counts as empty."""
+        key = key_of(caller.name, request.session, request.agent)
+        try:
+            return key, await self.sessions.get(key)
+        except Exception:
+            log.exception("the session store failed; the request counts as a session's first")
+            return key, NEW
+
+    def plan(
+        self,
+        request: ChatRequest,
+        caller: Caller,
+        keys: Mapping[str, str],
+        session: Session = NEW,
+        wishes: Wishes = Wishes(),  # noqa: B008 - an empty tuple
+    ) -> Plan:
         """Choose what serves a request; ``keys`` are providers' keys that the caller brought."""
         data = self.data.current
         reachable = None
@@ -185,7 +240,13 @@ class Gateway:
                 if self.providers.endpoints(model.id, request.interface, keys)
             )
             reachable = frozenset(own)
-        return plan(request, caller, data, reachable=reachable)
+        standing = Standing(
+            session=wished(session, wishes),
+            now_s=self._clock(),
+            reassess=wishes.reassess,
+            reachable=reachable,
+        )
+        return plan(request, caller, data, standing)
 
     def candidates(
         self, request: ChatRequest, made: Plan, keys: Mapping[str, str]
@@ -235,25 +296,24 @@ class Gateway:
         body = await read_body(call.receive, call.headers, self.settings.requests)
         request = self.read(body, call.interface, call.headers)
         keys = own_keys(call.headers)
-        made = self.plan(request, caller, keys)
-        session = f"{caller.name}\0{request.session}"
-        items = request.fields.get(call.format.ITEMS)
-        n_items = len(items) if isinstance(items, list) else 0
+        wishes = wishes_of(call.headers)
+        key, session = await self.session_of(request, caller)
+        made = self.plan(request, caller, keys, session, wishes)
         order = Order(
             request=request,
             candidates=self.candidates(request, made, keys),
             headers=call.headers,
             routed=bool(made.tier),
             beta=call.beta,
-            foreign=lambda model: self._authors.foreign(session, n_items, model),
+            foreign=lambda model: foreign_items(session, request.n_items, model),
         )
+        turn = Turn(call, caller, request, made, key, wishes)
         reply: Reply | None = None
         async with watched(call) as watch:
             try:
                 reply = await self.upstream.run(order)
-                first_s = self._clock() - call.began
-                if reply.status == 200:
-                    self._authors.served(session, n_items, reply.candidate.target.model)
+                turn.first_s = self._clock() - call.began
+                await self._begin(turn, reply)
                 await self._relay(call, made, reply)
                 watch.over = True
             except RouterError as error:
@@ -263,7 +323,64 @@ class Gateway:
             finally:
                 if reply is not None:
                     await reply.aclose()
-                    self._note(call, caller, request, made, reply, first_s)
+                    await self._account(turn, reply)
+
+    async def _begin(self, turn: Turn, reply: Reply) -> None:
+        """Let the session know who answers, before the client can send its next request."""
+        if reply.status != 200:
+            return
+        target, made = reply.candidate.target, turn.made
+        turn.before, now_s = NEW, self._clock()
+
+        def change(session: Session) -> Session:
+            turn.before = session
+            if is_background(turn.request, made.assessment):
+                return session
+            session = wished(facing(session, turn.request), turn.wishes)
+            if made.assessment and made.decision:
+                session = remembering(
+                    session, made.assessment, made.decision, target.model, made.terms
+                )
+            return serving(session, target.model, target.effort, turn.request, now_s)
+
+        await self._change(turn.key, change)
+
+    async def _account(self, turn: Turn, reply: Reply) -> None:
+        """Let the session know what the provider reported, and tell the books."""
+        usage, model_id = reply.usage, reply.candidate.target.model
+        model = self.data.current.catalogue.model(model_id)
+        usd = usage_usd(usage, model.price if model else None) if usage else 0.0
+        if usage and reply.status == 200:
+            now_s, economics = self._clock(), self.data.current.catalogue.economics
+            expected = turn.before.cached_tokens(model_id, economics, now_s)
+            background = is_background(turn.request, turn.made.assessment)
+
+            def change(session: Session) -> Session:
+                if background:
+                    return replace(session, spent_usd=session.spent_usd + usd)
+                return accounted(
+                    session,
+                    model_id,
+                    usage,
+                    estimated_tokens=turn.request.needs.input_tokens,
+                    cached_before=expected,
+                    usd=usd,
+                    now_s=now_s,
+                )
+
+            held = await self._change(turn.key, change)
+            if held is not None and turn.request.stored and reply.response_id:
+                again = key_of(turn.caller.name, answered_as(reply.response_id), turn.request.agent)
+                await self._change(again, lambda _: held)
+        self._note(turn, reply, usd)
+
+    async def _change(self, key: str, change: Callable[[Session], Session]) -> Session | None:
+        """Change a session; a store that fails must not fail the request."""
+        try:
+            return await self.sessions.update(key, change)
+        except Exception:
+            log.exception("the session store failed; the session does not learn of this request")
+            return None
 
     async def _relay(self, call: Call, made: Plan, reply: Reply) -> None:
         """Send a reply to the client."""
@@ -293,26 +410,21 @@ class Gateway:
         await _start(call, error.status, headers)
         await call.send({"type": "http.response.body", "body": body})
 
-    def _note(
-        self,
-        call: Call,
-        caller: Caller,
-        request: ChatRequest,
-        made: Plan,
-        reply: Reply,
-        first_s: float,
-    ) -> None:
+    def _note(self, turn: Turn, reply: Reply, usd: float) -> None:
         """Tell the books, and the log if it is wanted, what a request came to."""
+        call, made = turn.call, turn.made
         served = Served(
             decision_id=call.decision_id,
-            caller=caller,
-            request=request,
+            session=turn.key,
+            caller=turn.caller,
+            request=turn.request,
             plan=made,
             model=reply.candidate.target.model,
             provider=reply.candidate.endpoint.provider.name,
             status=reply.status,
             usage=reply.usage,
-            first_s=first_s,
+            usd=usd,
+            first_s=turn.first_s,
             total_s=self._clock() - call.began,
             broke=reply.broke,
             failures=reply.failures,
@@ -325,7 +437,7 @@ class Gateway:
             log.info(
                 "%s %s %s → %s at %s: %d in %.0f ms; %s",
                 call.decision_id,
-                caller.name,
+                turn.caller.name,
                 made.tier or "-",
                 served.model,
                 served.provider,
@@ -413,7 +525,8 @@ def decision_headers(decision_id: str, made: Plan, reply: Reply) -> Headers:
 
     ``x-auto-tier`` (absent for a concrete model), ``x-auto-model``, ``x-auto-effort``,
     ``x-auto-task``, ``x-auto-difficulty`` (mean level, 1 to 4), ``x-auto-confidence``,
-    ``x-auto-reason``, ``x-auto-decision-id``, ``x-auto-fallbacks`` (models tried before, each
+    ``x-auto-reason``, ``x-auto-move`` (begin, stay, switch, escalate, locked or replace: what the
+    decision does to its session), ``x-auto-decision-id``, ``x-auto-fallbacks`` (models tried before, each
     with its failure), ``x-auto-provider``.
     """
     target = reply.candidate.target
@@ -423,6 +536,7 @@ def decision_headers(decision_id: str, made: Plan, reply: Reply) -> Headers:
         (b"x-auto-effort", target.effort),
         (b"x-auto-provider", reply.candidate.endpoint.provider.name),
         (b"x-auto-reason", made.why),
+        (b"x-auto-move", made.decision.move if made.decision else ""),
         (b"x-auto-decision-id", decision_id),
         (b"x-auto-fallbacks", ", ".join(map(str, reply.failures))),
     ]

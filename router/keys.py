@@ -161,7 +161,7 @@ def with_wishes(caller: Caller, headers: Mapping[str, str]) -> Caller:
         open_weights_only=old.open_weights_only
         or wishes.get("open-weights", "").lower() in {"1", "true"},
         data_policies=old.data_policies,
-        pin=old.pin or wishes.get("pin", "").strip(),
+        pin=old.pin,
     )
     dial = dial_named(wishes["dial"]) if wishes.get("dial") else caller.dial
     return Caller(caller.name, caller.anonymous, caller.balance, dial, limits)

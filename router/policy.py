@@ -1,4 +1,4 @@
-"""The decision: the cheapest model that evidence shows to be adequate.  Pure.
+"""The decision: the cheapest model that evidence shows to be adequate, in its session.  Pure.
 
 A unit (a model at an effort) is *adequate* when it is proven non-inferior: with at least the
 dial's confidence its chance of success is not worse than the best candidate's by more than
@@ -8,15 +8,30 @@ table's joint posterior draws, averaged over what the classifier believes the ta
 an unsure reading, a thin cell and a borrowed one all cost confidence, and never a wrong turn
 taken with certainty.
 
+*Cheapest* is meant for this request and the rest of its task in this session: what it costs to
+read or write the context, given what each model's prompt cache holds, and to finish
+(``router.economics``).  So a session mostly stays where it is because that is cheap.  Four rules
+stand beside the price:
+
+1.  *Locks.*  A tool call without its result, a conversation that the provider keeps, a user who
+    forbade switching: the incumbent serves.  Reasoning since the ask that is signed or encrypted
+    binds to the family that can read it.  Only an incumbent that cannot serve is left.
+2.  *Failure.*  The incumbent's chance of success falls with every failure that it let be seen.
+    When it is no longer adequate the session escalates.  Until then it gets the benefit of the
+    doubt (``DOUBT``), so that a reading on the edge does not move it to and fro.
+3.  *The toll.*  A switch for price alone must save a share of the bill that doubles with every
+    such switch and halves again only slowly: a session that would oscillate stays.
+4.  *Leaving.*  Who leaves a model for price may want it back while its cache would still have
+    lived; the expected cost of writing that again counts against leaving.
+
 ``decide`` is called for every request and touches no clock, disk, network or environment.
-Session economics (what is cached where, how many turns are left) will enter through ``Session``;
-they are not weighed yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,10 +39,24 @@ from numpy.typing import NDArray
 
 from classifier.model import Assessment
 from router.catalogue import Catalogue, Model, Needs
+from router.economics import Outlook, ordinary, remaining, rewriting_usd, session_usd
 from router.errors import NoModelFits
+from router.sessions import Session, family_of
 from router.table import DEFAULT_EFFORT, DRAW_SCALE, Table, Unit
 
 Array = NDArray[np.float32]
+
+FAILED_ODDS: Final = 0.8
+"""What each visible failure leaves of the odds that the incumbent succeeds.  The OpenHands runs say
+what a failure that is final leaves: a model that failed an issue solves it in a second run about
+one time in ten (its odds are divided by thirty), another one does in every second case.  Seen from
+inside the task a failure is far weaker, and the simulator chose this one (benchmarks/LOG.md)."""
+
+DOUBT: Final = 0.15
+"""How far under the dial's confidence the incumbent may fall before it counts as inadequate."""
+
+TOLL: Final = 0.05
+"""Share of the bill that the first switch for price must save; doubles with every one."""
 
 MAX_FALLBACKS: Final = 3
 """How many further models a decision names; a fourth failure in a row is an outage."""
@@ -78,16 +107,12 @@ class Limits:
     pin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What is known of the session a request belongs to; not read yet, see the module's text."""
-
-    model: str = ""
-    turns_left: float = 1.0
-
-
 class Candidate(NamedTuple):
-    """A unit that may serve the request, and what the table expects of it."""
+    """A unit that may serve the request, and what the table expects of it.
+
+    ``cost_usd`` is the table's, for an ordinary task; ``session_usd`` is for this request and the
+    rest of its task, where the unit is adequate and the session's size is known, else the same.
+    """
 
     unit: Unit
     quality: float
@@ -96,6 +121,19 @@ class Candidate(NamedTuple):
     direct: float
     p_adequate: float
     adequate: bool
+    session_usd: float
+
+
+class Move(StrEnum):
+    """What a decision does to its session."""
+
+    BEGIN = "begin"
+    STAY = "stay"
+    SWITCH = "switch"
+    ESCALATE = "escalate"
+    LOCKED = "locked"
+    REPLACE = "replace"
+    """The incumbent cannot serve this request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +141,8 @@ class Decision:
     """What serves the request, and why; ``fallbacks`` are tried in order.
 
     ``adequate`` is false when nothing was proven: the best candidate or, without any, the
-    balanced mapping serves.
+    balanced mapping serves (``mapped``).  ``expected_cost_usd`` is for this request and the rest of
+    its task in this session; for an ordinary task where the request's size is unknown.
     """
 
     model: str
@@ -113,6 +152,8 @@ class Decision:
     expected_cost_usd: float
     adequate: bool
     why: str
+    move: Move = Move.BEGIN
+    mapped: bool = False
     candidates: tuple[Candidate, ...] = ()
     excluded: Mapping[str, str] = field(default_factory=dict)
 
@@ -127,22 +168,49 @@ def decide(
     *,
     limits: Limits = Limits(),
     reachable: frozenset[str] | None = None,
+    now_s: float = 0.0,
 ) -> Decision:
     """Pick the cheapest adequate unit; see the module's text.
 
     ``reachable`` holds the model ids that some configured provider serves in the request's
-    wire format; None means all.  Raises NoModelFits when no model of the catalogue, not even
-    the balanced mapping, may serve the request.
+    wire format; None means all.  ``now_s`` is the time on the clock of the session's caches.
+    Raises NoModelFits when no model of the catalogue, not even the balanced mapping, may serve
+    the request.
     """
     excluded = _excluded(needs, table, catalogue, limits, reachable)
     keep = [i for i, unit in enumerate(table.units) if unit.model not in excluded]
     if not keep:
         return _balanced(needs, catalogue, limits, excluded, reachable)
-    candidates = _candidates(assessment, table, keep, dial, limits)
+    view = _View(assessment, needs, session, table, catalogue, dial, limits, now_s)
+    candidates = _candidates(view, keep)
     if not candidates:
         reason = {**excluded, "price cap or minimum quality": "left no candidate"}
         return _balanced(needs, catalogue, limits, reason, reachable)
-    return _choose(assessment, candidates, dial, excluded, session)
+    return _choose(view, candidates, excluded)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Everything a decision looks at."""
+
+    assessment: Assessment
+    needs: Needs
+    session: Session
+    table: Table
+    catalogue: Catalogue
+    dial: Dial
+    limits: Limits
+    now_s: float
+
+    @property
+    def context_tokens(self) -> float:
+        """The request's input; zero where its size is unknown."""
+        return self.needs.input_tokens * self.session.scale
+
+    def cached_tokens(self, model: str) -> float:
+        """What of it a model's cache holds."""
+        held = self.session.cached_tokens(model, self.catalogue.economics, self.now_s)
+        return min(float(held), self.context_tokens)
 
 
 def _excluded(
@@ -191,25 +259,70 @@ def disallowed(model: Model, limits: Limits) -> str:
     return ""
 
 
-def _candidates(
-    assessment: Assessment, table: Table, keep: list[int], dial: Dial, limits: Limits
-) -> list[Candidate]:
+def _candidates(view: _View, keep: list[int]) -> list[Candidate]:
     """Compare the kept units on the classifier's view, cheapest first."""
-    draws, cost, direct = table.expect(assessment.p_type, assessment.p_level)
+    table, dial, limits = view.table, view.dial, view.limits
+    draws, cost, direct = table.expect(view.assessment.p_type, view.assessment.p_level)
     quality = draws.mean(axis=1)
     cap = np.inf if limits.max_cost_usd is None else limits.max_cost_usd
     keep = [i for i in keep if cost[i] <= cap and quality[i] >= limits.min_quality]
     if not keep:
         return []
     draws, cost, direct, quality = draws[keep], cost[keep], direct[keep], quality[keep]
+    units = [table.units[i] for i in keep]
+    if view.session.failures:
+        draws = _after_failures(draws, quality, units, view.session)
+        quality = draws.mean(axis=1)
     lower, p_adequate = adequacy(draws, dial.margin)
-    columns = (quality, lower, cost, direct, p_adequate, p_adequate >= dial.confidence)
-    rows = list(zip(keep, *(column.tolist() for column in columns), strict=True))
-    found = [
-        Candidate(table.units[unit], q, low, usd, share, p, adequate)
-        for unit, q, low, usd, share, p, adequate in rows
-    ]
-    return sorted(found, key=lambda candidate: candidate.cost_usd)
+    adequate = p_adequate >= dial.confidence
+    columns = (quality, lower, cost, direct, p_adequate, adequate, cost)
+    rows = zip(units, *(column.tolist() for column in columns), strict=True)
+    found = _priced(view, [Candidate(*row) for row in rows])
+    return sorted(found, key=lambda candidate: candidate.session_usd)
+
+
+def _after_failures(draws: Array, quality: Array, units: list[Unit], session: Session) -> Array:
+    """Lower the incumbent's odds by what was seen of it, and those of its weaker efforts."""
+    if session.unit not in units:
+        return draws
+    own = float(quality[units.index(session.unit)])
+    rows = [i for i, unit in enumerate(units) if unit.model == session.model and quality[i] <= own]
+    odds = np.float32(FAILED_ODDS**session.failures)
+    draws = draws.copy()
+    draws[rows] = draws[rows] * odds / (1 - draws[rows] * (1 - odds))
+    return draws
+
+
+def _priced(view: _View, candidates: list[Candidate]) -> list[Candidate]:
+    """Price the adequate, and the incumbent, in this session."""
+    if not view.needs.input_tokens:
+        return candidates
+    session, economics = view.session, view.catalogue.economics
+    task = ordinary(economics, view.assessment, tools=view.needs.tools)
+    context = view.context_tokens
+    if not session.model:  # a first request that is smaller than an ordinary one grows into it
+        context = max(context, task.context_tokens)
+    outlook = Outlook(
+        context_tokens=context,
+        calls=remaining(task, economics, session.calls),
+        growth_tokens=session.growth_tokens or task.growth_tokens,
+        output_tokens=task.output_tokens,
+    )
+    priced = []
+    for candidate in candidates:
+        unit = candidate.unit
+        model = view.catalogue.model(unit.model)
+        if model and model.price and (candidate.adequate or unit.model == session.model):
+            usd = session_usd(
+                model.price,
+                table_usd=candidate.cost_usd,
+                task=task,
+                outlook=outlook,
+                cached_tokens=view.cached_tokens(unit.model),
+            )
+            candidate = candidate._replace(session_usd=usd)
+        priced.append(candidate)
+    return priced
 
 
 def adequacy(draws: Array, margin: float) -> tuple[Array, Array]:
@@ -228,19 +341,17 @@ def adequacy(draws: Array, margin: float) -> tuple[Array, Array]:
     return lower, np.asarray(near.mean(axis=-1), dtype=np.float32)
 
 
-def _choose(
-    assessment: Assessment,
-    candidates: list[Candidate],
-    dial: Dial,
-    excluded: Mapping[str, str],
-    session: Session,
-) -> Decision:
-    """Take the cheapest adequate candidate; the rest, adequate first, are the fallbacks."""
+def _choose(view: _View, candidates: list[Candidate], excluded: Mapping[str, str]) -> Decision:
+    """Take the cheapest adequate candidate, or stay; the rest, adequate first, are fallbacks."""
     best = max(candidates, key=lambda c: c.lower + 1e-4 * c.quality)
     adequate = [c for c in candidates if c.adequate] or [best]
-    chosen = adequate[0]
+    chosen, move, reason = _move(view, candidates, adequate, excluded)
+    others = [c for c in adequate if c is not chosen]
+    others += sorted(candidates, key=lambda c: -c.quality)
+    if view.needs.provider_state or view.needs.signed_reasoning:
+        others.sort(key=lambda c: family_of(c.unit.model) != view.session.family)
     fallbacks: dict[str, Unit] = {}
-    for candidate in (*adequate[1:], *sorted(candidates, key=lambda c: -c.quality)):
+    for candidate in others:
         if len(fallbacks) == MAX_FALLBACKS:
             break
         if candidate.unit.model != chosen.unit.model:
@@ -250,35 +361,118 @@ def _choose(
         effort=_effort(chosen.unit),
         fallbacks=tuple(fallbacks.values()),
         expected_quality=chosen.quality,
-        expected_cost_usd=chosen.cost_usd,
+        expected_cost_usd=chosen.session_usd,
         adequate=chosen.adequate,
-        why=_why(assessment, chosen, best, candidates, dial),
+        why=f"{_read(view)}: {reason or _why(view, chosen, best, candidates)}",
+        move=move,
         candidates=tuple(candidates),
         excluded=excluded,
     )
 
 
-def _why(
-    assessment: Assessment,
-    chosen: Candidate,
-    best: Candidate,
+def _move(
+    view: _View,
     candidates: list[Candidate],
-    dial: Dial,
-) -> str:
-    """Say in one sentence why a unit was chosen."""
-    task = assessment.task.split("/")[1].replace("_", " ")
-    read = f"{task} ({assessment.confidence:.0%} sure), difficulty {assessment.expected_level:.1f} of 4"
-    if assessment.declared:
-        read += f", {assessment.declared}"
-    evidence = "measured" if chosen.direct > 0.5 else "borrowed from related tasks"
-    expects = f"{chosen.quality:.0%} at ${chosen.cost_usd:.3g} ({evidence})"
-    if chosen is best:
-        cheaper = sum(c.cost_usd < chosen.cost_usd for c in candidates)
-        tail = f"none of the {cheaper} cheaper ones is proven within {dial.margin:.0%} of it"
-        return f"{read}: {chosen.unit} is the best candidate, {expects}; {tail if cheaper else 'and the cheapest'}."
+    adequate: list[Candidate],
+    excluded: Mapping[str, str],
+) -> tuple[Candidate, Move, str]:
+    """Say which candidate serves, what that does to the session, and why if it has an incumbent."""
+    session, cheapest = view.session, adequate[0]
+    if not session.model:
+        return cheapest, Move.BEGIN, ""
+    own = [c for c in candidates if c.unit.model == session.model]
+    stay = next((c for c in own if c.unit == session.unit), own[0] if own else None)
+    if stay is None:
+        cannot = excluded.get(session.model, "it is outside the limits or without evidence")
+        return cheapest, Move.REPLACE, f"{session.model} cannot go on ({cannot}): {cheapest.unit}."
+    if lock := lock_of(view.needs, session):
+        return stay, Move.LOCKED, f"stays with {stay.unit}: {lock}."
+    if view.needs.signed_reasoning:
+        family = [c for c in adequate if family_of(c.unit.model) == session.family]
+        if not family:
+            lock = f"its reasoning since the ask can be read by {session.family} models only"
+            return stay, Move.LOCKED, f"stays with {stay.unit}: {lock}."
+        cheapest = family[0]
+    if not stay.adequate and stay.p_adequate < view.dial.confidence - DOUBT:
+        return cheapest, Move.ESCALATE, _escalates(view, stay, cheapest)
+    return _by_price(view, stay, cheapest)
+
+
+def lock_of(needs: Needs, session: Session) -> str:
+    """Say what forbids any switch; empty when nothing does."""
+    if needs.open_tool_call:
+        return "a tool call is open"
+    if needs.provider_state:
+        return "its provider keeps the conversation"
+    if session.stays:
+        return "switching is off for this session"
+    return ""
+
+
+def _by_price(view: _View, stay: Candidate, cheapest: Candidate) -> tuple[Candidate, Move, str]:
+    """Switch only where that saves the toll and what leaving may cost; see the module's text."""
+    session = view.session
+    leaving = 0.0
+    model = view.catalogue.model(session.model)
+    if model and model.price and cheapest.unit.model != session.model:
+        cached = view.cached_tokens(session.model)
+        lost = rewriting_usd(model.price, view.context_tokens, cached)
+        leaving = view.catalogue.economics.returns * lost
+    toll = TOLL * 2**session.toll
+    cached = view.cached_tokens(stay.unit.model)
+    context = f"{cached:,.0f} of {view.context_tokens:,.0f} tokens are cached"
+    if cheapest.unit == stay.unit or stay.session_usd <= (1 + toll) * (
+        cheapest.session_usd + leaving
+    ):
+        against = ""
+        if cheapest.unit != stay.unit:
+            against = f", against ${cheapest.session_usd:.3g} with {cheapest.unit}"
+        return stay, Move.STAY, f"stays with {_expects(stay)}; {context}{against}."
+    saves = f"${cheapest.session_usd:.3g} instead of ${stay.session_usd:.3g}"
     return (
-        f"{read}: {chosen.unit} is the cheapest of {sum(c.adequate for c in candidates)} adequate, "
-        f"{expects}, against {best.quality:.0%} at ${best.cost_usd:.3g} for {best.unit}."
+        cheapest,
+        Move.SWITCH,
+        (
+            f"leaves {stay.unit}, where {context}, for {_expects(cheapest)}; the rest of the task costs "
+            f"{saves}."
+        ),
+    )
+
+
+def _escalates(view: _View, stay: Candidate, chosen: Candidate) -> str:
+    failed = view.session.failures
+    seen = f" after {failed} visible failures" if failed else " to this"
+    return (
+        f"{stay.unit} is no longer adequate{seen} ({stay.quality:.0%} against "
+        f"{chosen.quality:.0%}): escalates to {_expects(chosen)}."
+    )
+
+
+def _read(view: _View) -> str:
+    """Say how the request was read."""
+    assessment = view.assessment
+    task = assessment.task.split("/")[1].replace("_", " ")
+    level = f"difficulty {assessment.expected_level:.1f} of 4"
+    read = f"{task} ({assessment.confidence:.0%} sure), {level}"
+    return f"{read}, {assessment.declared}" if assessment.declared else read
+
+
+def _expects(candidate: Candidate) -> str:
+    evidence = "measured" if candidate.direct > 0.5 else "borrowed from related tasks"
+    return f"{candidate.unit}, {candidate.quality:.0%} at ${candidate.session_usd:.3g} ({evidence})"
+
+
+def _why(view: _View, chosen: Candidate, best: Candidate, candidates: list[Candidate]) -> str:
+    """Say why a new session begins with a unit."""
+    evidence = "measured" if chosen.direct > 0.5 else "borrowed from related tasks"
+    expects = f"{chosen.quality:.0%} at ${chosen.session_usd:.3g} ({evidence})"
+    if chosen is best:
+        cheaper = sum(c.session_usd < chosen.session_usd for c in candidates)
+        tail = f"none of the {cheaper} cheaper ones is proven within {view.dial.margin:.0%} of it"
+        return f"{chosen.unit} is the best candidate, {expects}; {tail if cheaper else 'and the cheapest'}."
+    return (
+        f"{chosen.unit} is the cheapest of {sum(c.adequate for c in candidates)} adequate, "
+        f"{expects}, against {best.quality:.0%} at ${best.session_usd:.3g} for {best.unit}."
     )
 
 
@@ -311,6 +505,7 @@ def _balanced(
         expected_quality=float("nan"),
         expected_cost_usd=float("nan"),
         adequate=False,
+        mapped=True,
         why=f"no model with evidence is a candidate ({reasons}): the balanced mapping applies.",
         excluded=excluded,
     )

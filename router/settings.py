@@ -74,7 +74,11 @@ class RequestLimits(Entry):
 
 
 class Settings(Entry):
-    """Everything a gateway is told when it starts."""
+    """Everything a gateway is told when it starts.
+
+    ``sessions`` is how many are remembered, at about 3 KB each; ``session_idle_s`` how long one is
+    after its last request, longer than any provider's cache lives.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=4000, ge=0, le=65535)
@@ -87,6 +91,8 @@ class Settings(Entry):
     models_dir: Path = MODELS_DIR
     timeouts: Timeouts = Timeouts()
     requests: RequestLimits = RequestLimits()
+    sessions: int = Field(default=20_000, gt=0)
+    session_idle_s: float = Field(default=6 * 3600.0, gt=0)
     anonymous_per_hour: int = Field(default=200, ge=0)
     trust_forwarded: bool = False
     shutdown_s: int = Field(default=30, ge=0)

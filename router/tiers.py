@@ -25,6 +25,7 @@ from router.errors import BadArtefact, NoModelFits, RouterError, Unauthenticated
 from router.keys import Caller
 from router.policy import Decision, Dial, Limits, disallowed
 from router.providers import Providers
+from router.sessions import NEW, Session
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,19 @@ class Decides(Protocol):
         *,
         dial: Dial,
         limits: Limits,
+        session: Session,
         reachable: frozenset[str] | None,
+        reassess: bool,
+        now_s: float,
     ) -> tuple[Assessment, Decision]:
-        """Choose what serves a request; raises NoModelFits."""
+        """Choose what serves a request in its session; raises NoModelFits."""
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The models there is evidence of."""
+
+    def terms(self, dial: Dial) -> str:
+        """Name what a decision was made under, beside the request."""
 
 
 LoadEngine = Callable[[Path], Decides]
@@ -74,20 +85,30 @@ class Plan:
     why: str
     assessment: Assessment | None = None
     decision: Decision | None = None
+    terms: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a request stands: its session so far, and the time on its caches' clock.
+
+    ``reachable`` overrides which models can be had in the request's format, for callers who
+    brought keys of their own; concrete ids are not held against it.
+    """
+
+    session: Session = NEW
+    now_s: float = 0.0
+    reassess: bool = False
+    reachable: frozenset[str] | None = None
 
 
 def plan(
     request: ChatRequest,
     caller: Caller,
     data: Data,
-    *,
-    reachable: frozenset[str] | None = None,
+    standing: Standing = Standing(),
 ) -> Plan:
-    """Choose what serves a request; raises NoModelFits or Unauthenticated.
-
-    ``reachable`` overrides which models can be had in the request's format, for callers who
-    brought keys of their own; concrete ids are not held against it.
-    """
+    """Choose what serves a request; raises NoModelFits or Unauthenticated."""
     catalogue = data.catalogue
     defaults = catalogue.defaults
     name = request.model or (defaults.without_key if caller.anonymous else defaults.with_key)
@@ -96,10 +117,26 @@ def plan(
         return _concrete(name, caller, catalogue)
     if caller.anonymous:
         _refuse_paid(tier, catalogue)
-    if reachable is None:
-        reachable = data.reachable[request.interface]
-    made = _by_rule(tier, request, caller, data, reachable)
-    return _permitted(made, caller, catalogue, request, reachable)
+    if standing.reachable is None:
+        standing = replace(standing, reachable=data.reachable[request.interface])
+    caller = _pinned(caller, request, standing.session)
+    if (pin := caller.limits.pin) and not (tier.rule == "efficient" and _has_evidence(pin, data)):
+        made = Plan(tier.id, (Target(model=pin),), f"the session is pinned to {pin}.")
+    else:
+        made = _by_rule(tier, request, caller, data, standing)
+    return _permitted(made, caller, catalogue, request, standing.reachable or frozenset())
+
+
+def _pinned(caller: Caller, request: ChatRequest, session: Session) -> Caller:
+    """Let a session's pin hold as the key's own would; background calls are not of the session."""
+    if caller.limits.pin or not session.pin or request.conversation.declared_task:
+        return caller
+    return replace(caller, limits=replace(caller.limits, pin=session.pin))
+
+
+def _has_evidence(model: str, data: Data) -> bool:
+    """Whether the engine could choose a model's effort; without evidence a pin is served as it is."""
+    return data.engine is not None and model in data.engine.models
 
 
 def _concrete(name: str, caller: Caller, catalogue: Catalogue) -> Plan:
@@ -128,7 +165,7 @@ def _by_rule(
     request: ChatRequest,
     caller: Caller,
     data: Data,
-    reachable: frozenset[str],
+    standing: Standing,
 ) -> Plan:
     match tier.rule:
         case "mode":
@@ -140,7 +177,7 @@ def _by_rule(
         case "balance":
             return _by_balance(tier, caller)
         case "efficient":
-            return _by_evidence(tier, request, caller, data, reachable)
+            return _by_evidence(tier, request, caller, data, standing)
 
 
 def _by_mode(tier: Tier, mode: str) -> Plan:
@@ -197,14 +234,20 @@ def _by_evidence(
     request: ChatRequest,
     caller: Caller,
     data: Data,
-    reachable: frozenset[str],
+    standing: Standing,
 ) -> Plan:
     """Let the engine decide; where it cannot be used, map as the fallback tier does."""
     reason = data.engine_error or "no classifier is loaded"
     if data.engine is not None:
         try:
             assessment, decision = data.engine.decide(
-                request, dial=caller.dial, limits=caller.limits, reachable=reachable
+                request,
+                dial=caller.dial,
+                limits=caller.limits,
+                session=standing.session,
+                reachable=standing.reachable,
+                reassess=standing.reassess,
+                now_s=standing.now_s,
             )
         except RouterError:
             raise
@@ -212,15 +255,16 @@ def _by_evidence(
             log.exception("the decision engine failed; the fallback tier applies")
             reason = f"the decision engine failed ({type(error).__name__})"
         else:
-            if not decision.candidates:
-                return _fallback(tier, request, caller, data, reachable, decision)
+            if decision.mapped:
+                return _fallback(tier, request, caller, data, standing, decision)
             targets = [Target(model=decision.model, effort=decision.effort)]
             targets += [
                 Target(model=u.model, effort="" if u.effort == "default" else u.effort)
                 for u in decision.fallbacks
             ]
-            return Plan(tier.id, tuple(targets), decision.why, assessment, decision)
-    made = _fallback(tier, request, caller, data, reachable)
+            terms = data.engine.terms(caller.dial)
+            return Plan(tier.id, tuple(targets), decision.why, assessment, decision, terms)
+    made = _fallback(tier, request, caller, data, standing)
     return replace(made, why=f"{reason}: {made.why}")
 
 
@@ -229,13 +273,13 @@ def _fallback(
     request: ChatRequest,
     caller: Caller,
     data: Data,
-    reachable: frozenset[str],
+    standing: Standing,
     decision: Decision | None = None,
 ) -> Plan:
     """Map as the tier's fallback does; a decision that found no candidate says why."""
     fallback = data.catalogue.tier(tier.fallback)
     assert fallback is not None  # the catalogue is validated
-    made = _by_rule(fallback, request, caller, data, reachable)
+    made = _by_rule(fallback, request, caller, data, standing)
     why = decision.why if decision else made.why
     return replace(made, tier=tier.id, why=why, decision=decision)
 

@@ -73,6 +73,12 @@ class Reply:
     relay: Relay | None = None
     response: httpx.Response | None = None
     body_usage: Usage | None = None
+    body_id: str = ""
+
+    @property
+    def response_id(self) -> str:
+        """The provider's name of its answer, under which it may keep it."""
+        return self.relay.progress.id if self.relay else self.body_id
 
     @property
     def usage(self) -> Usage | None:
@@ -228,7 +234,8 @@ class Upstream:
         if format.complete(fields):
             body = orjson.dumps(fields)
         told = [("content-type", JSON), *passed_back]
-        return Reply(candidate, 200, told, body, body_usage=format.usage_of(fields))
+        usage, named = format.usage_of(fields), str(fields.get("id") or "")
+        return Reply(candidate, 200, told, body, body_usage=usage, body_id=named)
 
     async def _open_stream(
         self,

@@ -9,11 +9,25 @@ import numpy as np
 from classifier.conversation import Interface
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
-from router.catalogue import Catalogue, Change, Defaults, Model, Price, Target, Tier
+from router.catalogue import Catalogue, Change, Defaults, Economics, Model, Price, Target, Tier
 from router.table import Table, Unit
 
 DAY = date(2026, 1, 1)
 ABILITIES = frozenset({"tools", "images", "files", "audio", "json_schema"})
+
+
+ECONOMICS = Economics(
+    cache_lifetime_s={"default": 300},
+    calls=(38, 50, 63, 68),
+    context_tokens=21_000,
+    growth_tokens=530,
+    output_tokens=320,
+    single=frozenset(t for t in TYPES if t.startswith(("general/", "background/"))),
+    single_tokens=500,
+    single_calls_with_tools=5,
+    remaining=0.7,
+    returns=0.3,
+)
 
 
 def model(name, *, cost=1.0, context=100_000, abilities=ABILITIES, **more):
@@ -33,6 +47,7 @@ def catalogue(*models):
         models=models,
         tiers=(tier,),
         defaults=Defaults(with_key=tier.id, without_key=tier.id),
+        economics=ECONOMICS,
         changes=(Change(date=DAY, tiers=(tier.id,), note="test"),),
     )
 

@@ -181,7 +181,12 @@ class StubEngine:
         self.model, self.effort = model, effort
         self.calls = 0
 
-    def decide(self, request, *, dial, limits, reachable):
+    models = frozenset({"openai/gpt-5.5"})
+
+    def terms(self, dial):
+        return dial.name
+
+    def decide(self, request, *, dial, limits, reachable, session, reassess, now_s):
         self.calls += 1
         n = len(TYPES)
         assessment = Assessment(
@@ -195,7 +200,6 @@ class StubEngine:
             expected_cost_usd=0.1,
             adequate=True,
             why="the stub decided – “so”\n",
-            candidates=(None,),  # type: ignore[arg-type]  # only its length is looked at
         )
         return assessment, decision
 

@@ -15,7 +15,6 @@ from router.keys import OWNER, Caller, Key, Keys, own_keys, presented_key, with_
 from router.limits import Window, block_of
 from router.policy import DIALS, Limits
 from router.providers import Provider, Providers, configured_providers, load_providers
-from router.reasoning import Authors
 from router.settings import Settings
 
 CHAT, RESPONSES, MESSAGES = Interface.CHAT, Interface.RESPONSES, Interface.MESSAGES
@@ -212,23 +211,3 @@ def test_addresses_are_counted_by_what_one_caller_holds():
 
 
 # Whose reasoning.
-
-
-def test_only_what_another_family_wrote_is_foreign():
-    authors = Authors()
-    authors.served("s", 1, "anthropic/claude-a")
-    authors.served("s", 3, "anthropic/claude-b")
-    assert authors.foreign("s", 5, "anthropic/claude-c") == frozenset()
-    assert authors.foreign("s", 5, "openai/gpt") == {1, 2, 3, 4}
-    authors.served("s", 5, "openai/gpt")
-    assert authors.foreign("s", 7, "openai/gpt") == {1, 2, 3, 4}
-    assert authors.foreign("s", 7, "anthropic/x") == {5, 6}
-    assert authors.foreign("other", 7, "openai/gpt") == frozenset()
-
-
-def test_a_compacted_history_of_several_families_keeps_no_reasoning():
-    authors = Authors()
-    authors.served("s", 10, "a/x")
-    assert authors.foreign("s", 2, "a/x") == frozenset()
-    authors.served("s", 12, "b/x")
-    assert authors.foreign("s", 3, "a/x") == {0, 1, 2}

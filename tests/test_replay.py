@@ -27,6 +27,7 @@ from router.catalogue import (
 )
 from router.policy import DIALS, Dial, Session, decide
 from router.table import Table, Unit
+from tests.evidence import ECONOMICS
 
 
 def a_pool(n: int = 400, seed: int = 0) -> Pool:
@@ -98,6 +99,7 @@ def a_catalogue(table: Table) -> Catalogue:
         models=models,
         tiers=(tier, small),
         defaults=Defaults(with_key=tier.id, without_key=tier.id),
+        economics=ECONOMICS,
         changes=(Change(date=date(2026, 1, 1), tiers=(tier.id,), note="test"),),
     )
 

@@ -54,7 +54,10 @@ DEFAULT_OUTPUT_TOKENS: Final = 4096
 class ChatRequest:
     """A client's request: what it says, what any answer must support, and its own bytes.
 
-    ``session`` identifies the conversation; scope it by caller before using it as a key.
+    ``session`` identifies the conversation, and ``agent`` a subagent that shares its parent's id;
+    scope them by caller before using them as a key (``router.sessions.key_of``).  ``stored``: the
+    client gave no id, and may go on by naming the answer that its provider keeps.  ``n_items``
+    counts the messages or items of the conversation.
     """
 
     interface: Interface
@@ -63,6 +66,9 @@ class ChatRequest:
     needs: Needs
     streams: bool
     session: str
+    agent: str
+    stored: bool
+    n_items: int
     body: bytes
     fields: Mapping[str, Any]
 
@@ -101,13 +107,21 @@ def from_fields(
     lower = {name.lower(): value for name, value in (headers or {}).items()}
     declared = read_declared(lower, fields)
     reading = FORMATS[interface].read(fields)
+    conversation = _conversation(reading, declared, interface)
     return ChatRequest(
         interface=interface,
         model=fields["model"] if isinstance(fields.get("model"), str) else "",
-        conversation=_conversation(reading, declared, interface),
-        needs=_needs(reading, interface, len(body)),
+        conversation=conversation,
+        needs=_needs(reading, conversation, len(body)),
         streams=fields.get("stream") is True,
-        session=declared.session_id or _fingerprint(reading),
+        session=declared.session_id or _continued(fields) or _fingerprint(reading),
+        agent=declared.agent,
+        stored=interface is Interface.RESPONSES
+        and not declared.session_id
+        and fields.get("store") is not False,
+        n_items=len(items)
+        if isinstance(items := fields.get(FORMATS[interface].ITEMS), list)
+        else 0,
         body=body,
         fields=fields,
     )
@@ -133,10 +147,10 @@ def _conversation(reading: Reading, declared: Declared, interface: Interface) ->
     )
 
 
-def _needs(reading: Reading, interface: Interface, body_bytes: int) -> Needs:
+def _needs(reading: Reading, conversation: Conversation, body_bytes: int) -> Needs:
     text_bytes = max(0, body_bytes - reading.media.chars)
     return Needs(
-        interface=interface,
+        interface=conversation.interface,
         input_tokens=int(text_bytes / BYTES_PER_TOKEN) + reading.media.tokens,
         output_tokens=reading.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
         tools=bool(reading.tools),
@@ -144,7 +158,21 @@ def _needs(reading: Reading, interface: Interface, body_bytes: int) -> Needs:
         files=reading.media.files > 0,
         audio=reading.media.audio > 0,
         json_schema=reading.json_schema,
+        open_tool_call=conversation.open_tool_call,
+        provider_state=reading.provider_state,
+        signed_reasoning=conversation.signed,
     )
+
+
+def _continued(fields: Mapping[str, Any]) -> str:
+    """Identify a session by the stored answer that its request continues; see ``answered_as``."""
+    previous = fields.get("previous_response_id")
+    return answered_as(previous) if isinstance(previous, str) and previous else ""
+
+
+def answered_as(response_id: str) -> str:
+    """Name a session by its newest stored answer: all that a client sends who keeps no history."""
+    return f"response-{response_id}"
 
 
 def _fingerprint(reading: Reading) -> str:

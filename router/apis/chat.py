@@ -19,6 +19,7 @@ from router.apis.parts import (
     count,
     mappings,
     merged,
+    name_of,
     openai_error,
     parsed,
     positive_int,
@@ -62,7 +63,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
 
 def _turn(message: Mapping[str, Any], media: Media) -> Turn:
     calls = [
-        tool_call(function.get("name"), function.get("arguments"))
+        tool_call(function.get("name"), function.get("arguments"), call.get("id"))
         for call in mappings(message.get("tool_calls"))
         if isinstance(function := call.get("function", call), Mapping)
     ]
@@ -70,7 +71,14 @@ def _turn(message: Mapping[str, Any], media: Media) -> Turn:
         role=ROLES.get(str(message.get("role")), Role.SYSTEM),
         texts=texts_of(message.get("content"), media),
         tool_calls=tuple(calls),
+        result_of=name_of(message.get("tool_call_id")),
+        signed=any(map(_is_signed, mappings(message.get("reasoning_details")))),
     )
+
+
+def _is_signed(detail: Mapping[str, Any]) -> bool:
+    """Say whether a reasoning detail, as OpenRouter passes them on, is signed or encrypted."""
+    return detail.get("type") == "reasoning.encrypted" or bool(detail.get("signature"))
 
 
 MARKS: Final = (

@@ -20,6 +20,7 @@ from router.apis.parts import (
     kind_of,
     mappings,
     merged,
+    name_of,
     parsed,
     positive_int,
     system_text,
@@ -33,6 +34,7 @@ PATH: Final = "/messages"
 ITEMS: Final = "messages"
 
 ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
+THINKING: Final = frozenset({"thinking", "redacted_thinking"})
 
 
 def read(fields: Mapping[str, Any]) -> Reading:
@@ -56,17 +58,21 @@ def _turns(message: Mapping[str, Any], media: Media) -> Iterator[Turn]:
     content = message.get("content")
     own: list[object] = [content] if isinstance(content, str) else []
     calls: list[ToolCall] = []
+    signed = False
     for part in content if isinstance(content, list) else ():
         kind = kind_of(part)
         if kind == "tool_result":
             texts = texts_of(part.get("content"), media)
-            yield Turn(Role.TOOL, texts, failed=part.get("is_error") is True)
+            failed, result_of = part.get("is_error") is True, name_of(part.get("tool_use_id"))
+            yield Turn(Role.TOOL, texts, failed=failed, result_of=result_of)
         elif kind == "tool_use":
-            calls.append(tool_call(part.get("name"), part.get("input")))
-        elif kind not in {"thinking", "redacted_thinking"}:
+            calls.append(tool_call(part.get("name"), part.get("input"), part.get("id")))
+        elif kind in THINKING:
+            signed |= kind == "redacted_thinking" or bool(part.get("signature"))
+        else:
             own.append(part)
-    if own or calls:
-        yield Turn(role, texts_of(own, media), tuple(calls))
+    if own or calls or signed:
+        yield Turn(role, texts_of(own, media), tuple(calls), signed=signed)
 
 
 def _wants_schema(config: object) -> bool:
@@ -77,7 +83,6 @@ def _wants_schema(config: object) -> bool:
 MARKS: Final = (b'"message_', b'"content_block_start"', b'"content_block_stop"', b'"error"')
 """Bytes that an event holds which must be looked into; ``router.relay`` says why bytes."""
 
-THINKING: Final = frozenset({"thinking", "redacted_thinking"})
 ONLY_OPENROUTER: Final[frozenset[str]] = frozenset()
 ONLY_CLIENTS: Final[frozenset[str]] = frozenset()
 

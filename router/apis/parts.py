@@ -53,7 +53,10 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a format's module finds in a body, before any meaning is given to it."""
+    """What a format's module finds in a body, before any meaning is given to it.
+
+    ``provider_state``: the body continues a conversation that its provider keeps.
+    """
 
     turns: tuple[Turn, ...]
     system: str
@@ -61,6 +64,7 @@ class Reading:
     media: Media
     max_output_tokens: int = 0
     json_schema: bool = False
+    provider_state: bool = False
 
 
 CUT_SHORT: Final = "the upstream ended the stream before its answer was complete"
@@ -145,9 +149,15 @@ def tool_names(tools: object) -> tuple[str, ...]:
     return tuple(names)
 
 
-def tool_call(name: object, arguments: object) -> ToolCall:
+def tool_call(name: object, arguments: object, call_id: object) -> ToolCall:
     """Make a call; arguments of any shape become text that tells repeats apart."""
-    return ToolCall(str(name or ""), arguments if isinstance(arguments, str) else repr(arguments))
+    text = arguments if isinstance(arguments, str) else repr(arguments)
+    return ToolCall(str(name or ""), text, name_of(call_id))
+
+
+def name_of(value: object) -> str:
+    """Return an id as text; empty when it is none."""
+    return value if isinstance(value, str) else ""
 
 
 def positive_int(*values: object) -> int:

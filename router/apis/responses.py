@@ -20,6 +20,7 @@ from router.apis.parts import (
     count,
     mappings,
     merged,
+    name_of,
     openai_error,
     parsed,
     positive_int,
@@ -58,11 +59,12 @@ def read(fields: Mapping[str, Any]) -> Reading:
         max_output_tokens=positive_int(fields.get("max_output_tokens")),
         json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
         media=media,
+        provider_state=bool(fields.get("previous_response_id") or fields.get("conversation")),
     )
 
 
 def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
-    """Read one input item; reasoning and bare references say nothing."""
+    """Read one input item; of reasoning only who can read it counts, bare references say nothing."""
     kind = item.get("type", "message")
     if kind == "message":
         role = ROLES.get(str(item.get("role")), Role.SYSTEM)
@@ -71,10 +73,14 @@ def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
         return None
     if kind.endswith("_call_output"):
         failed = item.get("status") == "failed"
-        return Turn(Role.TOOL, texts_of(item.get("output"), media), failed=failed)
+        texts, result_of = texts_of(item.get("output"), media), name_of(item.get("call_id"))
+        return Turn(Role.TOOL, texts, failed=failed, result_of=result_of)
     if kind.endswith("_call"):
         arguments = item.get("arguments") or item.get("action") or item.get("input")
-        return Turn(Role.ASSISTANT, tool_calls=(tool_call(item.get("name") or kind, arguments),))
+        call = tool_call(item.get("name") or kind, arguments, item.get("call_id"))
+        return Turn(Role.ASSISTANT, tool_calls=(call,))
+    if kind == "reasoning" and item.get("encrypted_content"):
+        return Turn(Role.ASSISTANT, signed=True)
     return None
 
 
