@@ -296,7 +296,13 @@ def _chat_usage(a: Answer) -> dict[str, Any]:
 def _chat_thought(a: Answer) -> dict[str, Any]:
     if not a.reasoning:
         return {}
-    detail = {"type": "reasoning.text", "text": a.reasoning, "format": "unknown", "index": 0}
+    detail = {
+        "type": "reasoning.text",
+        "text": a.reasoning,
+        "signature": f"simulated-{a.id}",
+        "format": "unknown",
+        "index": 0,
+    }
     return {
         "reasoning": a.reasoning,
         "reasoning_content": a.reasoning,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -35,7 +35,7 @@ from router.breaker import Admission, Breaker
 from router.providers import SIMULATED
 from router.relay import Opening, Relay, error_in, promised
 from router.settings import Timeouts
-from router.splice import set_fields
+from router.splice import Path, set_fields, without
 
 log = logging.getLogger(__name__)
 
@@ -396,34 +396,42 @@ def _headers(order: Order, candidate: Candidate) -> list[tuple[bytes, bytes]]:
 def write_body(order: Order, candidate: Candidate) -> bytes:
     """Return the client's body with what routing changes, and every other byte as it was."""
     request, provider = order.request, candidate.endpoint.provider
-    format, fields = FORMATS[request.interface], request.fields
+    format, body, fields = FORMATS[request.interface], request.body, request.fields
+    if refused := [*_refused(order, candidate, format)]:
+        body = without(body, refused)
+        fields = orjson.loads(body)
     changes: dict[str, Any] = {}
     if fields.get("model") != candidate.endpoint.model:
         changes["model"] = candidate.endpoint.model
     if order.routed:
         changes |= format.write_target(fields, candidate.target)
         changes |= format.ask_for_usage(fields) if provider.reports_usage else {}
+    if provider.strict:
+        changes = {k: v for k, v in changes.items() if k not in format.ONLY_OPENROUTER}
+    return set_fields(body, fields, changes)
+
+
+def _refused(order: Order, candidate: Candidate, format: ModuleType) -> Iterator[Path]:
+    """Yield where in a body stands what this candidate would refuse."""
+    fields = order.request.fields
+    if candidate.endpoint.provider.strict:
+        yield from ((key,) for key in format.ONLY_OPENROUTER & fields.keys())
     items = fields.get(format.ITEMS)
     if isinstance(items, list):
-        kept = _items(order, candidate, format, items)
-        if len(kept) != len(items) or any(a is not b for a, b in zip(kept, items, strict=True)):
-            changes[format.ITEMS] = kept
-    drop = format.ONLY_OPENROUTER & fields.keys() if provider.strict else frozenset()
-    return set_fields(request.body, fields, changes, drop=drop)
+        for path in _refused_in(items, order, candidate, format):
+            yield format.ITEMS, *path
 
 
-def _items(order: Order, candidate: Candidate, format: ModuleType, items: list[Any]) -> list[Any]:
-    """Drop from a conversation what this candidate would refuse."""
+def _refused_in(
+    items: list[Any], order: Order, candidate: Candidate, format: ModuleType
+) -> Iterator[Path]:
+    """Yield the same of a conversation, with paths that begin at its items."""
     provider = candidate.endpoint.provider
     if foreign := order.foreign(candidate.target.model):
-        items = format.without_reasoning(items, foreign.__contains__)
+        yield from format.foreign_reasoning(items, foreign.__contains__)
     if order.request.interface is Interface.RESPONSES and (order.routed or not provider.stateful):
-        items = responses.without_references(items)
+        yield from responses.references(items)
     if provider.strict and format.ONLY_CLIENTS:
-        items = [
-            {k: v for k, v in item.items() if k not in format.ONLY_CLIENTS}
-            if isinstance(item, dict) and not format.ONLY_CLIENTS.isdisjoint(item)
-            else item
-            for item in items
-        ]
-    return items
+        for i, item in enumerate(items):
+            if isinstance(item, dict):
+                yield from ((i, key) for key in format.ONLY_CLIENTS & item.keys())

@@ -342,8 +342,8 @@ REASONING = {
     CHAT: {
         "role": "assistant",
         "content": "hi",
-        "reasoning_content": "hm",
-        "reasoning_details": [],
+        "reasoning_content": "aloud",
+        "reasoning_details": [{"type": "reasoning.text", "text": "hm", "signature": "sig"}],
     },
     MESSAGES: {
         "role": "assistant",
@@ -375,6 +375,7 @@ async def test_foreign_reasoning_goes_when_the_family_changes_and_only_then(inte
         assert said not in items
         assert "sig" not in str(items)
         assert "hm" not in str(items)
+        assert ("aloud" in str(items)) == (interface is CHAT)
         assert items[-1] == user
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -29,6 +29,7 @@ from router.apis.parts import (
     tool_names,
 )
 from router.catalogue import Target
+from router.splice import Path
 
 PATH: Final = "/chat/completions"
 ITEMS: Final = "messages"
@@ -93,8 +94,8 @@ REASONING: Final = ("reasoning", "reasoning_content", "reasoning_details")
 ONLY_OPENROUTER: Final = frozenset({"reasoning", "usage", "provider", "transforms", "description"})
 """Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
 
-ONLY_CLIENTS: Final = frozenset({"__copilotMessageSource", "provider_specific_fields"})
-"""Fields of a message that only its client understands."""
+ONLY_CLIENTS: Final = frozenset({"__copilotMessageSource", "provider_specific_fields", *REASONING})
+"""Fields of a message that strict vendors refuse: its client's own, and OpenRouter's reasoning."""
 
 
 def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
@@ -131,14 +132,19 @@ def wants_usage(fields: Mapping[str, Any]) -> bool:
     return asked or (isinstance(usage, Mapping) and usage.get("include") is True)
 
 
-def without_reasoning(items: list[Any], foreign: Foreign) -> list[Any]:
-    """Drop the reasoning of messages that another family wrote."""
-    return [
-        {k: v for k, v in item.items() if k not in REASONING}
-        if isinstance(item, Mapping) and not item.keys().isdisjoint(REASONING) and foreign(i)
-        else item
-        for i, item in enumerate(items)
-    ]
+def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:
+    """Yield where reasoning stands that another family signed; what it left unsigned may stay."""
+    for i, item in enumerate(items):
+        details = item.get("reasoning_details") if isinstance(item, Mapping) else None
+        if not isinstance(details, list) or not foreign(i):
+            continue
+        signed = [
+            j for j, part in enumerate(details) if isinstance(part, Mapping) and _is_signed(part)
+        ]
+        if signed and len(signed) == len(details):
+            yield i, "reasoning_details"
+        else:
+            yield from ((i, "reasoning_details", j) for j in signed)
 
 
 def is_reply(fields: Mapping[str, Any]) -> bool:

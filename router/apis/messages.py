@@ -29,6 +29,7 @@ from router.apis.parts import (
     tool_names,
 )
 from router.catalogue import Target
+from router.splice import Path
 
 PATH: Final = "/messages"
 ITEMS: Final = "messages"
@@ -68,7 +69,7 @@ def _turns(message: Mapping[str, Any], media: Media) -> Iterator[Turn]:
         elif kind == "tool_use":
             calls.append(tool_call(part.get("name"), part.get("input"), part.get("id")))
         elif kind in THINKING:
-            signed |= kind == "redacted_thinking" or bool(part.get("signature"))
+            signed |= _is_signed(part)
         else:
             own.append(part)
     if own or calls or signed:
@@ -107,20 +108,25 @@ def wants_usage(fields: Mapping[str, Any]) -> bool:
     return True
 
 
-def without_reasoning(items: list[Any], foreign: Foreign) -> list[Any]:
-    """Drop the thinking blocks of messages that another family wrote; none is left empty."""
-    kept: list[Any] = []
+def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:
+    """Yield where thinking stands that another family signed; a message of nothing else goes whole.
+
+    Thinking without a signature may stay.
+    """
     for i, item in enumerate(items):
         content = item.get("content") if isinstance(item, Mapping) else None
-        if isinstance(content, list) and any(map(_thinks, content)) and foreign(i):
-            left = [part for part in content if not _thinks(part)]
-            item = {**item, "content": left or [{"type": "text", "text": "(no text)"}]}
-        kept.append(item)
-    return kept
+        if not isinstance(content, list) or not foreign(i):
+            continue
+        signed = [j for j, part in enumerate(content) if _is_signed(part)]
+        if signed and len(signed) == len(content):
+            yield (i,)
+        else:
+            yield from ((i, "content", j) for j in signed)
 
 
-def _thinks(part: object) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in THINKING
+def _is_signed(part: Any) -> bool:
+    kind = kind_of(part)
+    return kind == "redacted_thinking" or (kind == "thinking" and bool(part.get("signature")))
 
 
 def is_reply(fields: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -18,6 +18,7 @@ from router.apis.parts import (
     Usage,
     add_missing,
     count,
+    kind_of,
     mappings,
     merged,
     name_of,
@@ -30,6 +31,7 @@ from router.apis.parts import (
     tool_names,
 )
 from router.catalogue import Target
+from router.splice import Path
 
 PATH: Final = "/responses"
 ITEMS: Final = "input"
@@ -119,22 +121,19 @@ def wants_usage(fields: Mapping[str, Any]) -> bool:
     return True
 
 
-def without_reasoning(items: list[Any], foreign: Foreign) -> list[Any]:
-    """Drop the reasoning items that another family wrote."""
-    return [
-        item
-        for i, item in enumerate(items)
-        if not (isinstance(item, Mapping) and item.get("type") == "reasoning" and foreign(i))
-    ]
+def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:
+    """Yield where reasoning stands that another family encrypted or keeps; what can be read stays."""
+    for i, item in enumerate(items):
+        if kind_of(item) != "reasoning" or not foreign(i):
+            continue
+        kept_by_provider = item.get("id") and not (item.get("summary") or item.get("content"))
+        if item.get("encrypted_content") or kept_by_provider:
+            yield (i,)
 
 
-def without_references(items: list[Any]) -> list[Any]:
-    """Drop items that only refer to what a provider stored."""
-    return [
-        item
-        for item in items
-        if not (isinstance(item, Mapping) and item.get("type") == "item_reference")
-    ]
+def references(items: list[Any]) -> Iterator[Path]:
+    """Yield where items stand that only refer to what a provider stored."""
+    return ((i,) for i, item in enumerate(items) if kind_of(item) == "item_reference")
 
 
 def is_reply(fields: Mapping[str, Any]) -> bool:
