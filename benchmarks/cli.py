@@ -193,6 +193,13 @@ def table_diff(
 
 @app.command()
 def evaluate(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A ready study: sessions, routellm, eleven, agents, adequacy, difficulty, reading.",
+        ),
+    ] = None,
     prompts: Annotated[
         Path | None,
         typer.Option(help="Prompts, Parquet or JSONL (schema: benchmarks/outcomes.py)."),
@@ -206,9 +213,7 @@ def evaluate(
     ] = None,
     study: Annotated[
         str | None,
-        typer.Option(
-            help="A ready study: routellm, eleven, agents, adequacy, difficulty, reading."
-        ),
+        typer.Option(help="The same as the argument."),
     ] = None,
     shared: Shared = SHARED_DATA,
     seeds: Annotated[int, typer.Option(min=1, help="Number of splits.")] = 5,
@@ -232,9 +237,13 @@ def evaluate(
     from benchmarks.outcomes import BadOutcomes
     from classifier.model import BadClassifier
 
+    study = name or study
     if (study is None) == (prompts is None or outcomes is None):
-        raise typer.BadParameter("give --prompts and --outcomes, or --study NAME")
+        raise typer.BadParameter("give --prompts and --outcomes, or the name of a study")
     console = Console(stderr=True)
+    if study == "sessions":
+        _sessions(shared, seeds, artefacts, console, report, json=json)
+        return
     if study == "difficulty":
         _difficulty(shared, console, report)
         return
@@ -271,6 +280,26 @@ def _reading(artefacts: Path, console: Console, report: Path | None) -> None:
         if report is not None:
             console.print(f"wrote {write_page(found, report)}")
     typer.echo(to_json(found))
+
+
+def _sessions(
+    shared: Path, seeds: int, artefacts: Path, console: Console, report: Path | None, *, json: bool
+) -> None:
+    """Print, and with ``report`` draw, what switching costs on simulated sessions."""
+    from rich.markdown import Markdown
+
+    from benchmarks.outcomes import BadOutcomes
+    from benchmarks.sessions.report import markdown, write_page
+    from benchmarks.sessions.study import study
+
+    with plain_errors("evaluate", BadOutcomes, RouterError), console.status("") as status:
+        found = study(shared, seeds=range(seeds), artefacts=artefacts, progress=status.update)
+        if report is not None:
+            console.print(f"wrote {write_page(found, report)}")
+    if json:
+        typer.echo(found.to_json())
+    else:
+        Console().print(Markdown(markdown(found)))
 
 
 def _difficulty(shared: Path, console: Console, report: Path | None) -> None:
@@ -316,7 +345,8 @@ def _evaluation(
         )  # fmt: skip
     if study not in STUDIES:
         raise typer.BadParameter(
-            f"no such study; one of {', '.join(STUDIES)}, difficulty, reading", param_hint="--study"
+            f"no such study; one of sessions, {', '.join(STUDIES)}, difficulty, reading",
+            param_hint="STUDY or --study",
         )
     options: dict[str, object] = {}
     if study in ("routellm", "eleven"):

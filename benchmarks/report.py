@@ -95,7 +95,7 @@ def _data_line(evaluation: Evaluation) -> str:
 def _standings_table(standings: Sequence[Standing]) -> str:
     names = [m for m in MEASURES if any(m in s.measures for s in standings)]
     rows = [[s.policy, *(_cell(s.measures.get(m)) for m in names)] for s in standings]
-    return _table(["policy", *(MEASURES[m] for m in names)], rows)
+    return table(["policy", *(MEASURES[m] for m in names)], rows)
 
 
 def _differences_table(evaluation: Evaluation) -> str:
@@ -108,7 +108,7 @@ def _differences_table(evaluation: Evaluation) -> str:
          "yes" if d.by.excludes_zero else "no"]
         for d in evaluation.differences if d.measure in shown
     ]  # fmt: skip
-    return _table(["policy", "against", "measure", "difference, paired", "told apart"], rows)
+    return table(["policy", "against", "measure", "difference, paired", "told apart"], rows)
 
 
 def _promises_table(promises: Sequence[Promise]) -> str:
@@ -117,7 +117,7 @@ def _promises_table(promises: Sequence[Promise]) -> str:
          f"{p.quality_gap:+.3f}", f"{p.cost_share:.2f}"]
         for p in promises
     ]  # fmt: skip
-    return _table(["policy", "margin", "confidence", "broken", "quality lost", "cost share"], rows)
+    return table(["policy", "margin", "confidence", "broken", "quality lost", "cost share"], rows)
 
 
 def _cell(found: Interval | None) -> str:
@@ -128,7 +128,8 @@ def _cell(found: Interval | None) -> str:
     return f"{found.value + 0.0:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

@@ -130,7 +130,7 @@ def agents(
     on both.  Beside our two readings stand readings that are told the truth in part: what is
     lost between "told type and level" and ours is lost by reading the text.
     """
-    pool, notes, recorded = _agent_pool(shared, classifier, catalogue, progress)
+    pool, notes, recorded = agent_pool(shared, classifier, catalogue, progress)
     return evaluate_pool(
         pool,
         name=f"agents, {_pool_name(catalogue)}",
@@ -145,9 +145,10 @@ def _pool_name(catalogue: Catalogue | None) -> str:
     return "nine models" if catalogue is None else "whole catalogue"
 
 
-def _agent_pool(
+def agent_pool(
     shared: Path, classifier: Assesses, catalogue: Catalogue | None, progress: Progress
 ) -> tuple[Pool, tuple[str, ...], Recorded]:
+    """Build the pool of the nine models, or of all that ``catalogue`` knows, with its notes."""
     recorded = read_agents(shared)
     models = NINE if catalogue is None else _in_catalogue(recorded, catalogue)
     progress("reading issues with the classifier")
@@ -226,7 +227,7 @@ def adequacy(
     progress: Progress = lambda _: None,
 ) -> Evaluation:
     """How often the promise of each dial stop is broken, beside three naive thresholds."""
-    pool, notes, recorded = _agent_pool(shared, classifier, catalogue, progress)
+    pool, notes, recorded = agent_pool(shared, classifier, catalogue, progress)
     told = told_readings(pool, recorded.items)[0]
     promises = [
         promise

@@ -105,6 +105,14 @@ _COMPLAINT = re.compile(
 )
 """How a user says that what was done for the last ask did not do; English only."""
 
+_GO_ON = re.compile(
+    r"(?:yes|yeah|yep|ok(?:ay)?|sure|please|now|and|then|just|go ahead|go on|carry on|continue|proceed|"
+    r"keep (?:going|trying)|(?:try|do it|once)(?: it)? (?:again|more)|retry|again|do (?:it|that)|next)"
+    r"(?:[\s,.!]+|$)",
+    re.IGNORECASE,
+)
+"""Words of an ask that sets no task: "Ok, continue please." """
+
 FOLLOW_UP_CHARS: Final = 60
 """An ask this short in a later turn ("yes, go on") belongs with the one before it."""
 
@@ -203,6 +211,11 @@ class Conversation:
     def complains(self) -> bool:
         """Whether the ask says that what was done for the last one did not do."""
         return bool(self.previous_ask) and bool(_COMPLAINT.search(self.ask[:COMPLAINT_CHARS]))
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the ask only tells the assistant to go on."""
+        return bool(self.previous_ask) and self.follows_up and not _GO_ON.sub("", self.ask).strip()
 
     @property
     def follows_up(self) -> bool:

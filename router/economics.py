@@ -15,6 +15,9 @@ For an ordinary task in a fresh session this is the table's own cost.  In a long
 and the difference between two models there is what decides whether to switch.  Cached context is
 taken to stay cached while a task runs, because an agent's calls follow each other in seconds.
 
+Tasks that an agent works on and asks that one answer settles are priced apart and averaged by what
+the reading says they are: of a task the factor is on calls and answers, of an answer on its length.
+
 The factor reads cached context at ``TABLE_READ`` of the input price, as the table was priced, and
 not at the list's own read price: so what a cheaper read saves stays saved, and never comes back as
 a dearer answer.
@@ -22,6 +25,7 @@ a dearer answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -39,6 +43,9 @@ MIN_FACTOR: Final = 0.05
 MAX_FACTOR: Final = 20.0
 """Bounds of the factor: beyond them the dollars and the price list contradict each other."""
 
+MIN_SHARE: Final = 0.01
+"""A kind of work less likely than this is left out."""
+
 
 class Outlook(NamedTuple):
     """A task from here on: this request's context, and what is expected to follow.
@@ -53,29 +60,59 @@ class Outlook(NamedTuple):
     output_tokens: float
 
 
-def ordinary(economics: Economics, assessment: Assessment, *, tools: bool) -> Outlook:
-    """Return the task that the table's dollars are for, averaged over what the reading allows.
+class Work(NamedTuple):
+    """One kind of work that a request may be: how likely, how it usually goes, how it goes here.
+
+    ``agent`` work takes calls that differ by model; else one answer settles it, and what differs
+    is its length.
+    """
+
+    share: float
+    agent: bool
+    usual: Outlook
+    here: Outlook
+
+
+def work_of(
+    economics: Economics,
+    assessment: Assessment,
+    *,
+    tools: bool,
+    context_tokens: float,
+    made: int = 0,
+    growth_tokens: float = 0.0,
+) -> tuple[Work, ...]:
+    """Say what a request with so much context may be, after ``made`` calls for the same ask.
 
     ``tools``: a question that one answer would settle takes some calls where tools are listed.
-    """
-    single = sum(float(assessment.p_type[TYPES.index(name)]) for name in economics.single)
-    agentic = max(0.0, 1.0 - single)
-    calls = float(assessment.p_level @ np.asarray(economics.calls, dtype=np.float32))
-    alone = economics.single_calls_with_tools if tools else 1.0
-    return Outlook(
-        context_tokens=agentic * economics.context_tokens + single * economics.single_tokens,
-        calls=max(1.0, agentic * calls + single * alone),
-        growth_tokens=economics.growth_tokens,
-        output_tokens=economics.output_tokens,
-    )
-
-
-def remaining(task: Outlook, economics: Economics, made: int) -> float:
-    """Return the calls still expected, this one included, after ``made`` calls on the task.
-
+    ``growth_tokens`` is what the session was seen to grow by, zero where it was not seen yet.
     Tasks that last are long ones: the expected rest never falls under a share of the whole.
     """
-    return max(task.calls - made, economics.remaining * task.calls if made else 0.0, 1.0)
+    single = float(assessment.p_type[[TYPES.index(name) for name in economics.single]].sum())
+    agent_calls = float(assessment.p_level @ np.asarray(economics.calls, dtype=np.float32))
+    growth = growth_tokens or economics.growth_tokens
+    found = []
+    for share, agent, start, usual, here in (
+        (1.0 - single, True, economics.context_tokens, agent_calls, agent_calls),
+        (
+            single,
+            False,
+            economics.single_tokens,
+            1.0,
+            economics.single_calls_with_tools if tools else 1.0,
+        ),
+    ):
+        if share > MIN_SHARE:
+            left = max(here - made, economics.remaining * here if made else 0.0, 1.0)
+            found.append(
+                Work(
+                    share,
+                    agent,
+                    Outlook(start, usual, economics.growth_tokens, economics.output_tokens),
+                    Outlook(context_tokens, left, growth, economics.output_tokens),
+                )
+            )
+    return tuple(found)
 
 
 def context_usd(price: Price, context_tokens: float, cached_tokens: float) -> float:
@@ -85,39 +122,47 @@ def context_usd(price: Price, context_tokens: float, cached_tokens: float) -> fl
     return cached * band.read + (context_tokens - cached) * band.write
 
 
-def following_usd(bands: tuple[Band, ...], outlook: Outlook) -> float:
-    """Price this request's answer and every call after it, the earlier context being cached."""
+def following_usd(bands: tuple[Band, ...], outlook: Outlook) -> tuple[float, float]:
+    """Price what follows this request's input: the context of further calls, and all the answers.
+
+    Every further call reads the context before it from the cache, and writes what came since.
+    """
     context, calls, growth, output = outlook
     step = growth + output
-    usd = output * band_of(bands, context).output
-    done = 0.0
+    contexts, answers, done = 0.0, output * band_of(bands, context).output, 0.0
     for band, end in _spans(bands, context, step, max(0.0, calls - 1.0)):
         n = end - done
         reread = n * context + step * (end * (end - 1) - done * (done - 1)) / 2
-        usd += reread * band.read + n * (step * band.write + output * band.output)
+        contexts += reread * band.read + n * step * band.write
+        answers += n * output * band.output
         done = end
-    return usd
+    return contexts, answers
 
 
-def factor_of(price: Price, table_usd: float, task: Outlook) -> float:
+def factor_of(price: Price, table_usd: float, usual: Outlook) -> float:
     """Say how much more than its list price of an ordinary task a unit spends on one."""
     band = price.bands[0]
-    usual = following_usd((band._replace(write=band.fresh, read=TABLE_READ * band.fresh),), task)
-    if usual <= 0:
+    as_priced = band._replace(write=band.fresh, read=TABLE_READ * band.fresh)
+    listed = sum(following_usd((as_priced,), usual))
+    if listed <= 0:
         return 1.0
-    spent = table_usd - task.context_tokens * band.fresh
-    return min(MAX_FACTOR, max(MIN_FACTOR, spent / usual))
+    spent = table_usd - usual.context_tokens * band.fresh
+    return min(MAX_FACTOR, max(MIN_FACTOR, spent / listed))
 
 
 def session_usd(
-    price: Price, *, table_usd: float, task: Outlook, outlook: Outlook, cached_tokens: float
+    price: Price, works: Sequence[Work], table_usd: Sequence[float], cached_tokens: float
 ) -> float:
     """Return the expected dollars of serving this request and the rest of its task.
 
-    ``task`` is the ordinary task that ``table_usd`` was paid for, ``outlook`` this one.
+    ``table_usd`` holds what the table says an ordinary task of each kind of work costs.
     """
-    first = context_usd(price, outlook.context_tokens, cached_tokens)
-    return first + factor_of(price, table_usd, task) * following_usd(price.bands, outlook)
+    usd = context_usd(price, works[0].here.context_tokens, cached_tokens)
+    for work, usual_usd in zip(works, table_usd, strict=True):
+        factor = factor_of(price, usual_usd, work.usual)
+        contexts, answers = following_usd(price.bands, work.here)
+        usd += work.share * (contexts * (factor if work.agent else 1.0) + answers * factor)
+    return usd
 
 
 def usage_usd(usage: Usage, price: Price | None) -> float:

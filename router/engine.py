@@ -113,15 +113,23 @@ class Engine:
 
 
 def is_background(request: ChatRequest, assessment: Assessment | None) -> bool:
-    """Whether a client makes a request on its own account: a title, a summary."""
-    declared = request.conversation.declared_task
-    family = task_family(declared) if declared else assessment.family if assessment else ""
-    return family == "background"
+    """Whether a client makes a request on its own account: a title, a summary.
+
+    Where it does not say so the text tells, but a title or a commit message that is asked for with
+    tools at hand is its user's wish.
+    """
+    if declared := request.conversation.declared_task:
+        return task_family(declared) == "background"
+    if assessment is None or assessment.family != "background":
+        return False
+    return not request.needs.tools or assessment.task == "background/summary"
 
 
 def _aside(session: Session) -> Session:
     """Return a session as a background call sees it: its caches, and none of its troubles."""
-    return replace(session, failures=0, carried=0, calls=0, toll=0, stays=False, asks=0)
+    return replace(
+        session, failures=0, carried=0, failed=(), blamed=0, calls=0, toll=0, stays=False
+    )
 
 
 def _stays(session: Session, now_s: float, catalogue: Catalogue, request: ChatRequest) -> Decision:

@@ -16,8 +16,9 @@ stand beside the price:
 1.  *Locks.*  A tool call without its result, a conversation that the provider keeps, a user who
     forbade switching: the incumbent serves.  Reasoning since the ask that is signed or encrypted
     binds to the family that can read it.  Only an incumbent that cannot serve is left.
-2.  *Failure.*  The incumbent's chance of success falls with every failure that it let be seen.
-    When it is no longer adequate the session escalates.  Until then it gets the benefit of the
+2.  *Failure.*  With every failure that a model let be seen its chance of success falls, and that of
+    all who are expected to do no better.  An incumbent that is no longer adequate is left for one
+    that is: the session escalates.  Until then it gets the benefit of the
     doubt (``DOUBT``), so that a reading on the edge does not move it to and fro.
 3.  *The toll.*  A switch for price alone must save a share of the bill that doubles with every
     such switch and halves again only slowly: a session that would oscillate stays.
@@ -38,8 +39,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.model import Assessment
+from classifier.tasks import TYPES
 from router.catalogue import Catalogue, Model, Needs
-from router.economics import Outlook, ordinary, remaining, rewriting_usd, session_usd
+from router.economics import rewriting_usd, session_usd, work_of
 from router.errors import NoModelFits
 from router.sessions import Session, family_of
 from router.table import DEFAULT_EFFORT, DRAW_SCALE, Table, Unit
@@ -47,13 +49,17 @@ from router.table import DEFAULT_EFFORT, DRAW_SCALE, Table, Unit
 Array = NDArray[np.float32]
 
 FAILED_ODDS: Final = 0.8
-"""What each visible failure leaves of the odds that the incumbent succeeds.  The OpenHands runs say
+"""What each visible failure leaves of the odds that a model succeeds.  The OpenHands runs say
 what a failure that is final leaves: a model that failed an issue solves it in a second run about
 one time in ten (its odds are divided by thirty), another one does in every second case.  Seen from
 inside the task a failure is far weaker, and the simulator chose this one (benchmarks/LOG.md)."""
 
-DOUBT: Final = 0.15
-"""How far under the dial's confidence the incumbent may fall before it counts as inadequate."""
+MAX_FAILURES: Final = 6
+"""Of one model in one task; more is not news."""
+
+DOUBT: Final = 1.5
+"""An incumbent is left as inadequate only when it misses the dial's margin widened by this: a reading
+on the edge that scatters a little must not move a session to and fro."""
 
 TOLL: Final = 0.05
 """Share of the bill that the first switch for price must save; doubles with every one."""
@@ -112,6 +118,7 @@ class Candidate(NamedTuple):
 
     ``cost_usd`` is the table's, for an ordinary task; ``session_usd`` is for this request and the
     rest of its task, where the unit is adequate and the session's size is known, else the same.
+    ``tolerable``: adequate by the margin that an incumbent is allowed.
     """
 
     unit: Unit
@@ -121,6 +128,7 @@ class Candidate(NamedTuple):
     direct: float
     p_adequate: float
     adequate: bool
+    tolerable: bool
     session_usd: float
 
 
@@ -270,44 +278,53 @@ def _candidates(view: _View, keep: list[int]) -> list[Candidate]:
         return []
     draws, cost, direct, quality = draws[keep], cost[keep], direct[keep], quality[keep]
     units = [table.units[i] for i in keep]
-    if view.session.failures:
+    if view.session.troubles:
         draws = _after_failures(draws, quality, units, view.session)
         quality = draws.mean(axis=1)
     lower, p_adequate = adequacy(draws, dial.margin)
     adequate = p_adequate >= dial.confidence
-    columns = (quality, lower, cost, direct, p_adequate, adequate, cost)
+    _, p_tolerable = adequacy(draws, DOUBT * dial.margin)
+    tolerable = p_tolerable >= dial.confidence
+    columns = (quality, lower, cost, direct, p_adequate, adequate, tolerable, cost)
     rows = zip(units, *(column.tolist() for column in columns), strict=True)
     found = _priced(view, [Candidate(*row) for row in rows])
     return sorted(found, key=lambda candidate: candidate.session_usd)
 
 
 def _after_failures(draws: Array, quality: Array, units: list[Unit], session: Session) -> Array:
-    """Lower the incumbent's odds by what was seen of it, and those of its weaker efforts."""
-    if session.unit not in units:
-        return draws
-    own = float(quality[units.index(session.unit)])
-    rows = [i for i, unit in enumerate(units) if unit.model == session.model and quality[i] <= own]
-    odds = np.float32(FAILED_ODDS**session.failures)
-    draws = draws.copy()
-    draws[rows] = draws[rows] * odds / (1 - draws[rows] * (1 - odds))
-    return draws
+    """Lower the odds of who failed in this task, and of everyone expected to do no better.
+
+    How hard an item is carries over between models (correlation of mean success 0.91), so a failure
+    speaks against the weaker ones too.
+    """
+    power = np.zeros(len(units), dtype=np.float32)
+    for unit, failures in session.troubles:
+        own = [q for q, other in zip(quality, units, strict=True) if other == unit]
+        if own:
+            power[quality <= own[0]] += min(failures, MAX_FAILURES)
+    odds = np.float32(FAILED_ODDS) ** power[:, None]
+    return np.asarray(draws * odds / (1 - draws * (1 - odds)), dtype=np.float32)
 
 
 def _priced(view: _View, candidates: list[Candidate]) -> list[Candidate]:
     """Price the adequate, and the incumbent, in this session."""
     if not view.needs.input_tokens:
         return candidates
-    session, economics = view.session, view.catalogue.economics
-    task = ordinary(economics, view.assessment, tools=view.needs.tools)
+    session, economics, read = view.session, view.catalogue.economics, view.assessment
     context = view.context_tokens
     if not session.model:  # a first request that is smaller than an ordinary one grows into it
-        context = max(context, task.context_tokens)
-    outlook = Outlook(
+        context = max(context, economics.context_tokens)
+    works = work_of(
+        economics,
+        read,
+        tools=view.needs.tools,
         context_tokens=context,
-        calls=remaining(task, economics, session.calls),
-        growth_tokens=session.growth_tokens or task.growth_tokens,
-        output_tokens=task.output_tokens,
+        made=session.calls,
+        growth_tokens=session.growth_tokens,
     )
+    single = np.isin(TYPES, list(economics.single))
+    usual = [_table_usd(view.table, read, ~single if work.agent else single) for work in works]
+    index = {unit: i for i, unit in enumerate(view.table.units)}
     priced = []
     for candidate in candidates:
         unit = candidate.unit
@@ -315,14 +332,19 @@ def _priced(view: _View, candidates: list[Candidate]) -> list[Candidate]:
         if model and model.price and (candidate.adequate or unit.model == session.model):
             usd = session_usd(
                 model.price,
-                table_usd=candidate.cost_usd,
-                task=task,
-                outlook=outlook,
-                cached_tokens=view.cached_tokens(unit.model),
+                works,
+                [float(cost[index[unit]]) for cost in usual],
+                view.cached_tokens(unit.model),
             )
             candidate = candidate._replace(session_usd=usd)
         priced.append(candidate)
     return priced
+
+
+def _table_usd(table: Table, read: Assessment, of: NDArray[np.bool_]) -> Array:
+    """Return the table's dollars per task of every unit, averaged over some of the types."""
+    weight = np.outer(read.p_type * of, read.p_level)
+    return np.asarray(np.tensordot(weight / weight.sum(), table.cost_usd, 2), dtype=np.float32)
 
 
 def adequacy(draws: Array, margin: float) -> tuple[Array, Array]:
@@ -387,13 +409,13 @@ def _move(
         return cheapest, Move.REPLACE, f"{session.model} cannot go on ({cannot}): {cheapest.unit}."
     if lock := lock_of(view.needs, session):
         return stay, Move.LOCKED, f"stays with {stay.unit}: {lock}."
-    if view.needs.signed_reasoning:
-        family = [c for c in adequate if family_of(c.unit.model) == session.family]
-        if not family:
-            lock = f"its reasoning since the ask can be read by {session.family} models only"
+    if view.needs.signed_reasoning and family_of(cheapest.unit.model) != session.family:
+        within = [c for c in adequate if family_of(c.unit.model) == session.family]
+        if not within or within[0] is stay:
+            lock = f"only {session.family} models can read its reasoning since the ask"
             return stay, Move.LOCKED, f"stays with {stay.unit}: {lock}."
-        cheapest = family[0]
-    if not stay.adequate and stay.p_adequate < view.dial.confidence - DOUBT:
+        cheapest = within[0]
+    if not stay.tolerable:
         return cheapest, Move.ESCALATE, _escalates(view, stay, cheapest)
     return _by_price(view, stay, cheapest)
 
@@ -441,7 +463,7 @@ def _by_price(view: _View, stay: Candidate, cheapest: Candidate) -> tuple[Candid
 
 def _escalates(view: _View, stay: Candidate, chosen: Candidate) -> str:
     failed = view.session.failures
-    seen = f" after {failed} visible failures" if failed else " to this"
+    seen = f" after {failed} visible failure{'s' * (failed > 1)}" if failed else " to this"
     return (
         f"{stay.unit} is no longer adequate{seen} ({stay.quality:.0%} against "
         f"{chosen.quality:.0%}): escalates to {_expects(chosen)}."

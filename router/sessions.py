@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -79,7 +80,8 @@ class Session:
 
     The incumbent is ``model`` at ``effort``; ``family`` is its vendor.  ``calls`` were served since
     the ask, ``failures`` are visible and not undone (``carried``: those of earlier asks of the same
-    task).  ``toll`` counts recent switches for price.  ``scale`` is reported over estimated input
+    task); ``failed`` says whose they are that others than the incumbent let be seen, ``blamed`` how
+    many that makes.  ``toll`` counts recent switches for price.  ``scale`` is reported over estimated input
     tokens.  ``pin`` and ``stays`` are the user's wishes for the whole session.
     """
 
@@ -99,6 +101,8 @@ class Session:
     calls: int = 0
     failures: int = 0
     carried: int = 0
+    failed: tuple[tuple[Unit, int], ...] = ()
+    blamed: int = 0
     toll: int = 0
     quiet_asks: int = 0
     switches: int = 0
@@ -120,6 +124,12 @@ class Session:
         """Who makes the incumbent."""
         return family_of(self.model)
 
+    @property
+    def troubles(self) -> tuple[tuple[Unit, int], ...]:
+        """Who failed in this task, and how often: the incumbent last."""
+        own = self.failures - self.blamed
+        return (*self.failed, (self.unit, own)) if self.model and own > 0 else self.failed
+
     def cached_tokens(self, model: str, economics: Economics, now_s: float) -> int:
         """Return how much of the conversation a model's cache still holds."""
         for cache in self.caches:
@@ -136,8 +146,7 @@ class Session:
                 "p_level": read.p_level.tolist(),
                 "declared": read.declared,
             }
-        fields["fallbacks"] = [asdict(unit) for unit in self.fallbacks]
-        return orjson.dumps(fields)
+        return orjson.dumps(fields, default=tuple)  # which named tuples become
 
     @classmethod
     def load(cls, data: bytes) -> Session:
@@ -149,6 +158,7 @@ class Session:
             p_type, p_level = (np.array(read[k], np.float32) for k in ("p_type", "p_level"))
             fields["assessment"] = Assessment(p_type, p_level, declared=read["declared"])
         fields["fallbacks"] = tuple(Unit(**unit) for unit in fields["fallbacks"])
+        fields["failed"] = tuple((Unit(**unit), n) for unit, n in fields["failed"])
         fields["evidence"] = Evidence(*fields["evidence"])
         fields["caches"] = tuple(Cache(*cache) for cache in fields["caches"])
         fields["runs"] = tuple((start, family) for start, family in fields["runs"])
@@ -229,29 +239,28 @@ def facing(session: Session, request: ChatRequest) -> Session:
     since = conversation.since
     ask = _digest(conversation)
     if ask == session.evidence.ask:
-        carried, calls = session.carried, session.calls
-        toll, quiet, asks = session.toll, session.quiet_asks, session.asks
+        begun = session
+    elif session.asks and (conversation.complains or conversation.goes_on):
+        complaint = COMPLAINT_FAILURES * conversation.complains
+        begun = replace(_next_ask(session), carried=session.failures + complaint)
     else:
-        complains = conversation.complains and bool(session.asks)
-        same = complains or conversation.follows_up
-        carried = (session.failures if same else 0) + COMPLAINT_FAILURES * complains
-        calls, asks, quiet = 0, session.asks + 1, session.quiet_asks + 1
-        toll = session.toll
-        if quiet >= ASKS_A_TOLL and toll:
-            toll, quiet = toll - 1, 0
-    failures = carried + since.failures
+        begun = replace(_next_ask(session), carried=0, failed=(), blamed=0)
+    failures = begun.carried + since.failures
     steps = min(failures // FAILURES_A_STEP, MAX_STEPS)
     return replace(
-        session,
+        begun,
         evidence=Evidence(ask, steps, since.answers),
-        carried=carried,
         failures=failures,
-        calls=calls,
-        asks=asks,
-        toll=toll,
-        quiet_asks=quiet,
         caches=() if _compacted(session, request) else session.caches,
     )
+
+
+def _next_ask(session: Session) -> Session:
+    """Begin an ask; after some without a switch for price the toll on the next one falls."""
+    quiet, toll = session.quiet_asks + 1, session.toll
+    if quiet >= ASKS_A_TOLL and toll:
+        quiet, toll = 0, toll - 1
+    return replace(session, calls=0, asks=session.asks + 1, quiet_asks=quiet, toll=toll)
 
 
 def _compacted(session: Session, request: ChatRequest) -> bool:
@@ -277,6 +286,7 @@ def serving(
         mixed = {family for _, family in before} - {family_of(model)}
         before = ((0, "mixed" if mixed else family_of(model)),)
     same = not before or before[-1][1] == family_of(model)
+    leaves = bool(session.model) and session.model != model
     runs = before if before and same else (*before, (request.n_items, family_of(model)))[-MAX_RUNS:]
     return replace(
         session,
@@ -286,7 +296,9 @@ def serving(
         runs=runs,
         n_items=request.n_items,
         calls=session.calls + 1,
-        switches=session.switches + bool(session.model and session.model != model),
+        switches=session.switches + leaves,
+        failed=session.troubles if leaves else session.failed,
+        blamed=session.failures if leaves else session.blamed,
     )
 
 
@@ -381,15 +393,18 @@ class MemorySessions:
     def __init__(self, *, limit: int, idle_s: float, clock: Callable[[], float]) -> None:
         """Begin with none."""
         self._held: TTLCache[str, Session] = TTLCache(limit, idle_s, timer=clock)
+        self._lock = Lock()
 
     async def get(self, key: str) -> Session:
         """Return a session, or ``NEW``."""
-        return self._held.get(key, NEW)
+        with self._lock:
+            return self._held.get(key, NEW)
 
     async def update(self, key: str, change: Callable[[Session], Session]) -> Session:
-        """Change a session; nothing else runs in between, as nothing here waits."""
-        made = change(self._held.get(key, NEW))
-        self._held[key] = made
+        """Change a session; nothing runs in between, not even another thread."""
+        with self._lock:
+            made = change(self._held.get(key, NEW))
+            self._held[key] = made
         return made
 
     def __len__(self) -> int:

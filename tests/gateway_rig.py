@@ -206,7 +206,14 @@ class StubEngine:
 
 @asynccontextmanager
 async def gateway(
-    fake: FakeUpstream | None = None, *, record=None, transport=None, environ=None, **overrides: Any
+    fake: FakeUpstream | None = None,
+    *,
+    record=None,
+    transport=None,
+    environ=None,
+    engine=None,
+    sessions=None,
+    **overrides: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Run a gateway on a free port, in front of ``fake`` if there is one; yield its client."""
     given: dict[str, Any] = {"timeouts": QUICK, "simulated_tokens_per_s": 0, "reload_s": 0.05}
@@ -215,7 +222,8 @@ async def gateway(
     app = create_app(
         settings,
         environ=environ or {},
-        load_engine=lambda folder: StubEngine(),
+        load_engine=lambda folder: engine or StubEngine(),
+        sessions=sessions,
         record=record or served.append,
         transport=transport,
     )

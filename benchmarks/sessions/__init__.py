@@ -1,0 +1,1 @@
+"""A simulator of coding sessions over recorded outcomes: what does a policy of switching cost?"""

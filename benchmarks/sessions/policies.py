@@ -1,0 +1,211 @@
+"""Ours and its rivals, as policies of the simulator.
+
+All choose among the same models by the same reading, the same table and the same rule of adequacy
+at the same dial; they differ in what they make of a session.  The rivals decide as routers of the
+field do: never again after the first request; on every request by itself; again when a session has
+rested for half an hour; when a fresh start elsewhere is cheaper by a factor; as long as switching
+has not eaten more than a share of the bill.  Factor and share are fitted on other seeds, as our own
+constants were.  A model that cannot hold the context is left by all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from benchmarks.sessions.world import Policy
+from classifier.model import Assessment
+from router.apis import ChatRequest
+from router.apis.parts import Usage
+from router.catalogue import Needs
+from router.economics import rewriting_usd
+from router.engine import Engine, remembering
+from router.policy import Decision, Dial
+from router.sessions import NEW, accounted, facing, serving
+from router.table import Unit
+
+REST_S: Final = 1800.0
+"""Plain stickiness forgets a session after thirty idle minutes."""
+
+SIZE_STEP: Final = 5_000
+"""Rivals' decisions are remembered by size of the context in such steps: they differ by it little."""
+
+Decide = Callable[[ChatRequest], Decision]
+
+
+class Ours:
+    """The product: its session, its engine, its economics."""
+
+    def __init__(self, engine: Engine, dial: Dial) -> None:
+        """Begin with a new session."""
+        self._engine, self._dial = engine, dial
+        self._session = NEW
+        self._made: tuple[Assessment, Decision] | None = None
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Decide as the gateway does."""
+        self._made = self._engine.decide(
+            request, dial=self._dial, session=self._session, now_s=now_s
+        )
+        decision = self._made[1]
+        return Unit(decision.model, decision.effort) if decision.effort else Unit(decision.model)
+
+    def served(
+        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
+    ) -> None:
+        """Change the session as the gateway does."""
+        assert self._made is not None
+        economics = self._engine.catalogue.economics
+        expected = self._session.cached_tokens(unit.model, economics, now_s)
+        session = facing(self._session, request)
+        terms = self._engine.terms(self._dial)
+        session = remembering(session, *self._made, unit.model, terms)
+        session = serving(
+            session, unit.model, unit.effort if unit.effort != "default" else "", request, now_s
+        )
+        self._session = accounted(
+            session, unit.model, usage, estimated_tokens=request.needs.input_tokens,
+            cached_before=expected, usd=usd, now_s=now_s,
+        )  # fmt: skip
+
+
+class Alone:
+    """Decide every request by itself."""
+
+    def __init__(self, engine: Engine, dial: Dial) -> None:
+        """Begin a session."""
+        self._engine, self._dial = engine, dial
+        self._known: dict[object, Decision] = {}
+        self.unit: Unit | None = None
+
+    def decide(self, request: ChatRequest) -> Decision:
+        """Decide a request as the first of a session."""
+        said = request.conversation
+        size = request.needs.input_tokens // SIZE_STEP
+        key = (said.ask, said.user_turns, said.since.failures, size)
+        if key not in self._known:
+            self._known[key] = self._engine.decide(request, dial=self._dial)[1]
+        return self._known[key]
+
+    def fresh(self, request: ChatRequest) -> Unit:
+        """Return what would serve a request that had no session."""
+        decision = self.decide(request)
+        return Unit(decision.model, decision.effort) if decision.effort else Unit(decision.model)
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Take what serves this request best."""
+        self.unit = self.fresh(request)
+        return self.unit
+
+    def served(
+        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
+    ) -> None:
+        """Learn nothing."""
+
+    def fits(self, needs: Needs) -> bool:
+        """Whether the incumbent can still serve."""
+        model = self._engine.catalogue.model(self.unit.model) if self.unit else None
+        return model is not None and not model.lacks(needs)
+
+
+class Never(Alone):
+    """Stay with the first choice."""
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Decide once."""
+        if self.unit is None or not self.fits(request.needs):
+            self.unit = self.fresh(request)
+        return self.unit
+
+
+class Sticky(Never):
+    """Stay until the session has rested for half an hour."""
+
+    last_s = 0.0
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Forget the incumbent after a rest."""
+        if now_s - self.last_s > REST_S:
+            self.unit = None
+        self.last_s = now_s
+        return super().choose(request, now_s)
+
+
+class Factor(Never):
+    """At a new ask, stay unless another's fresh cost times ``factor`` is lower than the incumbent's."""
+
+    def __init__(self, engine: Engine, dial: Dial, factor: float) -> None:
+        """Begin a session."""
+        super().__init__(engine, dial)
+        self._factor = factor
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Compare fresh costs; an incumbent that is not adequate is left."""
+        if self.unit is None or not self.fits(request.needs):
+            return super().choose(request, now_s)
+        if request.conversation.since.tool_calls:
+            return self.unit
+        decision, held = self.decide(request), self.unit
+        own = next((c for c in decision.candidates if c.unit.model == held.model), None)
+        chosen = next((c for c in decision.candidates if c.unit.model == decision.model), None)
+        if (
+            own is None
+            or chosen is None
+            or not own.adequate
+            or chosen.session_usd * self._factor < own.session_usd
+        ):
+            self.unit = self.fresh(request)
+        return self.unit
+
+
+class Cap(Alone):
+    """At a new ask, take what is best alone while switching has cost at most a share of the bill."""
+
+    def __init__(self, engine: Engine, dial: Dial, share: float) -> None:
+        """Begin a session."""
+        super().__init__(engine, dial)
+        self._share = share
+        self._spent = self._switching = 0.0
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Switch within the cap."""
+        if self.unit is not None and self.fits(request.needs):
+            if request.conversation.since.tool_calls:
+                return self.unit
+            wanted = self.fresh(request)
+            if wanted.model == self.unit.model:
+                return self.unit
+            model = self._engine.catalogue.model(wanted.model)
+            context = request.needs.input_tokens
+            usd = rewriting_usd(model.price, context, context) if model and model.price else 0.0
+            if self._switching + usd > self._share * self._spent:
+                return self.unit
+            self._switching += usd
+            self.unit = wanted
+            return wanted
+        self.unit = self.fresh(request)
+        return self.unit
+
+    def served(
+        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
+    ) -> None:
+        """Add the bill up."""
+        self._spent += usd
+
+
+FACTOR: Final = 1.5
+SHARE: Final = 0.2
+
+Make = Callable[[Engine, Dial], Policy]
+
+POLICIES: Final[dict[str, Make]] = {
+    "ours": Ours,
+    "never switch": Never,
+    "every turn alone": Alone,
+    "sticky, 30 minutes": Sticky,
+    "incumbent unless fresh cost × factor is lower": lambda e, d: Factor(e, d, FACTOR),
+    "cap on switch spending": lambda e, d: Cap(e, d, SHARE),
+}
+"""Name → policy, ours first."""
+
+OURS: Final = "ours"

@@ -1,0 +1,254 @@
+"""Compare policies of switching on simulated sessions: `auto-efficient evaluate sessions`.
+
+Every policy plays the same scripts at every setting of the dial, which gives it a curve of dollars
+per session against the share of tasks solved.  Ours is judged at the dial's named stops: what would
+each rival have paid for the same quality, mixing its own settings as it likes?  Items of the sessions
+are never those that the table was fitted on; intervals resample whole sessions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.evaluate import fit
+from benchmarks.protocols import Curve, Floats, Interval, cost_at, interval, resamples
+from benchmarks.replay import split
+from benchmarks.sessions.policies import OURS, POLICIES
+from benchmarks.sessions.world import (
+    Ground,
+    Mix,
+    Play,
+    Totals,
+    World,
+    calls_of,
+    load_world,
+    scripts,
+)
+from benchmarks.studies import agent_pool
+from router.catalogue import MODELS_DIR
+from router.engine import Engine
+from router.policy import DIALS, Dial
+from router.table import Unit
+
+MARGINS: Final = (0.02, 0.05, 0.08, 0.10, 0.15, 0.20, 0.30)
+"""Settings of the dial by which a rival's curve is drawn; the named stops lie among them."""
+
+SESSIONS: Final = 60
+"""Sessions of a mix for each split of the items."""
+
+N_RESAMPLES: Final = 1000
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A policy at a setting in a mix, over all sessions."""
+
+    mix: str
+    policy: str
+    dial: str
+    usd: Interval
+    quality: Interval
+    switches: float
+    unsafe: int
+    cached: float
+    context_at_switch: float
+    turns: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What ours saves against a rival that pays for the same quality.
+
+    ``by`` is a share of the rival's dollars; NaN where the rival never reaches the quality.
+    """
+
+    mix: str
+    dial: str
+    rival: str
+    usd: float
+    by: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStudy:
+    """Everything a report shows."""
+
+    n_sessions: int
+    seeds: tuple[int, ...]
+    models: tuple[str, ...]
+    n_items: int
+    standings: tuple[Standing, ...]
+    savings: tuple[Saving, ...]
+
+    def to_json(self) -> str:
+        """Write the study as JSON."""
+        return json.dumps(asdict(self), indent=1)
+
+
+def settings() -> list[Dial]:
+    """Return the dial settings that are played: the named stops, and the margins between."""
+    stops = list(DIALS.values())
+    taken = {stop.margin for stop in stops}
+    return stops + [Dial(f"margin {m:.2f}", m, 0.8) for m in MARGINS if m not in taken]
+
+
+def lay_ground(
+    shared: Path, engine: Engine, world: World, progress: Progress = lambda _: None
+) -> Ground:
+    """Read the recorded runs of the nine models and name them as the catalogue does."""
+    pool, _, recorded = agent_pool(shared, engine.classifier, None, progress)
+    named = {n: m for m in engine.catalogue.models for n in (*m.aliases, *m.efforts_as)}
+    models = [named[name] for name in pool.models]
+    prices = tuple(model.price for model in models if model.price)
+    level = dict(recorded.items.select("item", "level").iter_rows())
+    return Ground(
+        pool=pool,
+        asks=pool.texts,
+        units=tuple(Unit(model.id) for model in models),
+        prices=prices,
+        calls=calls_of(pool, prices, world),
+        levels=np.array([level[item] or 2 for item in pool.items]),
+        tests=np.array(["swt" in family for family in pool.families]),
+    )
+
+
+def study(
+    shared: Path,
+    *,
+    seeds: Sequence[int] = range(5),
+    n: int = SESSIONS,
+    workers: int = 2,
+    artefacts: Path = MODELS_DIR,
+    progress: Progress = lambda _: None,
+) -> SessionStudy:
+    """Play every policy in every mix; raises BadOutcomes when the data are not there."""
+    world, engine = load_world(), Engine.load(artefacts)
+    ground = lay_ground(shared, engine, world, progress)
+    played: dict[tuple[str, str, str], list[Totals]] = {}
+    jobs = [(seed, mix) for seed in seeds for mix in world.mixes]
+    spawned = get_context("spawn")  # a forked onnxruntime waits for threads that are not there
+    with ProcessPoolExecutor(workers, spawned, _prepare, (ground, world, artefacts)) as pool:
+        for k, found in enumerate(pool.map(_job, jobs, [n] * len(jobs))):
+            progress(f"{k + 1} of {len(jobs)} mixes and splits played")
+            for key, totals in found.items():
+                played.setdefault(key, []).extend(totals)
+    standings, savings = summarise(played, world.mixes)
+    return SessionStudy(
+        n_sessions=n * len(seeds),
+        seeds=tuple(seeds),
+        models=tuple(str(unit) for unit in ground.units),
+        n_items=len(ground.pool),
+        standings=standings,
+        savings=savings,
+    )
+
+
+_PREPARED: dict[str, Any] = {}
+"""What a worker process holds: the ground, the world, an engine, and a table per split."""
+
+
+def _prepare(ground: Ground, world: World, artefacts: Path) -> None:
+    _PREPARED.update(ground=ground, world=world, engine=Engine.load(artefacts), tables={})
+
+
+def _job(job: tuple[int, Mix], n: int) -> dict[tuple[str, str, str], list[Totals]]:
+    """Play all policies at all settings in one mix on one split."""
+    seed, mix = job
+    ground: Ground = _PREPARED["ground"]
+    parts = split(ground.pool.groups, seed, test=0.4, validation=0.1)
+    tables = _PREPARED["tables"]
+    if seed not in tables:
+        tables[seed] = replace(fit(ground.pool.take(parts.train), seed), units=ground.units)
+    engine = replace(_PREPARED["engine"], table=tables[seed])
+    world: World = _PREPARED["world"]
+    drawn = scripts(ground, parts.test, mix, world, n=n, seed=seed)
+    return {
+        (mix.name, name, dial.name): [
+            Play(script, make(engine, dial), ground, world, engine.catalogue).run()
+            for script in drawn
+        ]
+        for name, make in POLICIES.items()
+        for dial in settings()
+    }
+
+
+# What the sessions come to.
+
+
+def summarise(
+    played: dict[tuple[str, str, str], list[Totals]], mixes: Sequence[Mix]
+) -> tuple[tuple[Standing, ...], tuple[Saving, ...]]:
+    """Reduce sessions to standings and to what ours saves, with intervals."""
+    standings: list[Standing] = []
+    savings: list[Saving] = []
+    for mix in mixes:
+        of_mix = {(p, d): totals for (m, p, d), totals in played.items() if m == mix.name}
+        n = len(next(iter(of_mix.values())))
+        weights = resamples(n, N_RESAMPLES, seed=0)
+        points = {key: _point(totals, weights) for key, totals in of_mix.items()}
+        standings += [
+            _standing(mix.name, policy, dial, of_mix[policy, dial], points[policy, dial])
+            for policy, dial in of_mix
+        ]
+        savings += _savings(mix.name, points)
+    return tuple(standings), tuple(savings)
+
+
+def _point(totals: Sequence[Totals], weights: Floats) -> tuple[Floats, Floats]:
+    """Dollars per session and share of tasks solved under each row of weights (b, n)."""
+    usd, solved, tasks = np.array([(t.usd, t.solved, t.tasks) for t in totals], dtype=float).T
+    return weights @ usd / weights.sum(axis=1), weights @ solved / (weights @ tasks)
+
+
+def _standing(
+    mix: str, policy: str, dial: str, totals: Sequence[Totals], point: tuple[Floats, Floats]
+) -> Standing:
+    calls = sum(t.calls for t in totals)
+    sizes = [size for t in totals for size in t.sizes]
+    return Standing(
+        mix=mix,
+        policy=policy,
+        dial=dial,
+        usd=interval(point[0]),
+        quality=interval(point[1]),
+        switches=100 * sum(t.switches for t in totals) / calls,
+        unsafe=sum(t.unsafe for t in totals),
+        cached=sum(t.cached_tokens for t in totals) / sum(t.input_tokens for t in totals),
+        context_at_switch=float(np.median(sizes)) if sizes else 0.0,
+        turns=calls / len(totals),
+    )
+
+
+BEST: Final = "the best of them"
+
+
+def _savings(mix: str, points: dict[tuple[str, str], tuple[Floats, Floats]]) -> Iterator[Saving]:
+    """Compare ours, at each stop, with what each rival pays for the same quality."""
+    rivals = [name for name in POLICIES if name != OURS]
+    for stop in DIALS:
+        usd, quality = points[OURS, stop]
+        paid = np.array([_paid(points, rival, quality) for rival in rivals])
+        for rival, cost in (*zip(rivals, paid, strict=True), (BEST, paid.min(axis=0))):
+            by = np.where(np.isfinite(cost), 1 - usd / cost, np.nan)
+            yield Saving(mix, stop, rival, float(cost[0]), interval(by))
+
+
+def _paid(
+    points: dict[tuple[str, str], tuple[Floats, Floats]], rival: str, quality: Floats
+) -> Floats:
+    """Least dollars at which a rival's curve reaches a quality, under each row of weights."""
+    usd = np.array([cost for (name, _), (cost, _) in points.items() if name == rival])
+    reached = np.array([q for (name, _), (_, q) in points.items() if name == rival])
+    return np.array(
+        [cost_at(Curve(usd[:, b], reached[:, b]), float(quality[b])) for b in range(len(quality))]
+    )
