@@ -196,7 +196,7 @@ def evaluate(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STUDY]",
+            metavar="STUDY",
             help="A ready study: sessions, routellm, eleven, agents, adequacy, difficulty, reading.",
         ),
     ] = None,
@@ -239,7 +239,9 @@ def evaluate(
 
     study = name or study
     if (study is None) == (prompts is None or outcomes is None):
-        raise typer.BadParameter("give --prompts and --outcomes, or the name of a study")
+        raise typer.BadParameter(
+            "give --prompts and --outcomes, or a study: `evaluate sessions`, or --study NAME"
+        )
     console = Console(stderr=True)
     if study == "sessions":
         _sessions(shared, seeds, artefacts, console, report, json=json)

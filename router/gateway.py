@@ -435,14 +435,18 @@ class Gateway:
             log.exception("request %s could not be recorded", call.decision_id)
         if self.settings.log_requests:
             log.info(
-                "%s %s %s → %s at %s: %d in %.0f ms; %s",
+                "%s %s %.8s %s %s → %s at %s: %d in %.0f ms, %d of %d tokens cached; %s",
                 call.decision_id,
                 turn.caller.name,
+                turn.key,
+                made.decision.move if made.decision else "-",
                 made.tier or "-",
                 served.model,
                 served.provider,
                 served.status,
                 served.total_s * 1e3,
+                served.usage.cached_tokens if served.usage else 0,
+                served.usage.input_tokens if served.usage else 0,
                 made.why,
             )
 

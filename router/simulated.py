@@ -3,7 +3,9 @@
 It makes the gateway usable without a key, and plays every part in tests.  The same request gets
 the same reply.  Every reply says that it is simulated.  It calls a tool when one is listed and
 the newest message asks for it (names it after "use", or the request forces one), with arguments
-that satisfy the tool's schema.
+that satisfy the tool's schema.  It caches prompts as providers do: what a model was sent within the
+last five minutes is read from the cache when it comes again, item by item
+from the start; another model has to read everything anew.
 
 What should go wrong is said in the header ``x-simulate``, or as ``[[simulate: …]]`` in the newest
 user message, as ``key=value`` parts separated by semicolons::
@@ -29,6 +31,7 @@ from typing import Any, Final
 
 import httpx
 import orjson
+from cachetools import TTLCache
 
 from classifier.conversation import Interface, Role, ask_of
 from router import sse
@@ -74,6 +77,13 @@ LOREM: Final = [
 EVENT_WORDS: Final = 4
 """Words per streamed event, about what providers send."""
 
+BYTES_PER_TOKEN: Final = 4
+CACHE_S: Final = 300.0
+MIN_CACHED_TOKENS: Final = 1024
+"""How long a cached prompt lives, and the shortest that is: Anthropic's and OpenAI's rules."""
+
+CACHED_PREFIXES: Final = 100_000
+
 _DIRECTIVE = re.compile(r"\[\[simulate:([^\]]*)\]\]")
 
 
@@ -103,6 +113,7 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
     def __init__(self, *, tokens_per_s: float = 0.0) -> None:
         """Pace streams at ``tokens_per_s``; zero is as fast as they are read."""
         self._event_s = EVENT_WORDS / tokens_per_s if tokens_per_s else 0.0
+        self._cache = PromptCache()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request in the format of its path."""
@@ -110,7 +121,8 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         body = await request.aread()
         fields = orjson.loads(body)
         directives = request.headers.get("x-simulate", "")
-        answer = make_answer(fields, interface, directives, n_bytes=len(body))
+        cached = self._cache.read(fields, interface)
+        answer = make_answer(fields, interface, directives, n_bytes=len(body), cached_tokens=cached)
         faults = answer.faults
         read_s = request.extensions.get("timeout", {}).get("read")
         if "refuse" in faults:
@@ -129,6 +141,33 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
             stream = _Stream(STREAMED[interface](answer), faults, self._event_s, read_s, interface)
             return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
         return httpx.Response(200, json=WHOLE[interface](answer))
+
+
+class PromptCache:
+    """What each model was sent lately, as digests of every beginning of every request."""
+
+    def __init__(self) -> None:
+        """Begin with nothing cached."""
+        self._seen: TTLCache[bytes, None] = TTLCache(CACHED_PREFIXES, CACHE_S)
+
+    def read(self, fields: Mapping[str, Any], interface: Interface) -> int:
+        """Return how many tokens of a request are cached, and cache all of it."""
+        name = FORMATS[interface].ITEMS
+        items = fields.get(name)
+        head = [fields.get(key) for key in ("model", "system", "instructions", "tools")]
+        parts = [head, *(items if isinstance(items, list) else [items])]
+        digest, size, cached, all_seen = b"", 0, 0, True
+        for part in parts:
+            try:
+                text = orjson.dumps(part, option=orjson.OPT_SORT_KEYS)
+            except orjson.JSONEncodeError:  # nested more deeply than can be written
+                return 0
+            digest = hashlib.blake2b(digest + text, digest_size=16).digest()
+            size += len(text)
+            all_seen = all_seen and digest in self._seen
+            cached = size if all_seen else cached
+            self._seen[digest] = None
+        return cached // BYTES_PER_TOKEN if cached >= MIN_CACHED_TOKENS * BYTES_PER_TOKEN else 0
 
 
 class _Stream(httpx.AsyncByteStream):
@@ -178,7 +217,12 @@ def _error(status: int, interface: Interface, faults: Mapping[str, str]) -> http
 
 
 def make_answer(
-    fields: Mapping[str, Any], interface: Interface, directives: str = "", *, n_bytes: int = 400
+    fields: Mapping[str, Any],
+    interface: Interface,
+    directives: str = "",
+    *,
+    n_bytes: int = 400,
+    cached_tokens: int = 0,
 ) -> Answer:
     """Decide what a request of ``n_bytes`` is answered with."""
     reading = FORMATS[interface].read(fields)
@@ -192,10 +236,7 @@ def make_answer(
     answered = any(turn.role is Role.TOOL for turn in reading.turns[at + 1 :])
     tool = "" if answered else _tool_asked_for(fields, reading, ask, faults)
     digest = hashlib.sha256(orjson.dumps([model, reading.system, ask])).hexdigest()
-    size = n_bytes // 4
-    seen_before = sum(len(t) for turn in reading.turns[:-1] for t in turn.texts) + len(
-        reading.system
-    )
+    size = n_bytes // BYTES_PER_TOKEN
     return Answer(
         id=digest[:24],
         model=model,
@@ -204,7 +245,7 @@ def make_answer(
         tool=tool,
         arguments=orjson.dumps(_arguments(fields, tool)).decode() if tool else "",
         input_tokens=size,
-        cached_tokens=min(size, seen_before // 4),
+        cached_tokens=min(size, cached_tokens),
         faults=faults,
     )
 

@@ -278,3 +278,18 @@ async def test_cached_tokens_come_from_the_provider(engine):
         assert held.scale == pytest.approx(
             usage.input_tokens / client.served[-1].request.needs.input_tokens, abs=0.01
         )
+
+
+async def test_the_simulated_provider_caches_by_model_as_providers_do(engine):
+    """A repeat turn reads its prefix from the cache; after a switch everything is read anew."""
+    async with gateway(engine=engine) as client:
+        session = Session(client, Interface.CHAT)
+        session.items = [{"role": "system", "content": SYSTEM}]
+        session.user(ASK)
+        cached = []
+        for pin in ("openai/gpt-5.4", "openai/gpt-5.4", "minimax/minimax-m2.7", "openai/gpt-5.4"):
+            await session.send(**{"x-auto-pin": pin})
+            cached.append(client.served[-1].usage.cached_tokens)
+            session.tool("a file")
+        assert cached[0] == cached[2] == 0
+        assert cached[3] >= cached[1] > 1024
