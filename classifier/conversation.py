@@ -191,7 +191,8 @@ class Conversation:
     ``mode`` is the client's agent mode in lower case, ``declared_task`` a ``family/type`` that
     the client's headers or request shape give away (a title call, a compaction); both are
     empty when nothing was declared.  ``open_tool_call``: a tool was called and its result is not
-    there yet.  ``signed``: reasoning since the ask only its own family can read.
+    there yet.  ``signed``: reasoning since the ask only its own family can read.  ``aside``: the
+    client does not go on from the answer; the call stands beside its conversation.
     """
 
     ask: str
@@ -202,6 +203,7 @@ class Conversation:
     interface: Interface = Interface.CHAT
     mode: str = ""
     declared_task: str = ""
+    aside: bool = False
     subagent: bool = False
     tools: tuple[str, ...] = ()
     open_tool_call: bool = False
@@ -230,6 +232,7 @@ def read_conversation(
     interface: Interface = Interface.CHAT,
     mode: str = "",
     declared_task: str = "",
+    aside: bool = False,
     subagent: bool = False,
     summary_follows: bool = False,
     tools: tuple[str, ...] = (),
@@ -255,6 +258,7 @@ def read_conversation(
         interface=interface,
         mode=mode,
         declared_task=declared_task,
+        aside=aside,
         subagent=subagent,
         tools=tools,
         open_tool_call=_has_open_call(turns),

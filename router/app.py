@@ -305,14 +305,14 @@ async def _explained(
     if interface is None and (shape := _shape_of(chat.fields)) is not Interface.CHAT:
         chat = gateway.read(body, shape, headers)
     keys = own_keys(headers)
-    _, session = await gateway.session_of(chat, caller)
+    key, session = await gateway.session_of(chat, caller)
     made = gateway.plan(chat, caller, keys, session, wishes_of(headers))
     candidates = gateway.candidates(chat, made, keys)
     decided = as_json(made.assessment, made.decision) if made.assessment and made.decision else {}
     return {
         "tier": made.tier or None,
         "interface": chat.interface.value,
-        "session": chat.session,
+        "session": key,
         "model": made.targets[0].model,
         "effort": made.targets[0].effort or None,
         "verbosity": made.targets[0].verbosity or None,

@@ -1,9 +1,10 @@
 """What coding clients say about a request beside its text: headers and tell-tales, as tables.
 
 Measured by driving each client against a recording stub (2026-11-20).  Clients declare their
-agent mode, that a call is a subagent's, or what kind of background call it is; where they do
-not, the *shape* of a call by a known agent gives it away: an agent always lists its tools,
-except when it asks for a title or compacts its history.
+session, their agent mode, that a call is a subagent's, or what kind of background call it is;
+where they do not, the *shape* of a call by a known agent gives it away: an agent always lists its
+tools, except on its own account: when it asks for a title or compacts its history.  No text of
+a client's prompts is looked at.
 """
 
 from __future__ import annotations
@@ -13,33 +14,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 TITLE: Final = "background/title"
 SUMMARY: Final = "background/summary"
 
-MODE_TASKS: Final = {"title": TITLE, "compaction": SUMMARY, "summary": SUMMARY}
-"""``x-kilocode-mode`` values that name a background agent rather than a mode of work."""
+KINDS: Final[dict[str, dict[str, str]]] = {
+    "x-kilocode-mode": {"title": TITLE, "compaction": SUMMARY, "summary": SUMMARY},
+    "x-claude-code-request-class": {"compaction": SUMMARY},
+    "request-kind": {"compaction": SUMMARY, "memory": SUMMARY},  # Codex, in its turn metadata
+}
+"""Where a client declares what a call is → the values that name a background task.  Any other value
+says that the call is none, or which of none: then shape is not asked for more than a title."""
 
-CLASS_TASKS: Final = {"compaction": SUMMARY}
-"""``x-claude-code-request-class`` values that name a task."""
+ASIDE_CLASSES: Final = frozenset({"auxiliary", "side_reply"})
+"""``x-claude-code-request-class`` values of calls that are no turn of the conversation: titles,
+classifiers, summaries of pages, and what a user asks on the side.  They name no task."""
 
-AGENT_USER_AGENTS: Final = ("opencode/", "kilo-code/", "claude-cli/", "codex", "qwencode/")
-"""How the ``user-agent`` of a client begins that lists tools on every call of its main loop."""
+CLAUDE_CODE: Final = "claude-cli/"
 
-SESSION_HEADERS: Final = (
+SUMMARISERS: Final = ("opencode/", "kilo-code/", "codex", "qwencode/")
+"""How the ``user-agent`` begins of clients whose calls without tools are titles or summaries."""
+
+TOOL_USERS: Final = (*SUMMARISERS, CLAUDE_CODE)
+"""How the ``user-agent`` begins of clients that list tools on every call of their main loop.
+Claude Code's calls without tools are many things; its compactions list the tools."""
+
+SESSION_NAMES: Final = (
     "x-kilocode-taskid",
-    "x-session-id",
-    "x-session-affinity",
     "x-claude-code-session-id",
     "session-id",
-    "session_id",
+    "x-session-id",
+    "x-session-affinity",
     "thread-id",
 )
-"""Where clients put their session id, most specific first."""
+"""Where clients put their session id, those of one client before those that anyone may set.  Not
+here: ``x-client-request-id``, which Codex and pi fill with the session, and SDKs with each request.
+"""
 
-AGENT_HEADERS: Final = ("x-claude-code-agent-id", "thread-id", "x-openai-subagent")
+AGENT_NAMES: Final = ("x-claude-code-agent-id", "thread-id", "x-openai-subagent")
 """What tells a subagent from its parent where both send the same session id."""
 
-SUBAGENT_HEADERS: Final = (
+SUBAGENT_NAMES: Final = (
     "x-kilocode-parent-taskid",
     "x-parent-session-id",
     "x-claude-code-agent-id",
@@ -47,18 +63,26 @@ SUBAGENT_HEADERS: Final = (
     "x-codex-parent-thread-id",
 )
 
-SMALL_MODELS: Final = ("small", "haiku", "mini", "nano", "flash-lite")
-"""Parts of the model ids that clients put in their slot for titles."""
+TURN_METADATA: Final = "x-codex-turn-metadata"
 
-_USER_ID_SESSION = re.compile(r'session_?(?:id)?"?[:_]\s*"?([0-9a-fA-F-]{8,64})')
+SMALL_MODELS: Final = frozenset({"small", "haiku", "mini", "nano", "lite"})
+"""Words in the model ids that clients put in their slot for titles."""
+
+_WORDS = re.compile(r"[^a-z0-9]+")
+_USER_ID_SESSION = re.compile(r"_session_([0-9a-fA-F-]{8,64})$")
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the client declared; empty strings where it said nothing."""
+    """What the client declared; empty strings where it said nothing.
+
+    ``aside``: the client does not go on from the answer in its conversation, whatever the task; the
+    call must leave no trace in what is known of the session.
+    """
 
     mode: str = ""
     task: str = ""
+    aside: bool = False
     subagent: bool = False
     session_id: str = ""
     agent: str = ""
@@ -67,49 +91,132 @@ class Declared:
 
 def read_declared(headers: Mapping[str, str], body: Mapping[str, Any]) -> Declared:
     """Read a request's headers (names in lower case) and body for what the client declares."""
-    mode = headers.get("x-kilocode-mode", "").strip().lower()
-    task = MODE_TASKS.get(mode) or CLASS_TASKS.get(headers.get("x-claude-code-request-class", ""))
+    said = _said(headers, body)
+    kinds = {name: said[name].lower() for name in KINDS if name in said}
+    task = next((t for name, kind in kinds.items() if (t := KINDS[name].get(kind))), "")
+    task = task or _task_by_shape(said, body, declared=bool(kinds))
     return Declared(
-        mode="" if task else mode,
-        task=task or _task_by_shape(headers, body),
-        subagent=any(name in headers for name in SUBAGENT_HEADERS),
-        session_id=_session_id(headers, body),
-        agent=" ".join(value for name in AGENT_HEADERS if (value := headers.get(name, "").strip())),
-        summary_follows=headers.get("originator", "").startswith("codex"),
+        mode="" if task else kinds.get("x-kilocode-mode", ""),
+        task=task,
+        aside=bool(task) or _is_aside(said, body, kinds),
+        subagent=any(name in said for name in SUBAGENT_NAMES),
+        session_id=_session_id(said, body),
+        agent=" ".join(said[name] for name in AGENT_NAMES if name in said),
+        summary_follows=said.get("originator", "").startswith("codex"),
     )
 
 
-def _task_by_shape(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
-    """Name the background call of a known agent that lists no tools; empty if it is none."""
-    agent = headers.get("user-agent", "").lower().startswith(AGENT_USER_AGENTS)
-    if not agent or body.get("tools"):
+def _said(headers: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, str]:
+    """Gather the headers, and what Codex says again in the body and as JSON in one value.
+
+    Names get hyphens for underscores; what is empty counts as not said.
+    """
+    flat = _texts(body.get("client_metadata"))
+    turn = _texts(_json(headers.get(TURN_METADATA) or flat.get(TURN_METADATA, "")))
+    return turn | flat | _texts(headers)
+
+
+def _texts(fields: object) -> dict[str, str]:
+    """Return the texts of an object that are not empty."""
+    return {
+        name.replace("_", "-"): text
+        for name, value in (fields.items() if isinstance(fields, Mapping) else ())
+        if isinstance(value, str) and (text := value.strip())
+    }
+
+
+def _json(text: str) -> object:
+    try:
+        return orjson.loads(text) if text.startswith("{") else None
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _task_by_shape(said: Mapping[str, str], body: Mapping[str, Any], *, declared: bool) -> str:
+    """Name the background call of a known agent that lists no tools; empty if it cannot be told.
+
+    ``declared``: the client said what the call is, and it named no task.
+    """
+    if body.get("tools") or not _is_by(said, TOOL_USERS):
         return ""
-    if _answers_with_title(body):
+    schemas = _schemas(body)
+    if any("title" in schema for schema in schemas):
         return TITLE
-    model = str(body.get("model", "")).lower()
-    return TITLE if any(part in model for part in SMALL_MODELS) else SUMMARY
+    if declared or schemas or not _is_by(said, SUMMARISERS):
+        return ""
+    words = _WORDS.split(str(body.get("model", "")).lower())
+    return SUMMARY if SMALL_MODELS.isdisjoint(words) or _has_history(body) else TITLE
 
 
-def _answers_with_title(body: Mapping[str, Any]) -> bool:
-    """Say whether the answer must be a JSON object with a ``title``."""
+def _is_aside(said: Mapping[str, str], body: Mapping[str, Any], kinds: Mapping[str, str]) -> bool:
+    """Say whether a call without a known task stands beside the conversation."""
+    if kinds:
+        return kinds.get("x-claude-code-request-class") in ASIDE_CLASSES
+    if not body.get("tools"):
+        return _is_by(said, TOOL_USERS)
+    return _is_by(said, CLAUDE_CODE) and _ends_unmarked(body)
+
+
+def _ends_unmarked(body: Mapping[str, Any]) -> bool:
+    """Say whether the prompt cache is to end before the newest message.
+
+    Claude Code marks the newest message, which its next call goes on from; on a fork that nothing
+    follows (a compaction, a question on the side, a suggestion) it marks the one before.
+    """
+    messages = body.get("messages")
+    if not isinstance(messages, list) or len(messages) < 2:
+        return False
+    return _is_marked(messages[-2]) and not _is_marked(messages[-1])
+
+
+def _is_marked(message: object) -> bool:
+    content = message.get("content") if isinstance(message, Mapping) else None
+    parts = content if isinstance(content, list) else ()
+    return any(isinstance(part, Mapping) and part.get("cache_control") for part in parts)
+
+
+def _is_by(said: Mapping[str, str], beginnings: str | tuple[str, ...]) -> bool:
+    return said.get("user-agent", "").lower().startswith(beginnings)
+
+
+def _has_history(body: Mapping[str, Any]) -> bool:
+    """Say whether an assistant spoke: a title is asked for before, or with the asks quoted."""
+    items = body.get("messages") or body.get("input")
+    listed = items if isinstance(items, list) else ()
+    return any(isinstance(item, Mapping) and item.get("role") == "assistant" for item in listed)
+
+
+def _schemas(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the properties of every JSON object that the answer must be."""
+    found = []
     for holder in ("text", "output_config", "response_format"):
         wanted = body.get(holder)
         for key in ("format", "json_schema"):
             inner = wanted.get(key) if isinstance(wanted, Mapping) else None
             schema = inner.get("schema") if isinstance(inner, Mapping) else None
             properties = schema.get("properties") if isinstance(schema, Mapping) else None
-            if isinstance(properties, Mapping) and "title" in properties:
-                return True
-    return False
+            if isinstance(properties, Mapping):
+                found.append(properties)
+    return found
 
 
-def _session_id(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
-    for name in SESSION_HEADERS:
-        if value := headers.get(name, "").strip():
-            return value
-    if isinstance(key := body.get("prompt_cache_key"), str) and key:
-        return key
+def _session_id(said: Mapping[str, str], body: Mapping[str, Any]) -> str:
+    if named := next((said[name] for name in SESSION_NAMES if name in said), ""):
+        return named
+    conversation = body.get("conversation")
+    if isinstance(conversation, Mapping):
+        conversation = conversation.get("id")
     metadata = body.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
-    found = _USER_ID_SESSION.search(user) if isinstance(user, str) else None
+    ids = (conversation, body.get("prompt_cache_key"), _session_of_user(user))
+    return next((found for found in ids if isinstance(found, str) and found), "")
+
+
+def _session_of_user(user: object) -> str:
+    """Find the session in Claude Code's ``metadata.user_id``: JSON, or the older one line."""
+    if not isinstance(user, str):
+        return ""
+    if fields := _texts(_json(user)):
+        return fields.get("session-id", "")
+    found = _USER_ID_SESSION.search(user)
     return found[1] if found else ""

@@ -118,6 +118,8 @@ def is_background(request: ChatRequest, assessment: Assessment | None) -> bool:
     Where it does not say so the text tells, but a title or a commit message that is asked for with
     tools at hand is its user's wish.
     """
+    if request.conversation.aside:
+        return True
     if declared := request.conversation.declared_task:
         return task_family(declared) == "background"
     if assessment is None or assessment.family != "background":

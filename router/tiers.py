@@ -129,7 +129,7 @@ def plan(
 
 def _pinned(caller: Caller, request: ChatRequest, session: Session) -> Caller:
     """Let a session's pin hold as the key's own would; background calls are not of the session."""
-    if caller.limits.pin or not session.pin or request.conversation.declared_task:
+    if caller.limits.pin or not session.pin or request.conversation.aside:
         return caller
     return replace(caller, limits=replace(caller.limits, pin=session.pin))
 

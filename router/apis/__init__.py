@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from types import ModuleType
 from typing import Any, Final
 
@@ -20,11 +21,11 @@ from classifier.conversation import (
     Conversation,
     Interface,
     Role,
-    Turn,
+    ask_of,
     read_conversation,
 )
 from router.apis import chat, messages, responses
-from router.apis.parts import Reading
+from router.apis.parts import Reading, system_text
 from router.catalogue import Needs
 from router.clients import Declared, read_declared
 from router.errors import BadRequest
@@ -141,6 +142,7 @@ def _conversation(reading: Reading, declared: Declared, interface: Interface) ->
         interface=interface,
         mode=declared.mode,
         declared_task=declared.task,
+        aside=declared.aside,
         subagent=declared.subagent,
         summary_follows=declared.summary_follows,
         tools=reading.tools,
@@ -176,7 +178,17 @@ def answered_as(response_id: str) -> str:
 
 
 def _fingerprint(reading: Reading) -> str:
-    """Identify a session that has no id: its system prompt and first user turn."""
-    first: Turn | None = next((t for t in reading.turns if t.role is Role.USER), None)
-    text = reading.system + "\0" + "\0".join(first.texts if first else ())
-    return "first-turn-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24]
+    """Identify a session that has no id by how it began: its system prompt and its first ask.
+
+    Clients append system messages later on, move blocks of their own from turn to turn, and send
+    the same text now as a string and now in parts: only what stands before the first user turn,
+    the user's own words before the first answer, and no white space count.
+    """
+    turns = reading.turns
+    at = next((i for i, turn in enumerate(turns) if turn.role is Role.USER), len(turns))
+    opening = tuple(takewhile(lambda turn: turn.role in (Role.USER, Role.SYSTEM), turns[at:]))
+    ask = next((ask for turn in opening if (ask := ask_of(turn))), "")
+    ask = ask or "".join(text for turn in opening[:1] for text in turn.texts)
+    system = reading.system.removesuffix(system_text(turns[at:]))
+    text = f"{system}\0{ask}".encode("utf-8", "replace").translate(None, b" \t\r\n")
+    return "first-turn-" + hashlib.sha256(text).hexdigest()[:24]
