@@ -75,6 +75,7 @@ def rendered(root: Path = ROOT) -> dict[str, str]:
         "table": lambda: table_block(table),
         "classifier": lambda: scores_block(card),
         "studies": lambda: studies_block(root / "benchmarks" / "results"),
+        "sessions": lambda: sessions_block(root / "benchmarks" / "results" / "sessions.json"),
         "latency": lambda: latency_block(root / "benchmarks" / "results" / "latency.json"),
         "tasks": tasks_block,
         "dials": dials_block,
@@ -173,6 +174,36 @@ def _promises(found: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     header = ("policy", "margin", "confidence", "broken", "quality gap", "cost share")
     return f"**{found['name']}** ({found['n_items']:,} items)\n\n{_grid(header, lines)}"
+
+
+def sessions_block(path: Path) -> str:
+    """Show what ours saves in simulated sessions at equal quality, and how often it switches."""
+    if not path.exists():
+        return "Not measured yet: `auto-efficient evaluate sessions --report benchmarks/results`."
+    found = json.loads(path.read_text("utf-8"))
+    ours = {(s["mix"], s["dial"]): s for s in found["standings"] if s["policy"] == "ours"}
+    lines = []
+    for saving in found["savings"]:
+        if saving["rival"] != "the best of them":
+            continue
+        own, by = ours[saving["mix"], saving["dial"]], saving["by"]
+        lines.append(
+            [saving["mix"], saving["dial"], f"{own['usd']['value']:.2f}",
+             f"{own['quality']['value']:.3f}",
+             f"{by['value']:+.0%} [{by['low']:+.0%}, {by['high']:+.0%}]",
+             f"{own['switches']:.2f}", str(own["unsafe"]), f"{own['cached']:.0%}"]
+        )  # fmt: skip
+    header = (
+        "sessions", "dial", "$ a session", "tasks solved", "saved against the best rival at equal quality",
+        "switches / 100 turns", "unsafe", "input cached",
+    )  # fmt: skip
+    note = (
+        f"{found['n_sessions']} sessions of each kind, {len(found['models'])} models. Rivals: never switch, "
+        "decide every turn alone, stick for 30 minutes, stay unless a fresh start is cheaper by a factor, "
+        "cap the spending on switches; the best of them, at whatever setting of the dial gives the same "
+        "quality for the least money."
+    )
+    return f"{note}\n\n{_grid(header, lines)}"
 
 
 def latency_block(path: Path) -> str:

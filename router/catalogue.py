@@ -129,8 +129,7 @@ class Economics(Entry):
     ``default``.  ``calls``: model calls of an agent's task by difficulty level; ``context_tokens``
     its first request, ``growth_tokens`` and ``output_tokens`` what each call adds.  ``single``:
     types that one answer settles, with ``single_tokens`` of context.  ``remaining``: the least
-    share of a task's calls that is still expected while it runs.  ``returns``: probability that a
-    session which leaves a model wants it again before its cache is gone.
+    share of a task's calls that is still expected while it runs.
     """
 
     cache_lifetime_s: dict[str, float]
@@ -142,7 +141,6 @@ class Economics(Entry):
     single_tokens: float = Field(gt=0)
     single_calls_with_tools: float = Field(ge=1)
     remaining: float = Field(ge=0, le=1)
-    returns: float = Field(ge=0, le=1)
 
     @model_validator(mode="after")
     def _knows_what_it_names(self) -> Economics:

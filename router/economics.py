@@ -181,12 +181,6 @@ def usage_usd(usage: Usage, price: Price | None) -> float:
     )
 
 
-def rewriting_usd(price: Price, context_tokens: float, cached_tokens: float) -> float:
-    """Return what losing a cache of this size costs when the model is wanted again."""
-    lost = context_usd(price, context_tokens, 0.0)
-    return max(0.0, lost - context_usd(price, context_tokens, cached_tokens))
-
-
 def band_of(bands: tuple[Band, ...], context_tokens: float) -> Band:
     """Return the rates that hold for a request of this size."""
     found = bands[0]

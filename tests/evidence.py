@@ -26,7 +26,6 @@ ECONOMICS = Economics(
     single_tokens=500,
     single_calls_with_tools=5,
     remaining=0.7,
-    returns=0.3,
 )
 
 

@@ -24,8 +24,10 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
     "never switch": {"color": "#222222", "ls": (0, (2, 2)), "marker": "s"},
     "every turn alone": {"color": "#0072B2", "ls": "-", "marker": "^"},
     "sticky, 30 minutes": {"color": "#888888", "ls": (0, (1, 2)), "marker": "v"},
-    "incumbent unless fresh cost × factor is lower": {"color": "#009E73", "marker": "D"},
-    "cap on switch spending": {"color": "#CC79A7", "ls": (0, (4, 2)), "marker": "P"},
+    "unless fresh cost × 1 is lower": {"color": "#009E73", "marker": "D"},
+    "unless fresh cost × 3 is lower": {"color": "#009E73", "ls": (0, (4, 2)), "marker": "d"},
+    "switch spending ≤ 5%": {"color": "#CC79A7", "marker": "P"},
+    "switch spending ≤ 50%": {"color": "#CC79A7", "ls": (0, (4, 2)), "marker": "p"},
 }
 
 
