@@ -170,7 +170,8 @@ class Classifier:
                 moved.append(f"mode {conversation.mode}")
         if failures := min(conversation.since.failures, MAX_FAILURES):
             p_level = _normal(p_level * FAILURE_ODDS ** (failures * _LEVELS))
-            moved.append(f"{conversation.since.failures} visible failures")
+            seen = conversation.since.failures
+            moved.append(f"{seen} visible failure{'s' * (seen > 1)}")
         return Assessment(p_type, p_level, ask=conversation.ask, declared=", ".join(moved))
 
     def _read(self, ask: str) -> tuple[Vector, Vector]:

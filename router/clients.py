@@ -161,12 +161,13 @@ def _ends_unmarked(body: Mapping[str, Any]) -> bool:
     """Say whether the prompt cache is to end before the newest message.
 
     Claude Code marks the newest message, which its next call goes on from; on a fork that nothing
-    follows (a compaction, a question on the side, a suggestion) it marks the one before.
+    follows (a compaction, a question on the side, a suggestion) it marks the one before.  For models
+    that it does not know it puts a system message behind the first ask, which it never marks.
     """
     messages = body.get("messages")
-    if not isinstance(messages, list) or len(messages) < 2:
-        return False
-    return _is_marked(messages[-2]) and not _is_marked(messages[-1])
+    listed = messages if isinstance(messages, list) else []
+    said = [m for m in listed if isinstance(m, Mapping) and m.get("role") != "system"]
+    return len(said) > 1 and _is_marked(said[-2]) and not _is_marked(said[-1])
 
 
 def _is_marked(message: object) -> bool:

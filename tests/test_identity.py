@@ -298,6 +298,16 @@ ORDINARY = {
     "claude code that caches nothing": (
         {"user-agent": CLAUDE}, talk(ASK, "Sorted.", NEXT, tools=TOOLS),
     ),
+    "claude code with a model it does not know": (
+        {"user-agent": CLAUDE},
+        {
+            "tools": [{"name": "bash"}],
+            "messages": [
+                {"role": "user", "content": marked(ASK)},
+                {"role": "system", "content": "Rules."},
+            ],
+        },
+    ),
     "claude code with hints and without tools": (
         {"user-agent": CLAUDE, "x-claude-code-request-class": "main"}, talk(ASK),
     ),

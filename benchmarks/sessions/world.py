@@ -375,7 +375,7 @@ class Play:
             cache_write_tokens=int(self._context - cached) if writes else 0,
         )
         usd = usage_usd(usage, price)
-        self._caches[model] = (self._context + output, self._now)
+        self._caches[model] = (self._context, self._now)
         totals = self.totals
         totals.usd += usd
         totals.calls += 1
