@@ -184,24 +184,25 @@ def sessions_block(path: Path) -> str:
     ours = {(s["mix"], s["dial"]): s for s in found["standings"] if s["policy"] == "ours"}
     lines = []
     for saving in found["savings"]:
-        if saving["rival"] != "the best of them":
+        if (saving["policy"], saving["rival"]) != ("ours", "the best of them"):
             continue
         own, by = ours[saving["mix"], saving["dial"]], saving["by"]
         lines.append(
             [saving["mix"], saving["dial"], f"{own['usd']['value']:.2f}",
              f"{own['quality']['value']:.3f}",
              f"{by['value']:+.0%} [{by['low']:+.0%}, {by['high']:+.0%}]",
+             "same" if saving["reached"] else f"{saving['quality']:.3f}",
              f"{own['switches']:.2f}", str(own["unsafe"]), f"{own['cached']:.0%}"]
         )  # fmt: skip
     header = (
-        "sessions", "dial", "$ a session", "tasks solved", "saved against the best rival at equal quality",
+        "sessions", "dial", "$ a session", "tasks solved", "saved against the best rival", "it solves",
         "switches / 100 turns", "unsafe", "input cached",
     )  # fmt: skip
     note = (
         f"{found['n_sessions']} sessions of each kind, {len(found['models'])} models. Rivals: never switch, "
         "decide every turn alone, stick for 30 minutes, stay unless a fresh start is cheaper by a factor, "
-        "cap the spending on switches; the best of them, at whatever setting of the dial gives the same "
-        "quality for the least money."
+        "cap the spending on switches. Against the cheapest of them at the same quality, mixing settings of "
+        "its dial as it likes; where none reaches it, against the one that comes nearest."
     )
     return f"{note}\n\n{_grid(header, lines)}"
 

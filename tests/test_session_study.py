@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.replay import Pool
-from benchmarks.sessions.policies import OURS, POLICIES
+from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
 from benchmarks.sessions.report import markdown
 from benchmarks.sessions.study import BEST, SessionStudy, summarise
 from benchmarks.sessions.world import (
@@ -140,7 +140,7 @@ def test_every_policy_plays_to_the_end_and_only_ours_knows_the_session(ground, e
     }
     tasks = {name: sum(t.tasks for t in totals) for name, totals in found.items()}
     assert len(set(tasks.values())) == 1, "all were asked the same"
-    assert sum(t.unsafe for t in found[OURS]) == 0
+    assert sum(t.unsafe for name in OURS for t in found[name]) == 0
     fits = [t for t in found["never switch"] if not t.switches]
     assert fits, "who never switches leaves a model only when it cannot hold the context"
     usd = {name: sum(t.usd for t in totals) for name, totals in found.items()}
@@ -158,10 +158,9 @@ def totals(usd, solved, n=40):
 
 def played(ours, rivals):
     mix = WORLD.mixes[0]
-    found = {(mix.name, OURS, dial): totals(*ours) for dial in DIALS}
-    for name in POLICIES:
-        if name != OURS:
-            found |= {(mix.name, name, dial): totals(*rivals) for dial in DIALS}
+    found = {(mix.name, name, dial): totals(*ours) for name in OURS for dial in DIALS}
+    for name in RIVALS:
+        found |= {(mix.name, name, dial): totals(*rivals) for dial in DIALS}
     return summarise(found, [mix])
 
 
@@ -174,12 +173,14 @@ def test_equal_policies_save_nothing_and_a_dearer_one_loses():
     assert all(s.by.value == pytest.approx(0.5) and s.by.low > 0 for s in cheaper)
 
 
-def test_a_quality_that_no_rival_reaches_is_called_out_of_reach():
+def test_a_rival_that_does_not_reach_the_quality_is_held_to_its_best():
     standings, savings = played((3.0, 0.9), (1.0, 0.8))
     best = [s for s in savings if s.rival == BEST]
-    assert all(np.isnan(s.by.value) for s in best)
+    assert not any(s.reached for s in best)
+    assert all(s.quality == pytest.approx(0.8) for s in best)
+    assert all(s.by.value == pytest.approx(-2.0) for s in best)
     page = markdown(SessionStudy(40, (0,), ("m",), 1, standings, savings))
-    assert "out of reach" in page
+    assert "reaches 0.800" in page
 
 
 def test_an_unknown_parameter_of_the_world_is_refused(tmp_path):

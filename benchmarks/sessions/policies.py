@@ -4,15 +4,19 @@ All choose among the same models by the same reading, the same table and the sam
 at the same dial; they differ in what they make of a session.  The rivals decide as routers of the
 field do: never again after the first request; on every request by itself; again when a session has
 rested for half an hour; when a fresh start elsewhere is cheaper by a factor; as long as switching
-has not eaten more than a share of the bill.  A model that cannot hold the context is left by all of them.
+has not eaten more than a share of the bill.  A model that cannot hold the context is left by all of them.  What a rival sees of failure is what
+its request shows: the complaint as an ask, and, for who decides every turn, the failing tests; only
+ours remembers them, so it also plays blind to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from benchmarks.sessions.world import Policy
+from classifier.conversation import Since
 from classifier.model import Assessment
 from router.apis import ChatRequest
 from router.apis.parts import Usage
@@ -66,6 +70,28 @@ class Ours:
             session, unit.model, usage, estimated_tokens=request.needs.input_tokens,
             cached_before=expected, usd=usd, now_s=now_s,
         )  # fmt: skip
+
+
+class Blind(Ours):
+    """Ours without eyes for failure: what the economics of switching are worth alone."""
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Decide as if nothing had failed."""
+        return super().choose(_hopeful(request), now_s)
+
+    def served(
+        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
+    ) -> None:
+        """Remember it so too."""
+        super().served(_hopeful(request), unit, usage, usd, now_s)
+
+
+def _hopeful(request: ChatRequest) -> ChatRequest:
+    """Return a request without failing tests, and with the task for the complaint about it."""
+    said = request.conversation
+    ask = said.previous_ask if said.complains else said.ask
+    since = Since(tool_calls=said.since.tool_calls)
+    return replace(request, conversation=replace(said, ask=ask, since=since))
 
 
 class Alone:
@@ -199,6 +225,7 @@ Make = Callable[[Engine, Dial], Policy]
 
 POLICIES: Final[dict[str, Make]] = {
     "ours": Ours,
+    "ours, blind to failures": Blind,
     "never switch": Never,
     "every turn alone": Alone,
     "sticky, 30 minutes": Sticky,
@@ -210,4 +237,5 @@ POLICIES: Final[dict[str, Make]] = {
 """Name → policy, ours first.  Factors and shares are those of 1, 1.5, 2, 3 and 5, 20, 50% that did best
 somewhere on the seeds that our own constants were chosen on (benchmarks/LOG.md)."""
 
-OURS: Final = "ours"
+OURS: Final = ("ours", "ours, blind to failures")
+RIVALS: Final = tuple(name for name in POLICIES if name not in OURS)

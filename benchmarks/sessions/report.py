@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.protocols import Interval
 from benchmarks.report import DPI, table
-from benchmarks.sessions.policies import OURS
-from benchmarks.sessions.study import BEST, Saving, SessionStudy, Standing
+from benchmarks.sessions.study import Saving, SessionStudy, Standing
 from router.policy import DIALS
 
 if TYPE_CHECKING:
@@ -20,7 +19,8 @@ FIGURE: Final = "sessions.png"
 DATA: Final = "sessions.json"
 
 STYLES: Final[dict[str, dict[str, Any]]] = {
-    OURS: {"color": "#D55E00", "lw": 2.4, "marker": "o", "zorder": 6},
+    "ours": {"color": "#D55E00", "lw": 2.4, "marker": "o", "zorder": 6},
+    "ours, blind to failures": {"color": "#E69F00", "lw": 1.8, "marker": "o", "zorder": 5},
     "never switch": {"color": "#222222", "ls": (0, (2, 2)), "marker": "s"},
     "every turn alone": {"color": "#0072B2", "ls": "-", "marker": "^"},
     "sticky, 30 minutes": {"color": "#888888", "ls": (0, (1, 2)), "marker": "v"},
@@ -48,9 +48,10 @@ def markdown(study: SessionStudy, figure: str = "") -> str:
         f"recorded tasks, {len(study.seeds)} splits; models: {', '.join(study.models)}. What is "
         "measured and what assumed: `benchmarks/sessions/world.toml`.\n\n"
         f"{figure}### What ours saves at equal quality\n\n{savings_table(study.savings)}\n"
-        "Saved is the share of the dollars that the cheapest rival, mixing its settings of the dial "
-        "as it likes, pays for the quality that ours has at this stop. Intervals are 95% bootstraps "
-        "over sessions.\n\n"
+        "Saved is the share of the dollars that a rival, mixing its settings of the dial as it likes, "
+        "pays for the quality that ours has at this stop; where it does not reach that quality, for "
+        "the best that it reaches, which stands behind. Intervals are 95% bootstraps over "
+        "sessions.\n\n"
         f"### At the named stops\n\n{standings_table(study.standings)}\n"
         "A turn is a model call; unsafe switches leave signed reasoning of an unfinished ask to "
         "another family.\n"
@@ -58,13 +59,13 @@ def markdown(study: SessionStudy, figure: str = "") -> str:
 
 
 def savings_table(savings: Sequence[Saving]) -> str:
-    """One row per mix and stop: against each rival, and the best of them."""
+    """One row per policy of ours, mix and stop: against each rival, and the best of them."""
     rivals = list(dict.fromkeys(s.rival for s in savings))
     rows = []
-    for mix, dial in dict.fromkeys((s.mix, s.dial) for s in savings):
-        of = {s.rival: s for s in savings if (s.mix, s.dial) == (mix, dial)}
-        rows.append([mix, dial, *(_share(of[rival].by) for rival in rivals)])
-    return table(["mix", "stop", *rivals], rows)
+    for policy, mix, dial in dict.fromkeys((s.policy, s.mix, s.dial) for s in savings):
+        of = {s.rival: s for s in savings if (s.policy, s.mix, s.dial) == (policy, mix, dial)}
+        rows.append([policy, mix, dial, *(_share(of[rival]) for rival in rivals)])
+    return table(["policy", "mix", "stop", *rivals], rows)
 
 
 def standings_table(standings: Sequence[Standing]) -> str:
@@ -85,10 +86,10 @@ def standings_table(standings: Sequence[Standing]) -> str:
     return table(head, rows)
 
 
-def _share(by: Interval) -> str:
-    if by.value != by.value:
-        return "out of reach"
-    return f"{by.value:+.0%} [{by.low:+.0%}, {by.high:+.0%}]"
+def _share(saving: Saving) -> str:
+    by = saving.by
+    share = f"{by.value:+.0%} [{by.low:+.0%}, {by.high:+.0%}]"
+    return share if saving.reached else f"{share}, reaches {saving.quality:.3f}"
 
 
 def _wide(value: Interval) -> str:
@@ -121,8 +122,3 @@ def _panel(axis: Axes, mix: str, standings: Sequence[Standing]) -> None:
     axis.set_xlabel("dollars per session")
     axis.set_ylabel("tasks solved")
     axis.grid(alpha=0.3)
-
-
-def best(savings: Sequence[Saving]) -> list[Saving]:
-    """Return what ours saves against the best rival of each mix and stop."""
-    return [saving for saving in savings if saving.rival == BEST]

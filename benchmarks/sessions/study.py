@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.evaluate import fit
 from benchmarks.protocols import Curve, Floats, Interval, cost_at, interval, resamples
 from benchmarks.replay import split
-from benchmarks.sessions.policies import OURS, POLICIES
+from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
 from benchmarks.sessions.world import (
     Ground,
     Mix,
@@ -69,12 +69,16 @@ class Standing:
 class Saving:
     """What ours saves against a rival that pays for the same quality.
 
-    ``by`` is a share of the rival's dollars; NaN where the rival never reaches the quality.
+    ``by`` is a share of the rival's dollars, ``usd``.  A rival that does not reach the quality is held
+    to the best that it reaches, ``quality``: then ours is better by the difference as well.
     """
 
     mix: str
+    policy: str
     dial: str
     rival: str
+    reached: bool
+    quality: float
     usd: float
     by: Interval
 
@@ -230,25 +234,43 @@ def _standing(
 
 
 BEST: Final = "the best of them"
+"""Of the rivals that reach the quality the cheapest; if none does, the one that comes nearest."""
 
 
 def _savings(mix: str, points: dict[tuple[str, str], tuple[Floats, Floats]]) -> Iterator[Saving]:
     """Compare ours, at each stop, with what each rival pays for the same quality."""
-    rivals = [name for name in POLICIES if name != OURS]
-    for stop in DIALS:
-        usd, quality = points[OURS, stop]
-        paid = np.array([_paid(points, rival, quality) for rival in rivals])
-        for rival, cost in (*zip(rivals, paid, strict=True), (BEST, paid.min(axis=0))):
-            by = np.where(np.isfinite(cost), 1 - usd / cost, np.nan)
-            yield Saving(mix, stop, rival, float(cost[0]), interval(by))
+    for policy in OURS:
+        for stop in DIALS:
+            if (policy, stop) not in points:
+                continue
+            usd, wanted = points[policy, stop]
+            paid = [_paid(points, rival, wanted) for rival in RIVALS]
+            cost, quality = np.array(paid).swapaxes(0, 1)
+            best = np.lexsort((cost, -quality), axis=0)[0]
+            ways = zip((*RIVALS, BEST), (*range(len(RIVALS)), best), strict=True)
+            for rival, i in ways:
+                spent, got = cost[i, np.arange(len(usd))], quality[i, np.arange(len(usd))]
+                yield Saving(
+                    mix=mix,
+                    policy=policy,
+                    dial=stop,
+                    rival=rival,
+                    reached=bool(got[0] >= wanted[0] - 1e-12),
+                    quality=float(got[0]),
+                    usd=float(spent[0]),
+                    by=interval(1 - usd / spent),
+                )
 
 
 def _paid(
-    points: dict[tuple[str, str], tuple[Floats, Floats]], rival: str, quality: Floats
-) -> Floats:
-    """Least dollars at which a rival's curve reaches a quality, under each row of weights."""
+    points: dict[tuple[str, str], tuple[Floats, Floats]], rival: str, wanted: Floats
+) -> tuple[Floats, Floats]:
+    """Least dollars at which a rival's curve reaches a quality, or the best it reaches.
+
+    Returns dollars and the quality they buy, under each row of weights.
+    """
     usd = np.array([cost for (name, _), (cost, _) in points.items() if name == rival])
     reached = np.array([q for (name, _), (_, q) in points.items() if name == rival])
-    return np.array(
-        [cost_at(Curve(usd[:, b], reached[:, b]), float(quality[b])) for b in range(len(quality))]
-    )
+    got = np.minimum(wanted, reached.max(axis=0))
+    cost = [cost_at(Curve(usd[:, b], reached[:, b]), float(got[b])) for b in range(len(got))]
+    return np.array(cost), got
