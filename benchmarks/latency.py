@@ -26,7 +26,7 @@ from classifier.conversation import Interface
 from classifier.model import Assessment
 from router.apis import ChatRequest, parse
 from router.apis.parts import Usage
-from router.engine import Engine, remembering
+from router.engine import NO_LIMITS, Engine, remembering
 from router.policy import DEFAULT_DIAL, DIALS, Decision
 from router.sessions import NEW, Session, accounted, facing, key_of, serving
 
@@ -175,7 +175,7 @@ def turn(
 ) -> Session:
     """Change a session as the gateway does when a request is served and accounted for."""
     decision = made[1]
-    terms = engine.terms(DIALS[DEFAULT_DIAL])
+    terms = engine.terms(DIALS[DEFAULT_DIAL], NO_LIMITS)
     held = remembering(facing(session, request), *made, decision.model, terms)
     held = serving(held, decision.model, decision.effort, request, 0.0)
     tokens = request.needs.input_tokens

@@ -98,10 +98,13 @@ QUESTION_TOOLS: Final = frozenset(
 
 COMPLAINT_CHARS: Final = 300
 _COMPLAINT = re.compile(
-    r"\b(?:still|again|keeps?|now)\b[^.\n]{0,60}\b(?:fail|broke|wrong|error|crash|not work|same|hang)"
-    r"|\b(?:did|does|do|is|was|has)(?:n['’]t| not) (?:work|fixed|help|right|fix|pass)"
-    r"|\bnot fixed\b|\bsame (?:error|problem|issue|failure)\b|\bthat['’]?s (?:wrong|not it)\b",
-    re.IGNORECASE,
+    r"\bstill\b[^.\n]{0,40}\b(?:fail|broke|wrong|error|crash|hang|not |same)"
+    r"|\bkeeps? (?:fail|crash|break|hang|throw)"
+    r"|\b(?:fail(?:s|ed|ing)?|broken?|crash(?:es|ed)?|wrong) again\b"
+    r"|(?:^|\b(?:it|that|this) )(?:did|does|is|was|has)(?:n['’]t| not) (?:work|fix|help|right|pass)"
+    r"|^not fixed\b|(?:^|\b(?:gives?|gets?|got|getting) )(?:the )?same (?:error|problem|issue|failure)"
+    r"|^(?:no,? )?that['’]?s (?:wrong|not it)\b",
+    re.IGNORECASE | re.MULTILINE,
 )
 """How a user says that what was done for the last ask did not do; English only."""
 

@@ -68,7 +68,7 @@ class Engine:
         of its caches; ``reassess`` reads the request even if nothing is new.
         """
         faced = facing(session, request)
-        settled = faced.evidence == session.evidence and session.terms == self.terms(dial)
+        settled = faced.evidence == session.evidence and session.terms == self.terms(dial, limits)
         if settled and not reassess and not is_background(request, None):
             model = self.catalogue.model(session.model)
             served = reachable is None or session.model in reachable
@@ -100,9 +100,12 @@ class Engine:
         """The models there is evidence of."""
         return frozenset(unit.model for unit in self.table.units)
 
-    def terms(self, dial: Dial) -> str:
-        """Name what a decision was made under, beside the request; another name, another decision."""
-        return f"{dial.name} {self.table.version}"
+    def terms(self, dial: Dial, limits: Limits) -> str:
+        """Name what a decision was made under, beside the request; another name, another decision.
+
+        Which models are allowed is not part of it: that is asked of the incumbent every time.
+        """
+        return f"{dial.name} {limits.max_cost_usd} {limits.min_quality} {self.table.version}"
 
     def _assess(self, request: ChatRequest, session: Session) -> Assessment:
         conversation = request.conversation
@@ -152,12 +155,19 @@ def _stays(session: Session, now_s: float, catalogue: Catalogue, request: ChatRe
 
 
 def remembering(
-    session: Session, assessment: Assessment, decision: Decision, served: str, terms: str
+    session: Session,
+    assessment: Assessment | None,
+    decision: Decision | None,
+    served: str,
+    terms: str,
 ) -> Session:
     """Return the session with a decision that was carried out by the model ``served``.
 
-    What came from memory is there already; a mapping that is no decision is not remembered.
+    What was decided from memory is there already.  Where nothing was decided (a model asked for by
+    name, another tier, a mapping) the next request must be.
     """
+    if assessment is None or decision is None or decision.mapped:
+        return replace(session, assessment=None, terms="")
     if not decision.candidates:
         return session
     of = next((c for c in decision.candidates if c.unit.model == served), None)

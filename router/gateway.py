@@ -337,10 +337,7 @@ class Gateway:
             if is_background(turn.request, made.assessment):
                 return session
             session = wished(facing(session, turn.request), turn.wishes)
-            if made.assessment and made.decision:
-                session = remembering(
-                    session, made.assessment, made.decision, target.model, made.terms
-                )
+            session = remembering(session, made.assessment, made.decision, target.model, made.terms)
             return serving(session, target.model, target.effort, turn.request, now_s)
 
         await self._change(turn.key, change)

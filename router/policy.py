@@ -17,9 +17,9 @@ stand beside the price:
     forbade switching: the incumbent serves.  Reasoning since the ask that is signed or encrypted
     binds to the family that can read it.  Only an incumbent that cannot serve is left.
 2.  *Failure.*  With every failure that a model let be seen its chance of success falls, and by half
-    as much everybody's.  An incumbent that is no longer adequate is left for one that is: the
-    session escalates.  Until then it gets the benefit of the
-    doubt (``DOUBT``), so that a reading on the edge does not move it to and fro.
+    as much everybody's, and the dial's margin shrinks.  An incumbent that is no longer adequate is
+    left for one that is: the session escalates.  Until then it has the benefit of the doubt
+    (``DOUBT``, ``HANDOVER``), so that a reading on the edge does not move it to and fro.
 3.  *The toll.*  A switch for price alone must save a share of the bill that doubles with every
     such switch and halves again only slowly: a session that would oscillate stays.
 

@@ -59,7 +59,7 @@ class Decides(Protocol):
     def models(self) -> frozenset[str]:
         """The models there is evidence of."""
 
-    def terms(self, dial: Dial) -> str:
+    def terms(self, dial: Dial, limits: Limits) -> str:
         """Name what a decision was made under, beside the request."""
 
 
@@ -262,7 +262,7 @@ def _by_evidence(
                 Target(model=u.model, effort="" if u.effort == "default" else u.effort)
                 for u in decision.fallbacks
             ]
-            terms = data.engine.terms(caller.dial)
+            terms = data.engine.terms(caller.dial, caller.limits)
             return Plan(tier.id, tuple(targets), decision.why, assessment, decision, terms)
     made = _fallback(tier, request, caller, data, standing)
     return replace(made, why=f"{reason}: {made.why}")

@@ -183,7 +183,7 @@ class StubEngine:
 
     models = frozenset({"openai/gpt-5.5"})
 
-    def terms(self, dial):
+    def terms(self, dial, limits):
         return dial.name
 
     def decide(self, request, *, dial, limits, reachable, session, reassess, now_s):

@@ -208,6 +208,34 @@ async def test_a_session_can_be_pinned_kept_and_read_anew(engine):
         assert free
 
 
+async def test_what_another_tier_served_is_decided_anew(engine):
+    """A model asked for by name answers an ask; what was known before says nothing of that ask."""
+    async with gateway(engine=engine) as client:
+        session = Session(client, Interface.CHAT).user(ASK)
+        await session.send()
+        session.user("Port the whole storage layer from SQLite to PostgreSQL, with a migration")
+        await session.send(model="openai/gpt-5.5")
+        session.tool("ok")
+        answer = await session.send()
+        assert "nothing is new" not in answer.headers["x-auto-reason"]
+        assert answer.headers["x-auto-task"] != "debugging/bug_fixing"
+
+
+async def test_other_limits_are_another_decision(engine):
+    async with gateway(engine=engine) as client:
+        session = Session(client, Interface.CHAT).user(ASK)
+        first, _ = await session.move()
+        session.tool("ok")
+        answer = await session.send(**{"x-auto-max-cost": "0.05"})
+        assert answer.headers["x-auto-model"] != first
+        session.tool("ok")
+        cheap = answer.headers["x-auto-model"]
+        assert (await session.move(**{"x-auto-deny": cheap}))[1] == "replace"
+        session.tool("ok")
+        answer = await session.send(**{"x-auto-dial": "quality"})
+        assert "nothing is new" not in answer.headers["x-auto-reason"]
+
+
 async def test_a_wish_that_cannot_be_read_is_refused(engine):
     async with gateway(engine=engine) as client:
         body = {"model": EFFICIENT, "messages": [{"role": "user", "content": "hi"}]}

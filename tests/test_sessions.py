@@ -102,6 +102,13 @@ def test_the_same_words_said_again_are_a_new_ask():
         ("Commit this with a short message.", 0),
         ("Now write the migration for the orders table, with a rollback.", 0),
         ("Why is the sky blue?", 0),
+        ("Now add error handling to the importer.", 0),
+        ("The export button does not work in Safari, fix that too.", 0),
+        ("Fix the same issue in the admin module.", 0),
+        ("Do not fix anything else. Write the docs.", 0),
+        ("Still getting the same error", 2 + COMPLAINT_FAILURES),
+        ("it doesn't work", 2 + COMPLAINT_FAILURES),
+        ("The test keeps failing on CI.", 2 + COMPLAINT_FAILURES),
     ],
 )
 def test_failures_follow_the_task_and_not_the_next_one(ask, carried):

@@ -22,7 +22,7 @@ from router.apis import ChatRequest
 from router.apis.parts import Usage
 from router.catalogue import Needs
 from router.economics import context_usd
-from router.engine import Engine, remembering
+from router.engine import NO_LIMITS, Engine, remembering
 from router.policy import Decision, Dial
 from router.sessions import NEW, accounted, facing, serving
 from router.table import Unit
@@ -61,7 +61,7 @@ class Ours:
         economics = self._engine.catalogue.economics
         expected = self._session.cached_tokens(unit.model, economics, now_s)
         session = facing(self._session, request)
-        terms = self._engine.terms(self._dial)
+        terms = self._engine.terms(self._dial, NO_LIMITS)
         session = remembering(session, *self._made, unit.model, terms)
         session = serving(
             session, unit.model, unit.effort if unit.effort != "default" else "", request, now_s
