@@ -108,7 +108,7 @@ def draw(study: SessionStudy, path: Path) -> None:
         _panel(axis, mix, [s for s in study.standings if s.mix == mix])
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False)
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.tight_layout(rect=(0, 0.09, 1, 1))
     figure.savefig(path, dpi=DPI)
     plt.close(figure)
 
