@@ -145,9 +145,11 @@ def studies_block(folder: Path) -> str:
     parts = []
     for path in sorted(folder.glob("*.json")):
         found = json.loads(path.read_text("utf-8"))
-        if isinstance(found, dict) and found.get("standings"):
+        if not isinstance(found, dict) or "promises" not in found:
+            continue  # not an evaluation of routing
+        if found["standings"]:
             parts.append(_standings(found))
-        if isinstance(found, dict) and found.get("promises"):
+        if found["promises"]:
             parts.append(_promises(found))
     return "\n\n".join(parts)
 
