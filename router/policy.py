@@ -194,7 +194,7 @@ def decide(
     keep = [i for i, unit in enumerate(table.units) if unit.model not in excluded]
     if not keep:
         return _balanced(needs, catalogue, limits, excluded, reachable)
-    view = _View(assessment, needs, session, table, catalogue, dial, limits, now_s)
+    view = _View(assessment, needs, session, table, catalogue, dial, limits, reachable, now_s)
     candidates = _candidates(view, keep)
     if not candidates:
         reason = {**excluded, "price cap or minimum quality": "left no candidate"}
@@ -213,7 +213,15 @@ class _View:
     catalogue: Catalogue
     dial: Dial
     limits: Limits
+    reachable: frozenset[str] | None
     now_s: float
+
+    def incumbent_serves(self) -> bool:
+        """Whether the incumbent can and may serve this request, evidence or none."""
+        name = self.session.model
+        model = self.catalogue.model(name)
+        reached = self.reachable is None or name in self.reachable
+        return model is not None and reached and not forbidden(model, self.needs, self.limits)
 
     @property
     def context_tokens(self) -> float:
@@ -303,7 +311,7 @@ def _candidates(view: _View, keep: list[int]) -> list[Candidate]:
 
 
 def _after_failures(draws: Array, quality: Array, units: list[Unit], session: Session) -> Array:
-    """Lower the odds of who failed in this task, and by ``SHARED_FAILURE`` those of all others."""
+    """Lower the odds of who failed in this task, and by a share of that those of all others."""
     power = np.zeros(len(units), dtype=np.float32)
     for unit, failures in session.troubles:
         if unit not in units:
@@ -425,16 +433,22 @@ def _move(
         return cheapest, Move.BEGIN, ""
     own = [c for c in candidates if c.unit.model == session.model]
     stay = next((c for c in own if c.unit == session.unit), own[0] if own else None)
+    lock = lock_of(view.needs, session)
+    binds = f"only {session.family} models can read its reasoning since the ask"
+    if stay is None and view.needs.signed_reasoning:
+        lock = lock or binds
+    if stay is None and lock and view.incumbent_serves():  # there is no evidence of it, or a cap
+        nan = float("nan")
+        stay = Candidate(session.unit, nan, nan, nan, 0.0, nan, False, True, nan)
     if stay is None:
         cannot = excluded.get(session.model, "it is outside the limits or without evidence")
         return cheapest, Move.REPLACE, f"{session.model} cannot go on ({cannot}): {cheapest.unit}."
-    if lock := lock_of(view.needs, session):
+    if lock:
         return stay, Move.LOCKED, f"stays with {stay.unit}: {lock}."
     if view.needs.signed_reasoning and family_of(cheapest.unit.model) != session.family:
         within = [c for c in adequate if family_of(c.unit.model) == session.family]
         if not within or within[0] is stay:
-            lock = f"only {session.family} models can read its reasoning since the ask"
-            return stay, Move.LOCKED, f"stays with {stay.unit}: {lock}."
+            return stay, Move.LOCKED, f"stays with {stay.unit}: {binds}."
         cheapest = within[0]
     if not stay.tolerable:
         return cheapest, Move.ESCALATE, _escalates(view, stay, cheapest)
@@ -453,7 +467,7 @@ def lock_of(needs: Needs, session: Session) -> str:
 
 
 def _by_price(view: _View, stay: Candidate, cheapest: Candidate) -> tuple[Candidate, Move, str]:
-    """Switch only where that saves the toll and what leaving may cost; see the module's text."""
+    """Switch only where that saves the toll; see the module's text."""
     toll = TOLL * 2**view.session.toll
     cached = view.cached_tokens(stay.unit.model)
     context = f"{cached:,.0f} of {view.context_tokens:,.0f} tokens are cached"

@@ -289,6 +289,19 @@ def test_a_lock_yields_when_the_incumbent_cannot_serve(lock):
     assert denied.model == CHEAP
 
 
+@pytest.mark.parametrize("lock", ["open_tool_call", "provider_state", "signed_reasoning"])
+def test_a_lock_holds_an_incumbent_without_evidence_or_above_the_cap(lock):
+    """Another tier may have chosen it; a tool call is open all the same."""
+    other = "other/m9"
+    offer = catalogue(*two(CHEAP_PRICE, DEAR_PRICE).models, model(other))
+    made = choose(on(other), offer=offer, wants=needs(**{lock: True}))
+    assert (made.model, made.move) == (other, Move.LOCKED)
+    capped = choose(on(DEAR), wants=needs(**{lock: True}), limits=Limits(max_cost_usd=0.5))
+    assert (capped.model, capped.move) == (DEAR, Move.LOCKED)
+    free = choose(on(other), offer=offer)
+    assert (free.model, free.move) == (CHEAP, Move.REPLACE)
+
+
 def test_signed_reasoning_binds_to_the_family_that_can_read_it():
     sibling = "dear/m2"
     offer = catalogue(
