@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from classifier.conversation import Interface
@@ -149,6 +151,11 @@ class Economics(Entry):
         if unknown := sorted(self.single - set(TYPES)):
             raise ValueError(f"single: no such task: {', '.join(unknown)}")
         return self
+
+    @cached_property
+    def is_single(self) -> NDArray[np.float32]:
+        """One for the types that one answer settles, zero for the others: float32 (len(TYPES),)."""
+        return np.array([name in self.single for name in TYPES], dtype=np.float32)
 
     def lifetime_s(self, model: str) -> float:
         """Return how long an unused cache of a model lives, in seconds."""

@@ -31,7 +31,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from classifier.model import Assessment
-from classifier.tasks import TYPES
 from router.apis.parts import Usage
 from router.catalogue import Band, Economics, Price
 
@@ -60,16 +59,25 @@ class Outlook(NamedTuple):
     output_tokens: float
 
 
+class Tokens(NamedTuple):
+    """What calls add up to: context read again, context written, answers."""
+
+    reread: float
+    written: float
+    answered: float
+
+
 class Work(NamedTuple):
     """One kind of work that a request may be: how likely, how it usually goes, how it goes here.
 
     ``agent`` work takes calls that differ by model; else one answer settles it, and what differs
-    is its length.
+    is its length.  ``start_tokens`` and ``usual`` are of the ordinary task behind the table's dollars.
     """
 
     share: float
     agent: bool
-    usual: Outlook
+    start_tokens: float
+    usual: Tokens
     here: Outlook
 
 
@@ -88,31 +96,30 @@ def work_of(
     ``growth_tokens`` is what the session was seen to grow by, zero where it was not seen yet.
     Tasks that last are long ones: the expected rest never falls under a share of the whole.
     """
-    single = float(assessment.p_type[[TYPES.index(name) for name in economics.single]].sum())
+    single = float(assessment.p_type @ economics.is_single)
     agent_calls = float(assessment.p_level @ np.asarray(economics.calls, dtype=np.float32))
-    growth = growth_tokens or economics.growth_tokens
+    single_calls = economics.single_calls_with_tools if tools else 1.0
+    answer = economics.output_tokens
     found = []
     for share, agent, start, usual, here in (
         (1.0 - single, True, economics.context_tokens, agent_calls, agent_calls),
-        (
-            single,
-            False,
-            economics.single_tokens,
-            1.0,
-            economics.single_calls_with_tools if tools else 1.0,
-        ),
+        (single, False, economics.single_tokens, 1.0, single_calls),
     ):
         if share > MIN_SHARE:
             left = max(here - made, economics.remaining * here if made else 0.0, 1.0)
-            found.append(
-                Work(
-                    share,
-                    agent,
-                    Outlook(start, usual, economics.growth_tokens, economics.output_tokens),
-                    Outlook(context_tokens, left, growth, economics.output_tokens),
-                )
-            )
+            ordinary = Outlook(start, usual, economics.growth_tokens, answer)
+            growth = growth_tokens or economics.growth_tokens
+            outlook = Outlook(context_tokens, left, growth, answer)
+            found.append(Work(share, agent, start, tokens_of(ordinary), outlook))
     return tuple(found)
+
+
+def tokens_of(outlook: Outlook) -> Tokens:
+    """Add up what follows a request's input: the context of further calls, and all the answers."""
+    context, calls, growth, output = outlook
+    more, step = max(0.0, calls - 1.0), growth + output
+    reread = more * context + step * more * (more - 1) / 2
+    return Tokens(reread, more * step, (1 + more) * output)
 
 
 def context_usd(price: Price, context_tokens: float, cached_tokens: float) -> float:
@@ -127,6 +134,10 @@ def following_usd(bands: tuple[Band, ...], outlook: Outlook) -> tuple[float, flo
 
     Every further call reads the context before it from the cache, and writes what came since.
     """
+    if len(bands) == 1:
+        reread, written, answered = tokens_of(outlook)
+        band = bands[0]
+        return reread * band.read + written * band.write, answered * band.output
     context, calls, growth, output = outlook
     step = growth + output
     contexts, answers, done = 0.0, output * band_of(bands, context).output, 0.0
@@ -139,14 +150,13 @@ def following_usd(bands: tuple[Band, ...], outlook: Outlook) -> tuple[float, flo
     return contexts, answers
 
 
-def factor_of(price: Price, table_usd: float, usual: Outlook) -> float:
+def factor_of(band: Band, table_usd: float, work: Work) -> float:
     """Say how much more than its list price of an ordinary task a unit spends on one."""
-    band = price.bands[0]
-    as_priced = band._replace(write=band.fresh, read=TABLE_READ * band.fresh)
-    listed = sum(following_usd((as_priced,), usual))
+    reread, written, answered = work.usual
+    listed = (TABLE_READ * reread + written) * band.fresh + answered * band.output
     if listed <= 0:
         return 1.0
-    spent = table_usd - usual.context_tokens * band.fresh
+    spent = table_usd - work.start_tokens * band.fresh
     return min(MAX_FACTOR, max(MIN_FACTOR, spent / listed))
 
 
@@ -157,10 +167,11 @@ def session_usd(
 
     ``table_usd`` holds what the table says an ordinary task of each kind of work costs.
     """
+    bands = price.bands
     usd = context_usd(price, works[0].here.context_tokens, cached_tokens)
     for work, usual_usd in zip(works, table_usd, strict=True):
-        factor = factor_of(price, usual_usd, work.usual)
-        contexts, answers = following_usd(price.bands, work.here)
+        factor = factor_of(bands[0], usual_usd, work)
+        contexts, answers = following_usd(bands, work.here)
         usd += work.share * (contexts * (factor if work.agent else 1.0) + answers * factor)
     return usd
 
@@ -197,8 +208,6 @@ def _spans(
 
     Returns each band with the (fractional) number of calls at which it ends.
     """
-    if len(bands) == 1:
-        return [(bands[0], calls)]
     spans: list[tuple[Band, float]] = []
     starts = [max(0.0, (band.above_tokens - context) / step) for band in bands[1:]]
     for band, end in zip(bands, [*starts, calls], strict=True):

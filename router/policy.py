@@ -37,7 +37,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.model import Assessment
-from classifier.tasks import TYPES
 from router.catalogue import Catalogue, Model, Needs
 from router.economics import session_usd, work_of
 from router.errors import NoModelFits
@@ -306,7 +305,7 @@ def _candidates(view: _View, keep: list[int]) -> list[Candidate]:
     tolerable[own] |= best.mean() - quality[own] <= short
     columns = (quality, lower, cost, direct, p_adequate, adequate, tolerable, cost)
     rows = zip(units, *(column.tolist() for column in columns), strict=True)
-    found = _priced(view, [Candidate(*row) for row in rows])
+    found = _priced(view, [Candidate(*row) for row in rows], keep)
     return sorted(found, key=lambda candidate: candidate.session_usd)
 
 
@@ -324,8 +323,8 @@ def _after_failures(draws: Array, quality: Array, units: list[Unit], session: Se
     return np.asarray(draws * odds / (1 - draws * (1 - odds)), dtype=np.float32)
 
 
-def _priced(view: _View, candidates: list[Candidate]) -> list[Candidate]:
-    """Price the adequate, and the incumbent, in this session."""
+def _priced(view: _View, candidates: list[Candidate], keep: list[int]) -> list[Candidate]:
+    """Price the adequate, and the incumbent, in this session; ``keep`` are their rows in the table."""
     if not view.needs.input_tokens:
         return candidates
     session, economics, read = view.session, view.catalogue.economics, view.assessment
@@ -340,29 +339,25 @@ def _priced(view: _View, candidates: list[Candidate]) -> list[Candidate]:
         made=session.calls,
         growth_tokens=session.growth_tokens,
     )
-    single = np.isin(TYPES, list(economics.single))
-    usual = [_table_usd(view.table, read, ~single if work.agent else single) for work in works]
-    index = {unit: i for i, unit in enumerate(view.table.units)}
+    single = economics.is_single
+    usual = [_table_usd(view.table, read, 1 - single if work.agent else single) for work in works]
     priced = []
-    for candidate in candidates:
-        unit = candidate.unit
-        model = view.catalogue.model(unit.model)
-        if model and model.price and (candidate.adequate or unit.model == session.model):
-            usd = session_usd(
-                model.price,
-                works,
-                [float(cost[index[unit]]) for cost in usual],
-                view.cached_tokens(unit.model),
-            )
+    for i, candidate in zip(keep, candidates, strict=True):
+        name = candidate.unit.model
+        model = view.catalogue.model(name)
+        if model and model.price and (candidate.adequate or name == session.model):
+            table_usd = [cost[i] for cost in usual]
+            usd = session_usd(model.price, works, table_usd, view.cached_tokens(name))
             candidate = candidate._replace(session_usd=usd)
         priced.append(candidate)
     return priced
 
 
-def _table_usd(table: Table, read: Assessment, of: NDArray[np.bool_]) -> Array:
+def _table_usd(table: Table, read: Assessment, of: Array) -> list[float]:
     """Return the table's dollars per task of every unit, averaged over some of the types."""
-    weight = np.outer(read.p_type * of, read.p_level)
-    return np.asarray(np.tensordot(weight / weight.sum(), table.cost_usd, 2), dtype=np.float32)
+    weight = np.outer(read.p_type * of, read.p_level).ravel()
+    cost = table.cost_usd.reshape(len(weight), -1)
+    return list((weight @ cost / weight.sum()).tolist())
 
 
 def adequacy(draws: Array, margin: float) -> tuple[Array, Array]:

@@ -217,6 +217,8 @@ def _flag(headers: Mapping[str, str], name: str) -> bool | None:
 
 def wished(session: Session, wishes: Wishes) -> Session:
     """Return the session under the user's wishes, which last until they are changed."""
+    if wishes.pin is None and wishes.stays is None:
+        return session
     return replace(
         session,
         pin=session.pin if wishes.pin is None else wishes.pin,
@@ -238,29 +240,33 @@ def facing(session: Session, request: ChatRequest) -> Session:
     conversation = request.conversation
     since = conversation.since
     ask = _digest(conversation)
-    if ask == session.evidence.ask:
-        begun = session
-    elif session.asks and (conversation.complains or conversation.goes_on):
-        complaint = COMPLAINT_FAILURES * conversation.complains
-        begun = replace(_next_ask(session), carried=session.failures + complaint)
-    else:
-        begun = replace(_next_ask(session), carried=0, failed=(), blamed=0)
-    failures = begun.carried + since.failures
+    changes: dict[str, Any] = {}
+    carried = session.carried
+    if ask != session.evidence.ask:
+        carried, changes = _next_ask(session, conversation)
+    failures = carried + since.failures
     steps = min(failures // FAILURES_A_STEP, MAX_STEPS)
-    return replace(
-        begun,
-        evidence=Evidence(ask, steps, since.answers),
-        failures=failures,
-        caches=() if _compacted(session, request) else session.caches,
-    )
+    evidence = Evidence(ask, steps, since.answers)
+    if _compacted(session, request):
+        changes["caches"] = ()
+    if not changes and (evidence, failures) == (session.evidence, session.failures):
+        return session
+    return replace(session, evidence=evidence, failures=failures, **changes)
 
 
-def _next_ask(session: Session) -> Session:
-    """Begin an ask; after some without a switch for price the toll on the next one falls."""
+def _next_ask(session: Session, conversation: Conversation) -> tuple[int, dict[str, Any]]:
+    """Return the failures that a new ask carries over, and what else it changes.
+
+    After some asks without a switch for price the toll on the next one falls.
+    """
     quiet, toll = session.quiet_asks + 1, session.toll
     if quiet >= ASKS_A_TOLL and toll:
         quiet, toll = 0, toll - 1
-    return replace(session, calls=0, asks=session.asks + 1, quiet_asks=quiet, toll=toll)
+    changes = {"calls": 0, "asks": session.asks + 1, "quiet_asks": quiet, "toll": toll}
+    if session.asks and (conversation.complains or conversation.goes_on):
+        carried = session.failures + COMPLAINT_FAILURES * conversation.complains
+        return carried, {**changes, "carried": carried}
+    return 0, {**changes, "carried": 0, "failed": (), "blamed": 0}
 
 
 def _compacted(session: Session, request: ChatRequest) -> bool:
