@@ -20,8 +20,9 @@ stand beside the price:
     as much everybody's, and the dial's margin shrinks.  An incumbent that is no longer adequate is
     left for one that is: the session escalates.  Until then it has the benefit of the doubt
     (``DOUBT``, ``HANDOVER``), so that a reading on the edge does not move it to and fro.
-3.  *The toll.*  A switch for price alone must save a share of the bill that doubles with every
-    such switch and halves again only slowly: a session that would oscillate stays.
+3.  *The toll.*  A switch for price alone waits for the user's next word, and must save a share of
+    the bill that doubles with every such switch and halves again only slowly: a session that would
+    oscillate stays.
 
 ``decide`` is called for every request and touches no clock, disk, network or environment.
 """
@@ -447,6 +448,8 @@ def _move(
         cheapest = within[0]
     if not stay.tolerable:
         return cheapest, Move.ESCALATE, _escalates(view, stay, cheapest)
+    if session.calls:
+        return stay, Move.STAY, f"stays with {_expects(stay)} while the ask is under way."
     return _by_price(view, stay, cheapest)
 
 

@@ -244,6 +244,8 @@ def facing(session: Session, request: ChatRequest) -> Session:
     carried = session.carried
     if ask != session.evidence.ask:
         carried, changes = _next_ask(session, conversation)
+    elif since.answers > session.evidence.answers:
+        changes["calls"] = 0  # the user's answer begins the work anew
     failures = carried + since.failures
     steps = min(failures // FAILURES_A_STEP, MAX_STEPS)
     evidence = Evidence(ask, steps, since.answers)

@@ -176,6 +176,13 @@ def test_a_dear_incumbent_is_left_when_a_long_task_pays_for_the_switch():
     assert "instead of" in left.why
 
 
+def test_a_switch_for_price_waits_for_the_users_next_word():
+    assert choose(on(DEAR)).move is Move.SWITCH
+    under_way = choose(on(DEAR, calls=3))
+    assert (under_way.model, under_way.move) == (DEAR, Move.STAY)
+    assert "under way" in under_way.why
+
+
 def test_one_short_answer_does_not_pay_for_a_switch():
     question = assessment("general/knowledge")
     near = two(price(2.0, read=0.2), DEAR_PRICE)
@@ -193,14 +200,13 @@ shares = st.floats(0.0, 1.0)
     costs, costs, costs, st.floats(0.2, 10), st.floats(0.2, 10), shares, shares, shares,
     st.integers(1_000, 95_000), st.sampled_from([1, 2, 3, 4]),
     st.sampled_from(["debugging/bug_fixing", "general/knowledge", "refactoring/migration"]),
-    st.integers(0, 80),
 )  # fmt: skip
 def test_a_cheaper_cache_read_never_makes_switching_more_likely(
-    usd, other_usd, growth, fresh, other_fresh, read, cheaper, cached, tokens, level, task, calls
+    usd, other_usd, growth, fresh, other_fresh, read, cheaper, cached, tokens, level, task
 ):
     """Whoever stays at some read price of the incumbent stays at every lower one."""
     of = table([0.80, 0.82], [other_usd, usd], units=UNITS)
-    session = on(DEAR, int(cached * tokens), calls=calls, growth_tokens=1000 * growth)
+    session = on(DEAR, int(cached * tokens), growth_tokens=1000 * growth)
     asked = assessment(task, level)
 
     def stays(share):

@@ -112,7 +112,7 @@ async def test_a_session_stays_escalates_on_failure_and_comes_down_after_success
         strong = moves[-1][0]
         assert strong != first
         session.tool(PASSED)
-        await session.send()
+        assert await session.move() == (strong, "stay"), "it comes down at the next user turn"
         session.user("Now rename the helper parse_row to read_row in this file")
         last, move = await session.move()
         assert (last, move) != (strong, "escalate")
