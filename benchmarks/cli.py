@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from router.catalogue import MODELS_DIR
 from router.cli import DialName, route, serve
-from router.engine import CATALOGUE_FILE, TABLE_FILE
+from router.decision.engine import CATALOGUE_FILE, TABLE_FILE
+from router.decision.policy import DEFAULT_DIAL, DIALS
 from router.errors import RouterError
-from router.policy import DEFAULT_DIAL, DIALS
-from router.table import load_table
+from router.evidence.catalogue import MODELS_DIR
+from router.evidence.table import load_table
 
 if TYPE_CHECKING:
-    from benchmarks.evaluate import Evaluation
-    from classifier.dataset import Row
+    from benchmarks.judge.evaluate import Evaluation
+    from classifier.training.dataset import Row
 
 SHARED_DATA: Final = Path("../shared/data")
 
@@ -74,9 +74,9 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Retrain the classifier: labelled requests → artefact and model card."""
-    from classifier.cli import gather_rows, rescore_and_report, train_and_report
-    from classifier.dataset import BadData
     from classifier.model import CARD_FILE, BadClassifier
+    from classifier.training.cli import gather_rows, rescore_and_report, train_and_report
+    from classifier.training.dataset import BadData
 
     console = Console(stderr=True)
     use_shared = not (data or corpus_only) and shared.is_dir()
@@ -100,8 +100,8 @@ def _public_rows(shared: Path, console: Console) -> list[Row]:
     """Read public labels and place benchmark items on the human-time scale."""
     import polars as pl
 
-    from benchmarks.placement import placed_items
-    from classifier.dataset import placed_rows, public_rows
+    from benchmarks.table.time_scale import placed_items
+    from classifier.training.dataset import placed_rows, public_rows
 
     with console.status("placing benchmark items on the human-time scale (about a minute)"):
         placed = placed_items(shared)
@@ -125,7 +125,7 @@ def table_build(
 ) -> None:
     """Build the cost-quality table from recorded outcomes, byte for byte reproducibly."""
     from benchmarks.outcomes import BadOutcomes
-    from benchmarks.table import build, to_bytes, write_atomically
+    from benchmarks.table.build import build, to_bytes, write_atomically
 
     path = out or models / TABLE_FILE
     console = Console(stderr=True)
@@ -158,7 +158,7 @@ def table_show(
     """Show per cell who is adequate, with interval, cost and evidence."""
     from dataclasses import asdict
 
-    from benchmarks.table_view import cell_rows, show
+    from benchmarks.table.view import cell_rows, show
     from classifier.tasks import LEVELS, TYPES
 
     with plain_errors("table show", RouterError, ValueError, KeyError):
@@ -185,7 +185,7 @@ def table_diff(
     dial: DialName = DEFAULT_DIAL,
 ) -> None:
     """Say what changed between two tables: units, numbers, who became adequate."""
-    from benchmarks.table_view import diff
+    from benchmarks.table.view import diff
 
     with plain_errors("table diff", RouterError):
         Console().print(diff(load_table(old), load_table(new), dial=DIALS[dial]))
@@ -233,7 +233,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print the evaluation as JSON.")] = False,
 ) -> None:
     """Judge our routing and every baseline on recorded outcomes, with intervals."""
-    from benchmarks.evaluate import CannotEvaluate
+    from benchmarks.judge.evaluate import CannotEvaluate
     from benchmarks.outcomes import BadOutcomes
     from classifier.model import BadClassifier
 
@@ -259,7 +259,7 @@ def evaluate(
                 whole_catalogue, leave_one_out, artefacts, status.update,
             )  # fmt: skip
         if report is not None:
-            from benchmarks.report import write_report
+            from benchmarks.judge.report import write_report
 
             console.print(f"wrote {write_report(found, report)}")
     if json:
@@ -267,14 +267,14 @@ def evaluate(
     else:
         from rich.markdown import Markdown
 
-        from benchmarks.report import markdown
+        from benchmarks.judge.report import markdown
 
         Console().print(Markdown(markdown(found)))
 
 
 def _reading(artefacts: Path, console: Console, report: Path | None) -> None:
     """Print how well held-out writers are read; with ``report`` draw it too."""
-    from benchmarks.reading import read_held_out, to_json, write_page
+    from benchmarks.judge.typing_report import read_held_out, to_json, write_page
     from classifier.model import BadClassifier, Classifier
 
     with plain_errors("evaluate", BadClassifier):
@@ -306,9 +306,9 @@ def _sessions(
 
 def _difficulty(shared: Path, console: Console, report: Path | None) -> None:
     """Print, and with ``report`` keep, how well difficulty is read beside the first study."""
-    from benchmarks.difficulty import study
+    from benchmarks.judge.difficulty import study
     from benchmarks.outcomes import BadOutcomes
-    from classifier.cli import progress_bar
+    from classifier.training.cli import progress_bar
 
     with plain_errors("evaluate", BadOutcomes), progress_bar(console) as step:
         found = study(shared, progress=step).to_json()
@@ -331,10 +331,10 @@ def _evaluation(
     artefacts: Path,
     progress: Callable[[str], None],
 ) -> Evaluation:
-    from benchmarks.evaluate import evaluate as evaluate_files
-    from benchmarks.studies import STUDIES
+    from benchmarks.judge.evaluate import evaluate as evaluate_files
+    from benchmarks.judge.studies import STUDIES
     from classifier.model import Classifier
-    from router.catalogue import load_catalogue
+    from router.evidence.catalogue import load_catalogue
 
     reader = Classifier.load(artefacts)
     if study is None:

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.table_view import cell_rows
-from classifier.dataset import HELD_OUT_WRITERS, PUBLIC_CAP, PUBLIC_WEIGHT
+from benchmarks.table.view import cell_rows
 from classifier.tasks import FAMILIES, LEVELS, TASKS
-from router.engine import TABLE_FILE
-from router.policy import DEFAULT_DIAL, DIALS
-from router.table import Table, load_table
+from classifier.training.dataset import HELD_OUT_WRITERS, PUBLIC_CAP, PUBLIC_WEIGHT
+from router.decision.engine import TABLE_FILE
+from router.decision.policy import DEFAULT_DIAL, DIALS
+from router.evidence.table import Table, load_table
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -212,7 +212,7 @@ def sessions_block(path: Path) -> str:
 def latency_block(path: Path) -> str:
     """Show decision times as last measured."""
     if not path.exists():
-        return "Not measured yet: `python -m benchmarks.latency --json`."
+        return "Not measured yet: `python -m benchmarks.speed.latency --json`."
     lines = [
         [t["size"], t["what"], f"{t['p50_ms']:.2f}", f"{t['p99_ms']:.2f}", f"{t['calls']:,}"]
         for t in json.loads(path.read_text("utf-8"))

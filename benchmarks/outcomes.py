@@ -17,7 +17,7 @@ Outcomes, one row per item, model and agent:
 A malformed row is refused with its number; numbers start at 1.
 
 ``load_evidence`` joins the two sets of ``shared/data`` on the item, so that nothing is counted
-twice, drops broken runs (``benchmarks.items.BROKEN``), and marks what must not be fitted: a
+twice, drops broken runs (``benchmarks.kinds.BROKEN``), and marks what must not be fitted: a
 do-not-train canary bars its item in both sets, ``train_ok = false`` bars the row.
 """
 
@@ -32,7 +32,7 @@ from typing import Final
 
 import polars as pl
 
-from benchmarks.items import (
+from benchmarks.kinds import (
     AGENTS,
     BENCHMARKS,
     BROKEN,
@@ -41,8 +41,8 @@ from benchmarks.items import (
     SAME_ITEM,
     SAME_TASK,
 )
-from classifier.item_response import level_of_minutes
-from router.table import DEFAULT_EFFORT
+from benchmarks.table.item_response import level_of_minutes
+from router.evidence.table import DEFAULT_EFFORT
 
 ITEM_COLUMNS: Final[dict[str, pl.DataType]] = {
     "item": pl.String(), "benchmark": pl.String(), "group": pl.String(), "text": pl.String(),

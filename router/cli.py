@@ -15,13 +15,13 @@ from rich.text import Text
 
 from classifier.model import Assessment
 from classifier.tasks import LEVELS, TYPES
-from router.apis import ChatRequest, from_fields, from_text, interface_of, parse
-from router.catalogue import MODELS_DIR
-from router.engine import Engine
+from router.decision.engine import Engine
+from router.decision.explain import as_json
+from router.decision.policy import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
 from router.errors import BadRequest, RouterError
-from router.explain import as_json
-from router.policy import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
-from router.table import DEFAULT_EFFORT, Unit
+from router.evidence.catalogue import MODELS_DIR
+from router.evidence.table import DEFAULT_EFFORT, Unit
+from router.wire.request import ChatRequest, from_fields, from_text, interface_of, parse
 
 SHOWN_TYPES: Final = 5
 SHOWN_CANDIDATES: Final = 12
@@ -118,7 +118,7 @@ def serve(
     ] = None,
 ) -> None:
     """Run the gateway.  Without --upstream or any provider key a simulated provider answers."""
-    from router import app
+    from router.serving import app
     from router.settings import Settings
 
     overrides = {

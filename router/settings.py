@@ -30,10 +30,10 @@ from typing import Any, Final, Self
 
 from pydantic import Field, SecretStr, ValidationError
 
-from router.catalogue import MODELS_DIR, Entry
+from router.callers.keys import Key
 from router.errors import BadArtefact
-from router.keys import Key
-from router.providers import (
+from router.evidence.catalogue import MODELS_DIR, Entry
+from router.providers.endpoints import (
     PROVIDERS_FILE,
     Provider,
     Providers,

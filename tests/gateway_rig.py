@@ -20,13 +20,13 @@ import uvicorn
 from classifier.conversation import Interface
 from classifier.model import Assessment
 from classifier.tasks import TYPES
-from router import sse
-from router.app import create_app
-from router.guard import GuardedProtocol
-from router.policy import Decision
+from router.decision.policy import Decision
+from router.evidence.table import Unit
+from router.providers.simulated import STREAMED, WHOLE, make_answer
+from router.serving.app import create_app
+from router.serving.guard import GuardedProtocol
 from router.settings import Settings
-from router.simulated import STREAMED, WHOLE, make_answer
-from router.table import Unit
+from router.wire import sse
 
 PATHS = {
     Interface.CHAT: "/v1/chat/completions",

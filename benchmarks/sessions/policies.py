@@ -18,14 +18,14 @@ from typing import Final
 from benchmarks.sessions.world import Policy
 from classifier.conversation import Since
 from classifier.model import Assessment
-from router.apis import ChatRequest
-from router.apis.parts import Usage
-from router.catalogue import Needs
-from router.economics import context_usd
-from router.engine import NO_LIMITS, Engine, remembering
-from router.policy import Decision, Dial
-from router.sessions import NEW, accounted, facing, serving
-from router.table import Unit
+from router.decision.economics import context_usd
+from router.decision.engine import NO_LIMITS, Engine, remembering
+from router.decision.policy import Decision, Dial
+from router.evidence.catalogue import Needs
+from router.evidence.table import Unit
+from router.sessions.session import NEW, accounted, facing, serving
+from router.wire.parts import Usage
+from router.wire.request import ChatRequest
 
 REST_S: Final = 1800.0
 """Plain stickiness forgets a session after thirty idle minutes."""

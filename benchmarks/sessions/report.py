@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.protocols import Interval
-from benchmarks.report import DPI, table
+from benchmarks.judge.measures import Interval
+from benchmarks.judge.report import DPI, table
 from benchmarks.sessions.study import Saving, SessionStudy, Standing
-from router.policy import DIALS
+from router.decision.policy import DIALS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

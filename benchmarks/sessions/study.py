@@ -18,9 +18,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.evaluate import fit
-from benchmarks.protocols import Curve, Floats, Interval, cost_at, interval, resamples
-from benchmarks.replay import split
+from benchmarks.judge.evaluate import fit
+from benchmarks.judge.measures import Curve, Floats, Interval, cost_at, interval, resamples
+from benchmarks.judge.replay import split
+from benchmarks.judge.studies import agent_pool
 from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
 from benchmarks.sessions.world import (
     Ground,
@@ -32,11 +33,10 @@ from benchmarks.sessions.world import (
     load_world,
     scripts,
 )
-from benchmarks.studies import agent_pool
-from router.catalogue import MODELS_DIR
-from router.engine import Engine
-from router.policy import DIALS, Dial
-from router.table import Unit
+from router.decision.engine import Engine
+from router.decision.policy import DIALS, Dial
+from router.evidence.catalogue import MODELS_DIR
+from router.evidence.table import Unit
 
 MARGINS: Final = (0.02, 0.05, 0.08, 0.10, 0.15, 0.20, 0.30)
 """Settings of the dial by which a rival's curve is drawn; the named stops lie among them."""

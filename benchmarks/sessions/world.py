@@ -20,15 +20,15 @@ from typing import Final, Protocol
 import numpy as np
 from pydantic import Field
 
-from benchmarks.protocols import Floats, Ints
-from benchmarks.replay import Pool
+from benchmarks.judge.measures import Floats, Ints
+from benchmarks.judge.replay import Pool
 from classifier.conversation import Conversation, Interface, Since
-from router.apis import ChatRequest
-from router.apis.parts import Usage
-from router.catalogue import Catalogue, Entry, Needs, Price
-from router.economics import Outlook, context_usd, following_usd, usage_usd
-from router.sessions import family_of
-from router.table import Unit
+from router.decision.economics import Outlook, context_usd, following_usd, usage_usd
+from router.evidence.catalogue import Catalogue, Entry, Needs, Price
+from router.evidence.table import Unit
+from router.sessions.session import family_of
+from router.wire.parts import Usage
+from router.wire.request import ChatRequest
 
 WORLD_FILE: Final = Path(__file__).with_name("world.toml")
 MAX_CALLS: Final = 600

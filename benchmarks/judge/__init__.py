@@ -1,0 +1,1 @@
+"""How good the routing is: replay over recorded outcomes, beside every baseline."""

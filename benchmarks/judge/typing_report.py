@@ -1,0 +1,116 @@
+"""How well the shipped classifier reads people it never saw: scores, reliability, confusion.
+
+The held-out writers are in the repository, so this needs nothing else:
+``auto-efficient evaluate --study reading --report DIR``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.judge.replay import Assesses
+from classifier.conversation import Conversation, clip
+from classifier.tasks import FAMILIES, LEVELS, TYPES
+from classifier.training.dataset import HELD_OUT_WRITERS, Row, read_corpus
+from classifier.training.evaluate import FAMILY_OF_TYPE, Scores, families, score, type_picks
+from classifier.training.train import tokenised
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Predictions for n asks with their labels: ``task`` (n,), ``level`` (n, 4) one-hot."""
+
+    rows: list[Row]
+    task: Ints
+    level: Floats
+    p_type: Floats
+    p_level: Floats
+
+    @property
+    def scores(self) -> Scores:
+        """All measures."""
+        return score(self.p_type, self.task, self.p_level, self.level)
+
+
+def read_held_out(classifier: Assesses) -> Reading:
+    """Let a classifier read every held-out writer's asks."""
+    names = {f"corpus/{writer}" for writer in HELD_OUT_WRITERS}
+    data = tokenised([row for row in read_corpus() if row.source in names])
+    read = [classifier.assess(Conversation(ask=clip(row.text))) for row in data.rows]
+    return Reading(
+        rows=data.rows,
+        task=data.task,
+        level=data.level,
+        p_type=np.array([r.p_type for r in read], dtype=float),
+        p_level=np.array([r.p_level for r in read], dtype=float),
+    )
+
+
+def to_json(reading: Reading) -> str:
+    """Write the scores, and the F1 of every type, as indented JSON."""
+    picked = type_picks(reading.p_type)
+    return json.dumps({**asdict(reading.scores), "f1": _f1(reading.task, picked)}, indent=2)
+
+
+def write_page(reading: Reading, folder: Path) -> Path:
+    """Write ``reading.md`` and its figures into a folder; returns the page."""
+    from benchmarks.judge.report import draw_confusion, draw_reliability
+
+    folder.mkdir(parents=True, exist_ok=True)
+    p_family, family = families(reading.p_type), FAMILY_OF_TYPE[reading.task]
+    draw_reliability(family, p_family, folder / "reading-family.png", title="task family")
+    draw_reliability(
+        reading.level.argmax(axis=1),
+        reading.p_level,
+        folder / "reading-level.png",
+        title="difficulty",
+    )
+    draw_confusion(family, p_family, FAMILIES, folder / "reading-families.png", title="task family")
+    draw_confusion(
+        reading.level.argmax(axis=1), reading.p_level, LEVELS, folder / "reading-levels.png",
+        title="difficulty",
+    )  # fmt: skip
+    by_type = "\n".join(
+        f"| `{task}` | {f1:.2f} | {int((reading.task == TYPES.index(task)).sum())} |"
+        for task, f1 in _f1(reading.task, type_picks(reading.p_type)).items()
+    )
+    found = reading.scores
+    page = folder / "reading.md"
+    page.write_text(
+        f"""## Reading people never seen
+
+{len(reading.rows):,} asks of the writers {" and ".join(HELD_OUT_WRITERS)}: family macro-F1 {found.family_f1:.3f}, type macro-F1
+{found.type_f1:.3f}, calibration error of the family {found.family_ece:.3f}; difficulty rank correlation {found.level_spearman:.3f},
+calibration error {found.level_ece:.3f}.
+
+![reliability of the task family](reading-family.png)
+![reliability of the difficulty](reading-level.png)
+![which family is taken for which](reading-families.png)
+![which difficulty is taken for which](reading-levels.png)
+
+| type | F1 | asks |
+|---|---|---|
+{by_type}
+""",
+        "utf-8",
+    )
+    return page
+
+
+def _f1(truth: Ints, picked: Ints) -> dict[str, float]:
+    """F1 of every type that occurs."""
+    found = {}
+    for i, task in enumerate(TYPES):
+        both = int(((truth == i) | (picked == i)).sum())
+        if (truth == i).any():
+            hits = int(((truth == i) & (picked == i)).sum())
+            found[task] = round(2 * hits / (both + hits), 4)
+    return found

@@ -1,0 +1,1 @@
+"""How fast it is: a decision, and the gateway under load."""

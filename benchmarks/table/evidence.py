@@ -1,0 +1,201 @@
+"""Select the evidence that the table may rest on, and number it for the fits.
+
+What counts: rows that may be fitted, of models in the catalogue, from agents that ran at least two
+of them (an agent that ran one says nothing of a difference), and the published totals of DeepSWE
+for configurations whose tasks were not published.  An effort that the catalogue does not offer
+cannot be served and is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from benchmarks.kinds import BENCHMARKS
+from benchmarks.outcomes import Alias, Evidence, with_aliases
+from benchmarks.table.quality import Problem
+from benchmarks.table.time_scale import Placement, codes
+from classifier.tasks import TYPES
+from router.evidence.catalogue import Catalogue
+from router.evidence.table import DEFAULT_EFFORT, Unit
+
+OUR_AGENTS: Final = ("acp-", "openhands_subagents")
+"""Prefixes of agents left out: command-line clients and sub-agents, not the single agent."""
+
+HUMAN_TIMED: Final = ("openhands-swe-bench", "openhands-swt-bench")
+"""Benchmarks whose levels are people's estimates; only they say how steep difficulty is, because
+a level that was read off the outcomes is steep by construction."""
+
+TOTALS: Final = {"deepswe-1.1": ("mini-swe-agent", 113, 4)}
+"""Benchmarks whose published totals count → the agent, tasks, and attempts at each."""
+
+TOTAL_NOTES: Final = ("official", "official launch board")
+"""``note`` of the totals that count; third parties' and laboratories' own are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Evidence of the units, and why other names were left out.
+
+    ``rows``: item, unit, benchmark, agent, level (from 0), score, trials, tasks, cost_usd, tokens,
+    source, date.
+    """
+
+    units: tuple[Unit, ...]
+    rows: pl.DataFrame
+    left_out: dict[str, str]
+
+
+def aliases_of(catalogue: Catalogue) -> dict[str, Alias]:
+    """Map every name the evidence uses to a model of the catalogue and a stated effort."""
+    names: dict[str, Alias] = {}
+    for model in catalogue.models:
+        for name in (model.id, *model.aliases):
+            names[name] = Alias(model.id, "")
+        for name, effort in model.efforts_as.items():
+            names[name] = Alias(model.id, effort)
+    return names
+
+
+def select(
+    evidence: Evidence, placement: Placement, catalogue: Catalogue, totals: pl.DataFrame
+) -> Selected:
+    """Keep what the table may rest on; see the module's text."""
+    in_table = [name for name, kind in BENCHMARKS.items() if kind.in_table]
+    ours = pl.lit(True)
+    for prefix in OUR_AGENTS:
+        ours &= ~pl.col("agent").str.starts_with(prefix)
+    rows = with_aliases(evidence.outcomes, aliases_of(catalogue)).filter(
+        pl.col("train_ok"), pl.col("catalogue").is_not_null(), ours,
+        pl.col("benchmark").is_in(in_table),
+    )  # fmt: skip
+    rows = rows.with_columns(tasks=pl.lit(1.0))
+    rows = pl.concat([rows, total_rows(rows, totals, catalogue)], how="diagonal_relaxed")
+    rows, left_out = served(rows, catalogue)
+    several = pl.col("unit").n_unique().over("benchmark", "agent") > 1
+    rows = rows.filter(several).join(item_levels(placement), on="item", how="left")
+    fixed = {name: kind.level for name, kind in BENCHMARKS.items() if kind.level}
+    known = pl.col("benchmark").replace_strict(fixed, default=None, return_dtype=pl.Int8) - 1
+    rows = rows.with_columns(level=pl.coalesce("level", known)).sort("item", "agent", "unit")
+    names = rows["unit"].unique().sort().to_list()
+    return Selected(tuple(_unit_of(name) for name in names), rows, left_out)
+
+
+def _unit_of(name: str) -> Unit:
+    model, _, effort = name.partition("@")
+    return Unit(model, effort or DEFAULT_EFFORT)
+
+
+def served(rows: pl.DataFrame, catalogue: Catalogue) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Name the unit of each row as it would be served; leave out what cannot be.
+
+    A stated effort that the catalogue does not offer: on a model without efforts the run counts as
+    the default if the same agent has no default run of it, and is otherwise left out.
+    """
+    models = {model.id: model for model in catalogue.models}
+    found = rows.select("catalogue", "agent", "effort").unique().sort(pl.all())
+    seen = set(found.iter_rows())
+    becomes: list[Unit | None] = []
+    left_out: dict[str, str] = {}
+    for model_id, agent, effort in found.iter_rows():
+        offered = models[model_id].efforts
+        as_default = not offered and (model_id, agent, DEFAULT_EFFORT) not in seen
+        if effort == DEFAULT_EFFORT or as_default:
+            becomes.append(Unit(model_id))
+        elif effort in offered:
+            becomes.append(Unit(model_id, effort))
+        else:
+            becomes.append(None)
+            left_out[f"{model_id}@{effort} under {agent}"] = (
+                "an effort the catalogue does not offer"
+            )
+    names = found.with_columns(unit=pl.Series([u and str(u) for u in becomes], dtype=pl.String))
+    joined = rows.join(names, on=["catalogue", "agent", "effort"], how="left", nulls_equal=True)
+    return joined.filter(pl.col("unit").is_not_null()), left_out
+
+
+def total_rows(rows: pl.DataFrame, totals: pl.DataFrame, catalogue: Catalogue) -> pl.DataFrame:
+    """Return published totals, each as one item that stands for all of the benchmark's tasks.
+
+    Where the tasks themselves are in ``rows`` only the mean cost is taken (score null).
+    """
+    aliases = aliases_of(catalogue)
+    frame = totals.filter(
+        pl.col("benchmark").is_in(list(TOTALS)), pl.col("note").is_in(list(TOTAL_NOTES)),
+        pl.col("cost_unit") == "per task",
+    ).with_columns(effort=pl.col("effort").fill_null(DEFAULT_EFFORT))  # fmt: skip
+    have = set(rows.select("benchmark", "catalogue", "effort").unique().iter_rows())
+    out: list[dict[str, Any]] = []
+    for row in frame.sort("benchmark", "model", "effort").iter_rows(named=True):
+        alias = aliases.get(row["model"]) or aliases.get(row["model_id"] or "")
+        if alias is None:
+            continue
+        agent, tasks, attempts = TOTALS[row["benchmark"]]
+        measured = (row["benchmark"], alias.model, row["effort"]) in have
+        out.append(
+            {
+                "item": f"{row['benchmark']}/total",
+                "benchmark": row["benchmark"],
+                "agent": agent,
+                "model": row["model"],
+                "catalogue": alias.model,
+                "effort": row["effort"],
+                "score": None if measured else row["value"] / 100,
+                "trials": float(attempts),
+                "tasks": float(tasks),
+                "cost_usd": row["cost_usd"],
+                "input_tokens": row["input_tokens"],
+                "output_tokens": row["output_tokens"],
+                "source": row["source"],
+                "date": row["date"],
+            }
+        )
+    return pl.DataFrame(out, schema_overrides={"score": pl.Float64}, infer_schema_length=None)
+
+
+def item_levels(placement: Placement) -> pl.DataFrame:
+    """Most probable level, from 0, of every placed item."""
+    p = placement.items.select("p1", "p2", "p3", "p4").to_numpy()
+    return placement.items.select("item").with_columns(
+        level=pl.Series(p.argmax(axis=1), dtype=pl.Int8)
+    )
+
+
+def to_problem(selected: Selected) -> tuple[Problem, pl.DataFrame]:
+    """Number units, items and groups (benchmark, agent, level) of the scored rows."""
+    rows = selected.rows.filter(pl.col("score").is_not_null()).with_columns(
+        key=pl.concat_str("item", "agent", separator="|"),
+        group=pl.concat_str("benchmark", "agent", "level", separator="|"),
+    )
+    unit = {str(u): i for i, u in enumerate(selected.units)}
+    item, keys = codes(rows["key"])
+    of_item = rows.group_by("key").agg(pl.col("group").first(), pl.col("tasks").first()).sort("key")
+    group, names = codes(of_item["group"])
+    parts = names.str.split("|")
+    groups = pl.DataFrame(
+        {
+            "group": names,
+            "benchmark": parts.list.get(0),
+            "family": parts.list.get(0) + "|" + parts.list.get(1),
+            "level": parts.list.get(2).cast(pl.Int64),
+            "timed": parts.list.get(0).is_in(list(HUMAN_TIMED)),
+        }
+    )
+    types = [TYPES.index(BENCHMARKS[name].task) for name in groups["benchmark"]]
+    model, _ = codes(pl.Series([u.model for u in selected.units]))
+    problem = Problem(
+        unit=np.array([unit[name] for name in rows["unit"]]),
+        item=item,
+        score=rows["score"].to_numpy(),
+        trials=rows["trials"].to_numpy(),
+        model=model,
+        group=group,
+        tasks=of_item["tasks"].to_numpy(),
+        group_type=np.array(types),
+        group_level=groups["level"].to_numpy(),
+        group_family=np.where(groups["timed"], codes(groups["family"])[0], -1),
+    )
+    return problem, groups.with_columns(items=pl.Series(np.bincount(group)))

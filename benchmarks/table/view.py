@@ -1,0 +1,146 @@
+"""Show a cost-quality table to people, and what changed between two.
+
+Both return rich renderables: the caller owns the console.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from classifier.tasks import LEVELS, N_LEVELS, TYPES
+from router.decision.policy import DEFAULT_DIAL, DIALS, Dial, adequacy
+from router.evidence.table import Table
+
+MOVED_QUALITY: Final = 0.02
+MOVED_COST: Final = 0.10
+"""Smallest changes that ``diff`` reports: of quality, and of cost in relation to the old cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One unit in one cell; ``p_adequate`` against the cell's best by mean quality."""
+
+    unit: str
+    quality: float
+    lower: float
+    upper: float
+    cost_usd: float
+    cost_upper_usd: float
+    items: int
+    p_adequate: float
+    adequate: bool
+
+
+def cell_rows(table: Table, task: str, level: int, dial: Dial) -> list[Row]:
+    """Return the units of a cell (``level`` from 1), cheapest first."""
+    at = (TYPES.index(task), level - 1)
+    lower, p_adequate = adequacy(table.draws[at], dial.margin)
+    order = np.argsort(table.cost_usd[at], kind="stable")
+    return [
+        Row(
+            unit=str(table.units[u]),
+            quality=float(table.quality[at][u]),
+            lower=float(lower[u]),
+            upper=float(table.upper[at][u]),
+            cost_usd=float(table.cost_usd[at][u]),
+            cost_upper_usd=float(table.cost_upper_usd[at][u]),
+            items=int(table.items[at][u]),
+            p_adequate=float(p_adequate[u]),
+            adequate=bool(p_adequate[u] >= dial.confidence),
+        )
+        for u in order
+    ]
+
+
+def show(
+    table: Table,
+    *,
+    task: str | None = None,
+    level: int | None = None,
+    dial: Dial = DIALS[DEFAULT_DIAL],
+    all_units: bool = False,
+) -> RenderableType:
+    """Render cells: who is adequate, quality, cost, and whether measured or borrowed.
+
+    ``task`` may be a family, a type or ``family/type``; without ``all_units`` a cell shows its
+    adequate units and its best.
+    """
+    tasks = [t for t in TYPES if task is None or task in (t, *t.split("/"))]
+    if not tasks:
+        raise ValueError(f"no such task: {task}; one of {', '.join(TYPES)}")
+    levels = range(1, N_LEVELS + 1) if level is None else [level]
+    head = Text(
+        f"table {table.version}, evidence to {table.meta.get('newest_evidence', '?')}; adequate: "
+        f"within {dial.margin:.0%} of the best with {dial.confidence:.0%} confidence ({dial.name})"
+    )
+    return Group(head, *(_grid(table, t, k, dial, all_units) for t in tasks for k in levels))
+
+
+def _grid(table: Table, task: str, level: int, dial: Dial, all_units: bool) -> Grid:
+    """Render one cell."""
+    rows = cell_rows(table, task, level, dial)
+    best = max(rows, key=lambda r: r.lower)
+    title = f"\n{task}, {LEVELS[level - 1]}"
+    grid = Grid(title=title, title_justify="left", box=None, header_style="dim")
+    for name in ("", "unit", "quality", "90% interval", "$ / task", "up to", "evidence"):
+        right = name in ("quality", "$ / task", "up to")
+        grid.add_column(name, justify="right" if right else "left", no_wrap=True)
+    for row in rows:
+        if not (all_units or row.adequate or row is best):
+            continue
+        mark = "best" if row is best else "adequate" if row.adequate else ""
+        grid.add_row(
+            mark,
+            row.unit,
+            f"{row.quality:.3f}",
+            f"{row.lower:.2f} to {row.upper:.2f}",
+            f"{row.cost_usd:.3g}",
+            f"{row.cost_upper_usd:.3g}",
+            f"{row.items} tasks" if row.items else "borrowed",
+        )
+    return grid
+
+
+def diff(old: Table, new: Table, *, dial: Dial = DIALS[DEFAULT_DIAL]) -> RenderableType:
+    """Say what changed: version, units, cells whose numbers moved, and who became adequate."""
+    lines = changes(old, new, dial=dial)
+    return Text("\n".join(lines) if lines else "no change")
+
+
+def changes(old: Table, new: Table, *, dial: Dial = DIALS[DEFAULT_DIAL]) -> list[str]:
+    """Return what changed between two tables, a line each."""
+    lines = []
+    if old.version != new.version:
+        lines.append(f"version {old.version} -> {new.version}")
+    before, after = ({str(u) for u in t.units} for t in (old, new))
+    lines += [f"unit gone: {name}" for name in sorted(before - after)]
+    lines += [f"unit new: {name}" for name in sorted(after - before)]
+    for task in TYPES:
+        for level in range(1, N_LEVELS + 1):
+            lines += _cell_changes(old, new, task, level, dial)
+    return lines
+
+
+def _cell_changes(old: Table, new: Table, task: str, level: int, dial: Dial) -> list[str]:
+    """Changes of one cell, in the units that both tables have."""
+    was = {row.unit: row for row in cell_rows(old, task, level, dial)}
+    lines = []
+    for row in cell_rows(new, task, level, dial):
+        if row.unit not in was:
+            continue
+        before, what = was[row.unit], []
+        if abs(row.quality - before.quality) >= MOVED_QUALITY:
+            what.append(f"quality {before.quality:.3f} -> {row.quality:.3f}")
+        if abs(row.cost_usd - before.cost_usd) > MOVED_COST * before.cost_usd:
+            what.append(f"cost ${before.cost_usd:.3g} -> ${row.cost_usd:.3g}")
+        if row.adequate != before.adequate:
+            what.append("now adequate" if row.adequate else "no longer adequate")
+        if what:
+            lines.append(f"{task}, {LEVELS[level - 1]}, {row.unit}: {'; '.join(what)}")
+    return lines

@@ -1,0 +1,1 @@
+"""How the classifier is made; never imported while serving."""

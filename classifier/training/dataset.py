@@ -1,0 +1,297 @@
+"""Labelled requests to learn from: read, checked line by line, and split without leaks.
+
+Three sources become one kind of row:
+
+* the **written corpus** (``classifier/corpus``), a JSONL file per writer, committed;
+* **public labels and benchmark items** (Parquet, not committed), through the tables below,
+  at a lower weight and capped per source, because a classifier trained on them alone learns
+  the style of its sources: 80% on its own, 10 to 45% on one it has not seen;
+* **your own** labelled requests, in the corpus's format.
+
+A row's ``group`` keeps look-alikes together; no group straddles a split.  Rows that must not be
+trained on are dropped where they are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.tasks import N_LEVELS, TYPES
+
+CORPUS_DIR: Final = Path(__file__).resolve().parent.parent / "corpus"
+
+HELD_OUT_WRITERS: Final = ("gus", "vera")
+"""Writers whose asks are never trained on: the test of reading people not seen before.
+
+``gus`` was looked at while the model was chosen.  ``vera`` was written late and no ask of it was
+looked at, but its scores were seen when the say of the level network and of a pasted text's
+instruction were chosen.
+"""
+
+PUBLIC_WEIGHT: Final = 0.3
+"""Weight of a public row beside a corpus row; see benchmarks/LOG.md, 2026-11-25."""
+
+PUBLIC_CAP: Final = 300
+"""Rows taken of one label of one public source, by hash, so that no source outweighs the rest."""
+
+MAX_ASK_CHARS: Final = 16_000
+"""Longer texts are refused: only their ends would be read."""
+
+PUBLIC_LABELS: Final[dict[tuple[str, str], str]] = {
+    ("nlbse2024/issue-report-classification", "bug"): "debugging/bug_fixing",
+    ("nlbse2024/issue-report-classification", "feature"): "implementation/feature_development",
+    ("SAILResearch/AI_Teammates_in_SE3", "fix"): "debugging/bug_fixing",
+    ("SAILResearch/AI_Teammates_in_SE3", "feat"): "implementation/feature_development",
+    ("SAILResearch/AI_Teammates_in_SE3", "docs"): "general/writing",
+    ("SAILResearch/AI_Teammates_in_SE3", "refactor"): "refactoring/cleanup",
+    ("SAILResearch/AI_Teammates_in_SE3", "perf"): "refactoring/cleanup",
+    ("SAILResearch/AI_Teammates_in_SE3", "test"): "testing/test_creation",
+    ("ProsusAI/stack-eval", "debugging"): "debugging/bug_fixing",
+    ("ProsusAI/stack-eval", "implementation"): "implementation/code_generation",
+    ("ProsusAI/stack-eval", "conceptual"): "general/knowledge",
+    ("ProsusAI/stack-eval", "optimisation"): "refactoring/cleanup",
+    ("OpenBMB/ChatDev", "build software from description"): "implementation/feature_development",
+    ("clinicalml/realhumaneval", "in-editor chat: algorithmic coding"): (
+        "implementation/code_generation"
+    ),
+    ("clinicalml/realhumaneval", "in-editor chat: data science"): "implementation/code_generation",
+    ("peng-weihan/SWE-QA", "repository QA (how)"): "investigation/code_understanding",
+    ("peng-weihan/SWE-QA", "repository QA (what)"): "investigation/code_understanding",
+    ("peng-weihan/SWE-QA", "repository QA (why)"): "investigation/code_understanding",
+    ("peng-weihan/SWE-QA", "repository QA (where)"): "investigation/repo_exploration",
+    ("WordPress/wp-bench", "knowledge"): "general/knowledge",
+    ("WordPress/wp-bench", "execution"): "implementation/code_generation",
+    ("openai/frontier-evals", "freelance issue fix"): "debugging/bug_fixing",
+    ("datacurve-ai/deep-swe", "feature_request"): "implementation/feature_development",
+}
+"""(dataset, label as the source gives it) → our type.  What is not listed is not used: maintainers'
+``question`` tags and ``chore`` pull requests mix several of our types."""
+
+
+ASKED_AS: Final[dict[str, tuple[str, ...]]] = {
+    "openhands-swt-bench": (
+        "Write a test that reproduces this issue.\n\n{}",
+        "Add a failing test for the bug described below, don't fix it yet.\n\n{}",
+        "{}\n\nPlease write a regression test that fails because of this.",
+        "we need tests that reproduce the following report:\n\n{}",
+        "Reproduce as a unit test:\n\n{}",
+        "{}\n\nTask: extend the test suite so that this issue is covered.",
+    ),
+    "openhands-swe-bench": (
+        "{}",
+        "{}",
+        "Fix this issue.\n\n{}",
+        "{}\n\nplease resolve",
+        "resolve: {}",
+    ),
+}
+"""How a benchmark puts an item's text to an agent, in our words and several of them.
+
+SWT-Bench and SWE-bench Verified hold the same issue texts for different tasks."""
+
+
+class BadData(ValueError):
+    """A labelled file holds a row that must not be trained on; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled request.
+
+    ``task`` may be empty (difficulty only) and ``p_level`` (4,) None (task only).
+    ``source`` is what leave-one-source-out leaves out; a corpus row's is ``corpus/<writer>``.
+    """
+
+    text: str
+    task: str
+    p_level: tuple[float, ...] | None
+    source: str
+    group: str
+    lang: str = "en"
+    weight: float = 1.0
+
+
+def read_corpus(folder: Path = CORPUS_DIR) -> list[Row]:
+    """Read every writer's file; raises BadData."""
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise BadData(f"{folder}: holds no .jsonl file")
+    return [row for path in files for row in read_jsonl(path, source=f"corpus/{path.stem}")]
+
+
+def read_jsonl(path: Path, *, source: str = "") -> list[Row]:
+    """Read labelled requests, one JSON object a line; raises BadData naming line and reason.
+
+    Keys: ``text``, ``task`` (``family/type``), ``difficulty`` (1 to 4); optional ``lang``,
+    ``tags``, ``group`` (rows that must stay on one side of a split), ``weight``.
+    """
+    rows: list[Row] = []
+    first_seen: dict[str, int] = {}
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            try:
+                line = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise BadData(f"{path}, line {number}: not UTF-8: {error.reason}") from error
+            if not line.strip():
+                continue
+            row = _row(line, source or path.stem, place=f"{path}, line {number}")
+            if (
+                earlier := first_seen.setdefault(row.text, number) != number
+                and first_seen[row.text]
+            ):
+                raise BadData(f"{path}, line {number}: the same text as line {earlier}")
+            rows.append(row)
+    if not rows:
+        raise BadData(f"{path}: holds no rows")
+    return rows
+
+
+def _row(line: str, source: str, *, place: str) -> Row:
+    try:
+        raw = json.loads(line)
+    except ValueError as error:
+        raise BadData(f"{place}: not JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise BadData(f"{place}: not a JSON object")
+    if reason := _refuse(raw):
+        raise BadData(f"{place}: {reason}")
+    level = raw["difficulty"]
+    return Row(
+        text=raw["text"],
+        task=raw["task"],
+        p_level=tuple(float(level == k) for k in range(1, N_LEVELS + 1)),
+        source=source,
+        group=str(raw.get("group") or _digest(raw["text"])),
+        lang=raw.get("lang", "en"),
+        weight=float(raw.get("weight", 1.0)),
+    )
+
+
+def _refuse(raw: Mapping[str, Any]) -> str:
+    """Say what is wrong with a row; empty when nothing is."""
+    known = {"text", "task", "difficulty", "lang", "tags", "group", "weight"}
+    text, weight = raw.get("text"), raw.get("weight", 1.0)
+    if unknown := sorted(set(raw) - known):
+        return f"unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
+    if not isinstance(text, str) or not text.strip():
+        return "`text` must be a non-empty string"
+    if len(text) > MAX_ASK_CHARS:
+        return f"`text` has {len(text):,} characters; at most {MAX_ASK_CHARS:,} are read"
+    if raw.get("task") not in TYPES:
+        return f"`task` {raw.get('task')!r} is not a known type; known are {', '.join(TYPES)}"
+    if raw.get("difficulty") not in range(1, N_LEVELS + 1) or raw["difficulty"] is True:
+        return f"`difficulty` must be an integer from 1 to {N_LEVELS}"
+    if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight <= 100:
+        return "`weight` must be a number above 0 and at most 100"
+    if not isinstance(raw.get("lang", "en"), str):
+        return "`lang` must be an ISO 639-1 code such as 'en'"
+    return ""
+
+
+def public_rows(labelled: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Turn public labelled prompts into rows through PUBLIC_LABELS, capped per label.
+
+    Each mapping has ``text``, ``dataset``, ``task_label_as_source``, ``group_key``, ``train_ok``.
+    """
+    rows = (
+        Row(
+            text=raw["text"][:MAX_ASK_CHARS],
+            task=PUBLIC_LABELS[key],
+            p_level=None,
+            source=raw["dataset"],
+            group=_digest(str(raw["group_key"])),
+            weight=PUBLIC_WEIGHT,
+        )
+        for raw in labelled
+        if raw["train_ok"] and raw["text"]
+        if (key := (raw["dataset"], raw["task_label_as_source"])) in PUBLIC_LABELS
+    )
+    return list(_capped(rows))
+
+
+def placed_rows(items: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Turn benchmark items placed on the human-time scale into rows, capped per benchmark.
+
+    Each mapping has ``text``, ``task``, ``benchmark``, ``group``, ``p1`` … ``p4``, ``train_ok``.
+    """
+    rows = (
+        Row(
+            text=_asked(raw["benchmark"], raw["text"]),
+            task=raw["task"],
+            p_level=tuple(float(raw[f"p{k}"]) for k in range(1, N_LEVELS + 1)),
+            source=raw["benchmark"],
+            group=str(raw["group"]),
+            weight=PUBLIC_WEIGHT,
+        )
+        for raw in items
+        if raw["train_ok"] and raw["text"]
+    )
+    return list(_capped(rows))
+
+
+def _asked(benchmark: str, text: str) -> str:
+    """Put an item's text as its benchmark asks it; the wording is chosen by the text's hash."""
+    wordings = ASKED_AS.get(benchmark, ("{}",))
+    chosen = wordings[int(_digest(text), 16) % len(wordings)]
+    return chosen.replace("{}", text[:MAX_ASK_CHARS])
+
+
+def _capped(rows: Iterable[Row]) -> Iterator[Row]:
+    """Keep at most PUBLIC_CAP rows of each (source, task), chosen by hash; one row per text."""
+    taken: Counter[tuple[str, str]] = Counter()
+    texts: set[str] = set()
+    for row in sorted(rows, key=lambda r: _digest(r.text)):
+        key = (row.source, row.task)
+        if taken[key] < PUBLIC_CAP and row.text not in texts:
+            taken[key] += 1
+            texts.add(row.text)
+            yield row
+
+
+def grouped_folds(rows: list[Row], n_folds: int, *, by: str = "group") -> NDArray[np.int64]:
+    """Assign each row a fold, int64 (n_rows,); rows alike in ``by`` share one.
+
+    ``by`` is ``group`` (look-alikes) or ``source`` (writers and datasets).  Groups are dealt out
+    largest first to the fold with the fewest rows, so that folds are even and reproducible.
+    """
+    keys = [getattr(row, by) for row in rows]
+    load, fold_of = np.zeros(n_folds), dict[str, int]()
+    for key, count in sorted(Counter(keys).items(), key=lambda kc: (-kc[1], _digest(kc[0]))):
+        fold_of[key] = int(load.argmin())
+        load[fold_of[key]] += count
+    return np.array([fold_of[key] for key in keys])
+
+
+def near_duplicates(texts: list[str], *, threshold: float = 0.5) -> list[tuple[int, int]]:
+    """Return pairs of texts that share more than ``threshold`` of their word pairs (Jaccard)."""
+    pairs = [_word_pairs(text) for text in texts]
+    holders: dict[str, list[int]] = {}
+    found: list[tuple[int, int]] = []
+    for i, mine in enumerate(pairs):
+        shared: Counter[int] = Counter()
+        for pair in mine:
+            shared.update(holders.get(pair, ()))
+            holders.setdefault(pair, []).append(i)
+        for j, both in shared.items():
+            if both / (len(mine) + len(pairs[j]) - both) > threshold:
+                found.append((j, i))
+    return found
+
+
+def _word_pairs(text: str) -> set[str]:
+    words = text.lower().split()
+    return {f"{a} {b}" for a, b in zip(words, words[1:], strict=False)} or {text.lower()}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

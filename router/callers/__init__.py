@@ -1,0 +1,1 @@
+"""Who asks: keys, what their holders may do, and how often."""

@@ -1,0 +1,349 @@
+"""The catalogue: models, their prices and abilities, and the tiers that map onto them.
+
+``models/catalogue.toml`` is written by people and validated here when a process starts; an
+unknown key, a missing price or a tier that names no model is refused with its place.  What a
+list does not say stays unknown, and unknown never counts as capable.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from classifier.conversation import Interface
+from classifier.tasks import TYPES
+from router.errors import BadArtefact
+
+Dollars = Annotated[float, Field(ge=0, le=1000)]
+"""US dollars per million tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What any answer to a request must support; token counts are estimates.
+
+    The last three say what binds a request to whoever answered before: a tool call without its
+    result, a conversation that the provider keeps, reasoning since the last ask that is signed or
+    encrypted.
+    """
+
+    interface: Interface = Interface.CHAT
+    input_tokens: int = 0
+    output_tokens: int = 0
+    tools: bool = False
+    images: bool = False
+    files: bool = False
+    audio: bool = False
+    json_schema: bool = False
+    open_tool_call: bool = False
+    provider_state: bool = False
+    signed_reasoning: bool = False
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """The abilities that a model must be known to have."""
+        return frozenset(name for name in ABILITIES if getattr(self, name))
+
+
+ABILITIES: Final = ("tools", "images", "files", "audio", "json_schema")
+"""What a request may need, as the catalogue names it."""
+
+
+class Entry(BaseModel):
+    """Base of every block: fixed once read, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LongContext(Entry):
+    """Prices that hold for a whole request above ``above_tokens`` of input."""
+
+    above_tokens: int = Field(gt=0)
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+
+
+class Band(NamedTuple):
+    """What a token costs, in dollars, in requests of more than ``above_tokens`` of input.
+
+    ``fresh`` is input that no cache holds, ``write`` the same with the premium for caching it,
+    where one is asked, ``read`` input that a cache holds.
+    """
+
+    above_tokens: int
+    fresh: float
+    write: float
+    read: float
+    output: float
+
+
+class Price(Entry):
+    """List price in US dollars per million tokens, with where and when it was listed."""
+
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write: Dollars | None = None
+    long_context: tuple[LongContext, ...] = ()
+    source: str
+    date: date
+
+    @cached_property
+    def bands(self) -> tuple[Band, ...]:
+        """The rates by size of the request, smallest first.
+
+        Writing to a cache never costs less than sending the same input: some lists name only the
+        storage (Google's).  Without a read price, cached input costs what input costs.
+        """
+        rows = [
+            (0, self.input, self.output, self.cache_read, self.cache_write),
+            *(
+                (long.above_tokens, long.input, long.output, long.cache_read, long.cache_write)
+                for long in sorted(self.long_context, key=lambda entry: entry.above_tokens)
+            ),
+        ]
+        return tuple(
+            Band(
+                above,
+                fresh / 1e6,
+                max(fresh, write or 0.0) / 1e6,
+                (fresh if read is None else min(read, fresh)) / 1e6,
+                output / 1e6,
+            )
+            for above, fresh, output, read, write in rows
+        )
+
+
+class Economics(Entry):
+    """How coding sessions go, as far as a price list does not say; see ``router.decision.economics``.
+
+    ``cache_lifetime_s``: vendor → seconds for which an unused prompt cache lives, with a
+    ``default``.  ``calls``: model calls of an agent's task by difficulty level; ``context_tokens``
+    its first request, ``growth_tokens`` and ``output_tokens`` what each call adds.  ``single``:
+    types that one answer settles, with ``single_tokens`` of context.  ``remaining``: the least
+    share of a task's calls that is still expected while it runs.
+    """
+
+    cache_lifetime_s: dict[str, float]
+    calls: tuple[float, float, float, float]
+    context_tokens: float = Field(gt=0)
+    growth_tokens: float = Field(gt=0)
+    output_tokens: float = Field(gt=0)
+    single: frozenset[str]
+    single_tokens: float = Field(gt=0)
+    single_calls_with_tools: float = Field(ge=1)
+    remaining: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _knows_what_it_names(self) -> Economics:
+        if "default" not in self.cache_lifetime_s:
+            raise ValueError("cache_lifetime_s has no default")
+        if unknown := sorted(self.single - set(TYPES)):
+            raise ValueError(f"single: no such task: {', '.join(unknown)}")
+        return self
+
+    @cached_property
+    def is_single(self) -> NDArray[np.float32]:
+        """One for the types that one answer settles, zero for the others: float32 (len(TYPES),)."""
+        return np.array([name in self.single for name in TYPES], dtype=np.float32)
+
+    def lifetime_s(self, model: str) -> float:
+        """Return how long an unused cache of a model lives, in seconds."""
+        vendor = model.partition("/")[0]
+        return self.cache_lifetime_s.get(vendor, self.cache_lifetime_s["default"])
+
+
+class Model(Entry):
+    """One model: what it is called, what it can do, what it costs.
+
+    ``interfaces`` are the formats its own vendor serves it in; whether some configured provider
+    serves it in a client's format is for ``router.providers.endpoints`` to say.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    released: date | None = None
+    retires: date | None = None
+    aliases: tuple[str, ...] = ()
+    efforts_as: dict[str, str] = {}
+    context_tokens: int | None = Field(default=None, gt=0)
+    max_output_tokens: int | None = Field(default=None, gt=0)
+    interfaces: frozenset[Interface]
+    efforts: tuple[str, ...] = ()
+    reasoning: bool = False
+    reasoning_control: Literal["", "effort", "budget", "toggle", "always"] = ""
+    abilities: frozenset[str] = frozenset()
+    open_weights: bool = False
+    licence: str = ""
+    data_policy: str = "unknown"
+    free: bool = False
+    price: Price | None = None
+
+    def lacks(self, needs: Needs, abilities: frozenset[str] | None = None) -> str:
+        """Say what of ``needs`` this model cannot serve; empty when it can serve all.
+
+        ``abilities`` are ``needs.abilities``, for callers that ask many models.
+        """
+        if self.context_tokens is None:
+            return "context length unknown"
+        wanted = needs.input_tokens + needs.output_tokens
+        if wanted > self.context_tokens:
+            return f"context of {self.context_tokens:,} tokens is short of {wanted:,}"
+        if self.max_output_tokens is not None and needs.output_tokens > self.max_output_tokens:
+            return (
+                f"answers of {self.max_output_tokens:,} tokens are short of {needs.output_tokens:,}"
+            )
+        if missing := (needs.abilities if abilities is None else abilities) - self.abilities:
+            return f"no {min(missing).replace('_', ' ')}"
+        return ""
+
+
+class Target(Entry):
+    """A model as a tier maps to it: with the effort and verbosity to set, if any.
+
+    ``reasoning`` switches thinking on or off for models whose effort has no levels.
+    """
+
+    model: str
+    effort: str = ""
+    verbosity: str = ""
+    reasoning: bool | None = None
+
+
+class Weighted(Entry):
+    """A model of a free tier and its share of new sessions."""
+
+    model: str
+    weight: float = Field(gt=0)
+
+
+class Balance(Entry):
+    """Models for callers with and without a paid balance."""
+
+    paid: str
+    unpaid: str
+
+
+class Tier(Entry):
+    """What a client asks for instead of a model, and how it is mapped.
+
+    Which mapping is used follows from ``rule``: ``mode`` reads ``modes`` (with a ``default``),
+    ``interface`` reads ``interfaces``, ``affinity`` the weighted list, ``balance`` the pair;
+    ``efficient`` decides per request and falls back to the tier it names.
+    """
+
+    id: str
+    name: str
+    description: str
+    aliases: tuple[str, ...] = ()
+    hidden: bool = False
+    rule: Literal["mode", "interface", "efficient", "affinity", "balance"]
+    effort: str = ""
+    verbosity: str = ""
+    modes: dict[str, str] = {}
+    interfaces: dict[Interface, Target] = {}
+    affinity: tuple[Weighted, ...] = ()
+    balance: Balance | None = None
+    fallback: str = ""
+
+    @property
+    def model_ids(self) -> frozenset[str]:
+        """Every model this tier may map to."""
+        mapped = [target.model for target in self.interfaces.values()]
+        weighted = [choice.model for choice in self.affinity]
+        pair = [self.balance.paid, self.balance.unpaid] if self.balance else []
+        return frozenset([*self.modes.values(), *mapped, *weighted, *pair])
+
+    @model_validator(mode="after")
+    def _has_its_mapping(self) -> Tier:
+        has = {
+            "mode": "default" in self.modes,
+            "interface": set(self.interfaces) == set(Interface),
+            "efficient": bool(self.fallback),
+            "affinity": bool(self.affinity),
+            "balance": self.balance is not None,
+        }
+        if not has[self.rule]:
+            raise ValueError(f"tier {self.id}: rule {self.rule!r} lacks its mapping")
+        return self
+
+
+class Defaults(Entry):
+    """The tiers used when a request names no model."""
+
+    with_key: str
+    without_key: str
+
+
+class Change(Entry):
+    """One dated entry of the changelog of mappings."""
+
+    date: date
+    tiers: tuple[str, ...]
+    note: str
+
+
+class Catalogue(Entry):
+    """All models and tiers; looked up by id or alias."""
+
+    models: tuple[Model, ...]
+    tiers: tuple[Tier, ...]
+    defaults: Defaults
+    economics: Economics
+    changes: tuple[Change, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Catalogue:
+        models = [m.id for m in self.models]
+        names = [n for t in self.tiers for n in (t.id, *t.aliases)]
+        for what, ids in (("model", models), ("tier", names)):
+            if twice := sorted({i for i in ids if ids.count(i) > 1}):
+                raise ValueError(f"{what} named twice: {', '.join(twice)}")
+        for tier in self.tiers:
+            if missing := sorted(tier.model_ids - set(models)):
+                raise ValueError(f"tier {tier.id}: no such model: {', '.join(missing)}")
+            if tier.fallback and tier.fallback not in names:
+                raise ValueError(f"tier {tier.id}: no such tier: {tier.fallback}")
+        for default in (self.defaults.with_key, self.defaults.without_key):
+            if default not in names:
+                raise ValueError(f"defaults: no such tier: {default}")
+        return self
+
+    @cached_property
+    def _by_id(self) -> dict[str, Model]:
+        return {model.id: model for model in self.models}
+
+    def model(self, model_id: str) -> Model | None:
+        """Return a model by its id."""
+        return self._by_id.get(model_id)
+
+    def tier(self, name: str) -> Tier | None:
+        """Return a tier by its id or a legacy id."""
+        return next((t for t in self.tiers if name in (t.id, *t.aliases)), None)
+
+
+MODELS_DIR: Final = Path(__file__).resolve().parents[2] / "models"
+"""Where the artefacts lie: catalogue, table and classifier."""
+
+
+def load_catalogue(path: Path = MODELS_DIR / "catalogue.toml") -> Catalogue:
+    """Read and validate a catalogue; raises BadArtefact naming the key at fault."""
+    try:
+        return Catalogue.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "catalogue"
+        raise BadArtefact(f"{path}: {place}: {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise BadArtefact(f"cannot read the catalogue {path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Who answers: the providers, the attempts at them, and the calls themselves."""

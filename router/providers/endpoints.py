@@ -1,0 +1,190 @@
+"""Who can be called: provider → address, key, wire formats spoken, model ids.
+
+The rows are data (``models/providers.toml``, and ``[[providers]]`` of the configuration file,
+which override rows of the same name).  Formats are never translated, so a model is *reachable*
+in a format when some configured provider serves it and speaks that format.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from classifier.conversation import Interface
+from router.errors import BadArtefact
+from router.evidence.catalogue import MODELS_DIR, Catalogue, Entry
+
+PROVIDERS_FILE: Final = "providers.toml"
+
+SIMULATED: Final = "simulated"
+UPSTREAM: Final = "upstream"
+
+
+class Provider(Entry):
+    """One row of the table; the file's head explains the keys."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    base_url: str = Field(default="", pattern=r"^(https?://.+|simulated:.*)?$")
+    bases: dict[Interface, str] = {}
+    key_env: tuple[str, ...] = ()
+    url_env: str = ""
+    auth: Literal["bearer", "x-api-key", "none"] = "bearer"
+    formats: frozenset[Interface]
+    serves: tuple[str, ...] = ()
+    strip: str = ""
+    dashes: bool = False
+    bare: tuple[str, ...] = ()
+    models: dict[str, str] = {}
+    strict: bool = False
+    stateful: bool = False
+    reports_usage: bool = True
+    headers: dict[str, str] = {}
+    forward: tuple[str, ...] = ()
+
+    def name_of(self, model: str) -> str:
+        """Return the name under which this provider serves a model; empty when it does not."""
+        if named := self.models.get(model):
+            return named
+        if not model.startswith((*self.serves, *self.bare)):
+            return ""
+        name = model.removeprefix(self.strip)
+        return name.replace(".", "-") if self.dashes else name
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model at a provider: where to send it, under which name, with which key.
+
+    ``theirs`` says that the client brought the key, so that a refusal of it is the client's.
+    """
+
+    provider: Provider
+    model: str
+    url: str
+    key: str = field(default="", repr=False)
+    theirs: bool = False
+
+    def auth_headers(self) -> list[tuple[str, str]]:
+        """Return the header that authenticates us, if any."""
+        if not self.key or self.provider.auth == "none":
+            return []
+        if self.provider.auth == "x-api-key":
+            return [("x-api-key", self.key)]
+        return [("authorization", f"Bearer {self.key}")]
+
+
+SIMULATED_ROW: Final = Provider(
+    name=SIMULATED,
+    base_url="simulated:",
+    auth="none",
+    formats=frozenset(Interface),
+    serves=("",),
+    forward=("x-simulate",),
+)
+"""The provider that needs no key: see ``router.providers.simulated``."""
+
+PATHS: Final = {
+    Interface.CHAT: "/chat/completions",
+    Interface.RESPONSES: "/responses",
+    Interface.MESSAGES: "/messages",
+}
+
+
+class Providers:
+    """The configured providers, in order of preference."""
+
+    def __init__(self, rows: Iterable[Provider], keys: Mapping[str, str]) -> None:
+        """Keep every row that has an address and, where it needs one, a key."""
+        self._known = {row.name: row for row in rows}
+        self._keys = {name: key.strip() for name, key in keys.items() if key.strip()}
+        self.configured = tuple(r for r in self._known.values() if r.base_url and self._ready(r))
+
+    @classmethod
+    def single(cls, base_url: str, key: str = "") -> Self:
+        """Return one server that speaks the three formats and takes every model id."""
+        row = Provider(
+            name=UPSTREAM,
+            base_url=_versioned(base_url),
+            auth="bearer" if key else "none",
+            formats=frozenset(Interface),
+            serves=("",),
+            forward=("http-referer", "x-title"),
+        )
+        return cls([row], {UPSTREAM: key})
+
+    def _ready(self, row: Provider) -> bool:
+        return row.auth == "none" or bool(row.url_env) or row.name in self._keys
+
+    def endpoints(
+        self, model: str, interface: Interface, own_keys: Mapping[str, str] | None = None
+    ) -> tuple[Endpoint, ...]:
+        """Return where a model can be had in a format; those under the client's keys first.
+
+        ``own_keys`` maps provider names to keys that the client brought for this request.
+        """
+        own_keys = own_keys or {}
+        rows = [self._known[name] for name in own_keys if name in self._known]
+        rows += [row for row in self.configured if row.name not in own_keys]
+        return tuple(
+            Endpoint(
+                provider=row,
+                model=name,
+                url=row.bases.get(interface, row.base_url).rstrip("/") + PATHS[interface],
+                key=own_keys.get(row.name) or self._keys.get(row.name, ""),
+                theirs=row.name in own_keys,
+            )
+            for row in rows
+            if interface in row.formats and row.base_url and (name := row.name_of(model))
+        )
+
+    def reachable(self, catalogue: Catalogue, interface: Interface) -> frozenset[str]:
+        """Return the ids of the catalogue's models that can be had in a format."""
+        return frozenset(m.id for m in catalogue.models if self.endpoints(m.id, interface))
+
+
+def _versioned(base_url: str) -> str:
+    """Add the ``/v1`` that a bare address lacks."""
+    scheme, _, rest = base_url.rstrip("/").partition("://")
+    return base_url.rstrip("/") if "/" in rest else f"{scheme}://{rest}/v1"
+
+
+def load_providers(path: Path = MODELS_DIR / PROVIDERS_FILE) -> tuple[Provider, ...]:
+    """Read the table of providers; raises BadArtefact naming the key at fault."""
+    try:
+        rows = tomllib.loads(path.read_text("utf-8"))["providers"]
+        return tuple(Provider.model_validate(row) for row in rows)
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise BadArtefact(f"cannot read the providers {path}: {error!r}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "providers"
+        raise BadArtefact(f"{path}: {place}: {first['msg']}") from error
+
+
+def configured_providers(
+    rows: Iterable[Provider],
+    *,
+    own_rows: Iterable[Provider] = (),
+    keys: Mapping[str, str],
+    environ: Mapping[str, str],
+) -> Providers:
+    """Join the table with the configuration's rows, keys and the environment's.
+
+    ``keys`` maps provider names to keys and wins over the environment.  When nobody can be
+    called, the simulated provider answers.
+    """
+    table = {row.name: row for row in rows} | {row.name: row for row in own_rows}
+    found: dict[str, str] = {}
+    for name, row in table.items():
+        if row.url_env and (url := environ.get(row.url_env)):
+            table[name] = row.model_copy(update={"base_url": url})
+        for variable in row.key_env:
+            if value := environ.get(variable):
+                found.setdefault(name, value)
+    providers = Providers(table.values(), {**found, **keys})
+    return providers if providers.configured else Providers([*table.values(), SIMULATED_ROW], {})

@@ -1,0 +1,438 @@
+"""Call providers: the only module that makes HTTP calls.
+
+``Upstream.run`` walks the attempts: before the first byte of an answer a failure moves on to the
+next candidate; after it nothing is retried, the relay ends the stream as its format demands.
+"First byte" means the first event of a stream that is no comment, or the whole of a JSON reply:
+until then the client has been sent nothing.  Replies that say 200 and are not what was promised
+(a page, broken JSON, an error in the first event) count as failures.
+
+Requests to upstream are made from scratch: the body with what routing changes, our own
+authentication, and the few client headers that a provider's row names.  Nothing of the client's
+authentication, cookies, addresses or hop-by-hop headers can pass, because nothing passes unless
+it is named.  ``accept-encoding: identity`` keeps bodies readable for the relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, Final, cast
+
+import httpx
+import orjson
+
+from classifier.conversation import Interface
+from router.providers.attempts import KEY_REFUSED, RETRIED, Candidate, Failure, attempts, exhausted
+from router.providers.breaker import Admission, Breaker
+from router.providers.endpoints import SIMULATED
+from router.settings import Timeouts
+from router.wire import responses
+from router.wire.parts import Usage, parsed
+from router.wire.relay import Opening, Relay, error_in, promised
+from router.wire.request import FORMATS, ChatRequest
+from router.wire.splice import Path, set_fields, without
+
+log = logging.getLogger(__name__)
+
+MAX_REPLY_BYTES: Final = 64 << 20
+MAX_ERROR_BYTES: Final = 256 << 10
+
+DRAIN_S: Final = 1.0
+"""How long to wait for an upstream to end a stream whose last event has come; then it is cut."""
+
+PASSED_BACK: Final = (b"request-id", b"x-request-id", b"retry-after", b"retry-after-ms")
+"""Headers of an upstream that reach the client."""
+
+FORWARDED_MESSAGES: Final = ("anthropic-beta", "anthropic-version")
+"""Client headers that belong to the messages format itself."""
+
+ANTHROPIC_VERSION: Final = "2023-06-01"
+USER_AGENT: Final = "auto-efficient/0.1"
+
+JSON: Final = "application/json"
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the client is answered with: a body, or a stream of its pieces.
+
+    Close it in every case: leaving a stream early is what cancels the upstream's work.
+    """
+
+    candidate: Candidate
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+    stream: AsyncGenerator[bytes] | None = None
+    failures: tuple[Failure, ...] = ()
+    relay: Relay | None = None
+    response: httpx.Response | None = None
+    body_usage: Usage | None = None
+    body_id: str = ""
+
+    @property
+    def response_id(self) -> str:
+        """The provider's name of its answer, under which it may keep it."""
+        return self.relay.progress.id if self.relay else self.body_id
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was billed, as far as it is known by now."""
+        return self.relay.progress.usage if self.relay else self.body_usage
+
+    @property
+    def broke(self) -> bool:
+        """Whether a stream ended in an error."""
+        return self.relay is not None and self.relay.progress.failed
+
+    async def aclose(self) -> None:
+        """Let go of the upstream."""
+        if self.stream is not None:
+            await self.stream.aclose()
+        if self.response is not None:
+            await self.response.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One request to be served by the first candidate that can.
+
+    ``routed`` says that a tier chose the model, and so sets its effort; ``foreign`` tells, for
+    a model, which items of the conversation another family wrote.
+    """
+
+    request: ChatRequest
+    candidates: Sequence[Candidate]
+    headers: Mapping[str, str]
+    routed: bool
+    beta: bool = False
+    foreign: Callable[[str], frozenset[int]] = lambda model: frozenset()
+
+
+class NotPromised(Exception):
+    """A reply with status 200 that is not what its format promises."""
+
+
+class Upstream:
+    """Send orders to providers over one transport."""
+
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        *,
+        simulated: httpx.AsyncBaseTransport,
+        timeouts: Timeouts,
+        breaker: Breaker | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep the transports; ``simulated`` answers for the simulated provider."""
+        self._transport = transport
+        self._simulated = simulated
+        self._timeouts = timeouts
+        self._breaker = breaker or Breaker()
+        self._clock = clock
+        self._watchful = _timeout(timeouts.connect_s, timeouts.idle_s)
+        self._patient = _timeout(timeouts.connect_s, timeouts.reply_s)
+
+    async def run(self, order: Order) -> Reply:
+        """Return the first good reply; raises Exhausted when there is none."""
+        failures: list[Failure] = []
+        flow = attempts(order.candidates, self._admit)
+        try:
+            candidate = next(flow)
+            while True:
+                outcome = await self._call(order, candidate)
+                if isinstance(outcome, Reply):
+                    self._breaker.succeeded(candidate.key)
+                    flow.close()
+                    outcome.failures = tuple(failures)
+                    return outcome
+                self._breaker.failed(candidate.key, self._clock(), outcome.retry_after_s)
+                failures.append(outcome)
+                log.info(
+                    "%s at %s failed: %s",
+                    candidate.target.model,
+                    candidate.endpoint.provider.name,
+                    outcome.reason,
+                )
+                candidate = flow.send(outcome)
+        except StopIteration as stop:
+            raise exhausted(stop.value) from None
+
+    def _admit(self, candidate: Candidate) -> tuple[Admission, float]:
+        now = self._clock()
+        return self._breaker.admit(candidate.key, now), self._breaker.wait_s(candidate.key, now)
+
+    async def _call(self, order: Order, candidate: Candidate) -> Reply | Failure:
+        """Make one attempt; every way in which it can fail becomes a Failure."""
+        streams = order.request.streams
+        limit_s = self._timeouts.first_byte_s if streams else self._timeouts.reply_s
+        response: httpx.Response | None = None
+        outcome: Reply | Failure
+        try:
+            async with asyncio.timeout(limit_s):
+                response = await self._send(order, candidate)
+                outcome = await self._read(order, candidate, response)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            where = "connecting" if isinstance(error, httpx.ConnectTimeout) else "waiting"
+            outcome = Failure(candidate, 504, f"timeout while {where}")
+        except NotPromised as error:
+            outcome = Failure(candidate, 502, str(error))
+        except httpx.HTTPError as error:
+            outcome = Failure(candidate, 502, f"connection failed ({type(error).__name__})")
+        except BaseException:
+            if response is not None:
+                await response.aclose()
+            raise
+        if response is not None and not (isinstance(outcome, Reply) and outcome.stream):
+            await response.aclose()
+        return outcome
+
+    async def _send(self, order: Order, candidate: Candidate) -> httpx.Response:
+        """Send an attempt; a ready ``stream`` and full headers spare httpx its own guesses."""
+        url = _url(candidate.endpoint.url + ("?beta=true" if order.beta else ""))
+        body = write_body(order, candidate)
+        own = [(b"host", url.netloc), (b"content-length", b"%d" % len(body))]
+        request = httpx.Request(
+            "POST",
+            url,
+            headers=[*own, *_headers(order, candidate)],
+            stream=httpx.ByteStream(body),
+            extensions=self._patient if not order.request.streams else self._watchful,
+        )
+        simulated = candidate.endpoint.provider.name == SIMULATED
+        return await (self._simulated if simulated else self._transport).handle_async_request(
+            request
+        )
+
+    async def _read(
+        self, order: Order, candidate: Candidate, response: httpx.Response
+    ) -> Reply | Failure:
+        """Read as much of a reply as shows that it is good."""
+        headers = {name.lower(): value for name, value in response.headers.raw}
+        passed_back = _passed_back(headers)
+        if response.status_code >= 400:
+            body = await _body(response, MAX_ERROR_BYTES)
+            return _refusal(candidate, response.status_code, body, passed_back)
+        if response.status_code != 200:
+            raise NotPromised(f"status {response.status_code}")
+        kind = headers.get(b"content-type", b"").decode("latin-1")
+        if order.request.streams and kind.startswith("text/event-stream"):
+            return await self._open_stream(order, candidate, response, passed_back)
+        format = FORMATS[order.request.interface]
+        body = await _body(response, MAX_REPLY_BYTES)
+        fields = parsed(body)
+        if error := error_in(fields):
+            return _refusal(candidate, error[0], body, passed_back)
+        if order.request.streams or not format.is_reply(fields):
+            raise NotPromised(f"malformed reply ({kind.partition(';')[0] or 'no content type'})")
+        if format.complete(fields):
+            body = orjson.dumps(fields)
+        told = [("content-type", JSON), *passed_back]
+        usage, named = format.usage_of(fields), str(fields.get("id") or "")
+        return Reply(candidate, 200, told, body, body_usage=usage, body_id=named)
+
+    async def _open_stream(
+        self,
+        order: Order,
+        candidate: Candidate,
+        response: httpx.Response,
+        passed_back: list[tuple[str, str]],
+    ) -> Reply | Failure:
+        """Wait for a stream's first event."""
+        pieces = aiter(cast(httpx.AsyncByteStream, response.stream))
+        opening = Opening()
+        first = b""
+        while not first:
+            try:
+                first = opening.feed(await anext(pieces))
+            except StopAsyncIteration:
+                raise NotPromised("empty stream") from None
+        if not promised(first):
+            raise NotPromised("malformed stream")
+        if first != b"[DONE]" and (error := error_in(orjson.loads(first))):
+            return _refusal(candidate, error[0], first, passed_back)
+        format = FORMATS[order.request.interface]
+        wants_usage = not order.routed or format.wants_usage(order.request.fields)
+        relay = Relay(format, wants_usage=wants_usage, model=candidate.target.model, first=first)
+        return Reply(
+            candidate,
+            200,
+            [("content-type", "text/event-stream; charset=utf-8"), *passed_back],
+            stream=self._relayed(relay, response, pieces, opening.seen),
+            relay=relay,
+            response=response,
+        )
+
+    async def _relayed(
+        self,
+        relay: Relay,
+        response: httpx.Response,
+        pieces: AsyncIterator[bytes],
+        seen: bytes,
+    ) -> AsyncGenerator[bytes]:
+        """Pass a stream on to its end, and end it properly whatever happens to it."""
+        problem = ""
+        try:
+            if data := relay.feed(seen):
+                yield data
+            if not relay.progress.ended:
+                async for piece in pieces:
+                    if data := relay.feed(piece):
+                        yield data
+                    if relay.progress.ended:
+                        break
+            await _drain(pieces)
+        except httpx.TimeoutException:
+            problem = f"the upstream was silent for {self._timeouts.idle_s:g} s"
+        except httpx.HTTPError:
+            problem = "the upstream broke off the stream"
+        finally:
+            await response.aclose()
+        if data := relay.close(problem):
+            yield data
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._transport.aclose()
+        await self._simulated.aclose()
+
+
+@lru_cache(1024)
+def _url(url: str) -> httpx.URL:
+    """Parse an address once: httpx takes longer for it than the transport for the request."""
+    return httpx.URL(url)
+
+
+def _timeout(connect_s: float, read_s: float) -> dict[str, Any]:
+    return {"timeout": {"connect": connect_s, "read": read_s}}
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    """Read to the end, so that the connection can be kept; not for long."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in pieces:
+                pass
+    except (TimeoutError, httpx.HTTPError):
+        pass
+
+
+async def _body(response: httpx.Response, limit_bytes: int) -> bytes:
+    """Read a whole body; raises NotPromised beyond the limit."""
+    read = bytearray()
+    async for piece in cast(httpx.AsyncByteStream, response.stream):
+        read += piece
+        if len(read) > limit_bytes:
+            raise NotPromised(f"reply of more than {limit_bytes:,} bytes")
+    return bytes(read)
+
+
+def _refusal(
+    candidate: Candidate, status: int, body: bytes, headers: list[tuple[str, str]]
+) -> Reply | Failure:
+    """Read an upstream's error: about us and the moment, or about the client's request.
+
+    The latter goes back verbatim: clients act on its texts (a full context makes them compact).
+    """
+    ours = status in KEY_REFUSED and not candidate.endpoint.theirs
+    if ours:
+        log.error(
+            "%s refused our key with %d: check its key and its account",
+            candidate.endpoint.provider.name,
+            status,
+        )
+    if ours or status in RETRIED:
+        return Failure(candidate, status, f"status {status}", retry_after_s(dict(headers)))
+    if key := candidate.endpoint.key.encode():
+        body = body.replace(key, b"***")
+    return Reply(candidate, status, [("content-type", JSON), *headers], body)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Read how long an upstream asks to wait: milliseconds, seconds or a date."""
+    try:
+        if value := headers.get("retry-after-ms"):
+            return max(0.0, float(value) / 1000)
+        value = headers.get("retry-after", "").strip()
+        if not value:
+            return None
+        if value.replace(".", "", 1).isdigit():
+            return float(value)
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _passed_back(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
+    return [(n.decode(), v.decode("latin-1")) for n in PASSED_BACK if (v := headers.get(n))]
+
+
+def _headers(order: Order, candidate: Candidate) -> list[tuple[bytes, bytes]]:
+    """Make the upstream's request headers from nothing; see the module's text."""
+    endpoint = candidate.endpoint
+    headers = {
+        "content-type": JSON,
+        "accept": "text/event-stream" if order.request.streams else JSON,
+        "accept-encoding": "identity",
+        "user-agent": USER_AGENT,
+        **endpoint.provider.headers,
+    }
+    forward = endpoint.provider.forward
+    if order.request.interface is Interface.MESSAGES:
+        headers.setdefault("anthropic-version", ANTHROPIC_VERSION)
+        forward = (*forward, *FORWARDED_MESSAGES)
+    if forward:
+        headers |= {n: v for n, v in order.headers.items() if n.startswith(forward)}
+    pairs = [*headers.items(), *endpoint.auth_headers()]
+    return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in pairs]
+
+
+def write_body(order: Order, candidate: Candidate) -> bytes:
+    """Return the client's body with what routing changes, and every other byte as it was."""
+    request, provider = order.request, candidate.endpoint.provider
+    format, body, fields = FORMATS[request.interface], request.body, request.fields
+    if refused := [*_refused(order, candidate, format)]:
+        body = without(body, refused)
+        fields = orjson.loads(body)
+    changes: dict[str, Any] = {}
+    if fields.get("model") != candidate.endpoint.model:
+        changes["model"] = candidate.endpoint.model
+    if order.routed:
+        changes |= format.write_target(fields, candidate.target)
+        changes |= format.ask_for_usage(fields) if provider.reports_usage else {}
+    if provider.strict:
+        changes = {k: v for k, v in changes.items() if k not in format.ONLY_OPENROUTER}
+    return set_fields(body, fields, changes)
+
+
+def _refused(order: Order, candidate: Candidate, format: ModuleType) -> Iterator[Path]:
+    """Yield where in a body stands what this candidate would refuse."""
+    fields = order.request.fields
+    if candidate.endpoint.provider.strict:
+        yield from ((key,) for key in format.ONLY_OPENROUTER & fields.keys())
+    items = fields.get(format.ITEMS)
+    if isinstance(items, list):
+        for path in _refused_in(items, order, candidate, format):
+            yield format.ITEMS, *path
+
+
+def _refused_in(
+    items: list[Any], order: Order, candidate: Candidate, format: ModuleType
+) -> Iterator[Path]:
+    """Yield the same of a conversation, with paths that begin at its items."""
+    provider = candidate.endpoint.provider
+    if foreign := order.foreign(candidate.target.model):
+        yield from format.foreign_reasoning(items, foreign.__contains__)
+    if order.request.interface is Interface.RESPONSES and (order.routed or not provider.stateful):
+        yield from responses.references(items)
+    if provider.strict and format.ONLY_CLIENTS:
+        for i, item in enumerate(items):
+            if isinstance(item, dict):
+                yield from ((i, key) for key in format.ONLY_CLIENTS & item.keys())

@@ -1,0 +1,1 @@
+"""The path of a request through the process: ASGI in, ASGI out."""

@@ -1,0 +1,173 @@
+"""The entries of ``/v1/models``: tiers first, in the picker's order, then the models served.
+
+One entry serves every reader: OpenAI's SDK (``id``, ``object``, ``created``, ``owned_by``),
+Anthropic's (``type``, ``display_name``, ``created_at``), and Kilo's and OpenCode's pickers, which
+take OpenRouter's fields and check the whole list, so that one bad entry would reject them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from router.evidence.catalogue import Catalogue, Model, Price, Tier
+
+TIER_CONTEXT_TOKENS: Final = 1_000_000
+"""Stated for a tier none of whose models states its own."""
+
+PARAMETERS: Final = ("max_tokens", "temperature", "top_p", "stop", "tools", "tool_choice")
+
+LOGGED: Final = "Prompts may be logged by the provider and used to improve its models."
+NOT_STATED: Final = (
+    "Handled by the provider that answers; its data policy is not stated in our sources."
+)
+
+
+def entries(
+    catalogue: Catalogue,
+    *,
+    reachable: frozenset[str],
+    decided: Iterable[str] = (),
+    hidden: bool = False,
+) -> list[dict[str, Any]]:
+    """Return the list; ``decided`` are the models the efficient tier may pick."""
+    shown = [tier for tier in catalogue.tiers if hidden or not tier.hidden]
+    listed = [tier_entry(tier, catalogue, decided, index=i) for i, tier in enumerate(shown)]
+    return listed + [model_entry(m) for m in catalogue.models if m.id in reachable]
+
+
+def tier_entry(
+    tier: Tier, catalogue: Catalogue, decided: Iterable[str], *, index: int
+) -> dict[str, Any]:
+    """Describe a tier by what it may map to.
+
+    Its context is the smallest of its models', except where each request is decided by what it
+    needs: there some model must do, not every one.
+    """
+    ids = sorted(tier.model_ids) or sorted(decided)
+    if not ids and tier.fallback and (fallback := catalogue.tier(tier.fallback)):
+        ids = sorted(fallback.model_ids)
+    models = [m for i in ids if (m := catalogue.model(i))]
+    contexts = [m.context_tokens for m in models if m.context_tokens]
+    outputs = [m.max_output_tokens for m in models if m.max_output_tokens]
+    priced = [m for m in models if m.price]
+    dearest = max(priced, key=lambda m: m.price.output if m.price else 0.0, default=None)
+    free = bool(models) and all(m.free for m in models)
+    bound = max if tier.rule == "efficient" else min
+    entry = _entry(
+        tier.id,
+        tier.name,
+        tier.description,
+        released=catalogue.changes[0].date,
+        owner="kilo",
+        context=bound(contexts, default=TIER_CONTEXT_TOKENS),
+        output=bound(outputs, default=None),
+        price=dearest.price if dearest else None,
+        inputs={"text"} | ({"image"} if any("images" in m.abilities for m in models) else set()),
+        reasoning=any(m.reasoning for m in models),
+        free=free,
+        policy=LOGGED if any(m.data_policy == "may_log" for m in models) else NOT_STATED,
+    )
+    entry["preferredIndex"] = index
+    entry["autoRouting"] = {"models": ids}
+    if tier.rule == "mode":
+        settings: dict[str, Any] = {"verbosity": tier.verbosity} if tier.verbosity else {}
+        if tier.effort:
+            settings["reasoning"] = {"enabled": True, "effort": tier.effort}
+        entry["opencode"] = {
+            "variants": {mode: settings for mode in tier.modes if mode != "default"}
+        }
+    return entry
+
+
+def model_entry(model: Model) -> dict[str, Any]:
+    """Describe one model."""
+    inputs = {"text"} | {
+        kind
+        for ability, kind in (("images", "image"), ("files", "file"), ("audio", "audio"))
+        if ability in model.abilities
+    }
+    return _entry(
+        model.id,
+        model.name,
+        f"{model.name} by {model.vendor}.",
+        released=model.released,
+        owner=model.vendor,
+        context=model.context_tokens or 0,
+        output=model.max_output_tokens,
+        price=model.price,
+        inputs=inputs,
+        reasoning=model.reasoning,
+        free=model.free,
+        policy=LOGGED if model.data_policy == "may_log" else NOT_STATED,
+        tools="tools" in model.abilities,
+    )
+
+
+def _entry(
+    model_id: str,
+    name: str,
+    description: str,
+    *,
+    released: date | None,
+    owner: str,
+    context: int,
+    output: int | None,
+    price: Price | None,
+    inputs: set[str],
+    reasoning: bool,
+    free: bool,
+    policy: str,
+    tools: bool = True,
+) -> dict[str, Any]:
+    at = datetime.combine(released or date(2026, 1, 1), datetime.min.time(), UTC)
+    parameters = [p for p in PARAMETERS if tools or not p.startswith("tool")]
+    parameters += ["reasoning", "include_reasoning"] if reasoning else []
+    most_output = output or min(context, 32_000)
+    return {
+        "id": model_id,
+        "object": "model",
+        "type": "model",
+        "name": name,
+        "display_name": name,
+        "description": description,
+        "created": int(at.timestamp()),
+        "created_at": at.isoformat().replace("+00:00", "Z"),
+        "owned_by": owner,
+        "context_length": context,
+        "max_completion_tokens": most_output,
+        "top_provider": {
+            "context_length": context,
+            "max_completion_tokens": most_output,
+            "is_moderated": False,
+        },
+        "architecture": {
+            "input_modalities": sorted(inputs, reverse=True),
+            "output_modalities": ["text"],
+            "tokenizer": "Other",
+        },
+        "pricing": _pricing(price),
+        "supported_parameters": parameters,
+        "isFree": free,
+        "data_handling": policy,
+    }
+
+
+def _pricing(price: Price | None) -> dict[str, str]:
+    """Return dollars per token, as strings, in OpenRouter's names; an unknown price is none."""
+    named = (
+        {"prompt": 0.0, "completion": 0.0}
+        if price is None
+        else {
+            "prompt": price.input,
+            "completion": price.output,
+            "input_cache_read": price.cache_read,
+            "input_cache_write": price.cache_write,
+        }
+    )
+    return {
+        name: f"{usd / 1e6:.12f}".rstrip("0").rstrip(".")
+        for name, usd in named.items()
+        if usd is not None
+    }

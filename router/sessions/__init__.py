@@ -1,0 +1,1 @@
+"""What is remembered of a conversation between its requests, and where it is kept."""

@@ -1,0 +1,1 @@
+"""What is said: the wire formats, read and written; bytes in, values out.  Pure."""

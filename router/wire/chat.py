@@ -1,0 +1,223 @@
+"""OpenAI chat completions (https://platform.openai.com/docs/api-reference/chat)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from classifier.conversation import Role, Turn
+from router.evidence.catalogue import Target
+from router.wire import sse
+from router.wire.parts import (
+    Foreign,
+    Media,
+    Progress,
+    Reading,
+    Usage,
+    add_missing,
+    count,
+    mappings,
+    merged,
+    name_of,
+    openai_error,
+    parsed,
+    positive_int,
+    system_text,
+    texts_of,
+    tool_call,
+    tool_names,
+)
+from router.wire.splice import Path
+
+PATH: Final = "/chat/completions"
+ITEMS: Final = "messages"
+error_body: Final = openai_error
+
+ROLES: Final = {
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "user": Role.USER,
+    "assistant": Role.ASSISTANT,
+    "tool": Role.TOOL,
+    "function": Role.TOOL,
+}
+
+
+def read(fields: Mapping[str, Any]) -> Reading:
+    """Find turns, system prompt, tools and needs in a body."""
+    media = Media()
+    turns = tuple(_turn(message, media) for message in mappings(fields.get("messages")))
+    wanted = fields.get("response_format")
+    return Reading(
+        turns=turns,
+        system=system_text(turns),
+        tools=tool_names(fields.get("tools") or fields.get("functions")),
+        max_output_tokens=positive_int(
+            fields.get("max_completion_tokens"), fields.get("max_tokens")
+        ),
+        json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
+        media=media,
+    )
+
+
+def _turn(message: Mapping[str, Any], media: Media) -> Turn:
+    calls = [
+        tool_call(function.get("name"), function.get("arguments"), call.get("id"))
+        for call in mappings(message.get("tool_calls"))
+        if isinstance(function := call.get("function", call), Mapping)
+    ]
+    return Turn(
+        role=ROLES.get(str(message.get("role")), Role.SYSTEM),
+        texts=texts_of(message.get("content"), media),
+        tool_calls=tuple(calls),
+        result_of=name_of(message.get("tool_call_id")),
+        signed=any(map(_is_signed, mappings(message.get("reasoning_details")))),
+    )
+
+
+def _is_signed(detail: Mapping[str, Any]) -> bool:
+    """Say whether a reasoning detail, as OpenRouter passes them on, is signed or encrypted."""
+    return detail.get("type") == "reasoning.encrypted" or bool(detail.get("signature"))
+
+
+MARKS: Final = (
+    *(b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {'),
+    *(b'"tool_calls"', b'"error"', b"[DONE]"),
+)
+"""Bytes that an event holds which must be looked into; ``router.wire.relay`` says why bytes."""
+
+REASONING: Final = ("reasoning", "reasoning_content", "reasoning_details")
+"""Fields of an assistant message that hold what a model thought."""
+
+ONLY_OPENROUTER: Final = frozenset({"reasoning", "usage", "provider", "transforms", "description"})
+"""Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
+
+ONLY_CLIENTS: Final = frozenset({"__copilotMessageSource", "provider_specific_fields", *REASONING})
+"""Fields of a message that strict vendors refuse: its client's own, and OpenRouter's reasoning."""
+
+
+def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """Return the fields that give a tier's effort and verbosity.
+
+    ``reasoning_effort`` is OpenAI's, and OpenRouter's shorthand for ``reasoning.effort``: the
+    two must not differ, so a ``reasoning`` that the client sent is changed along with it.
+    """
+    changes: dict[str, Any] = {}
+    if target.effort:
+        changes["reasoning_effort"] = target.effort
+        if isinstance(fields.get("reasoning"), Mapping):
+            changes["reasoning"] = merged(fields, "reasoning", effort=target.effort)
+    if target.reasoning is not None:
+        changes["reasoning"] = merged(fields, "reasoning", enabled=target.reasoning)
+    if target.verbosity:
+        changes["verbosity"] = target.verbosity
+    return changes
+
+
+def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that make a stream report its usage."""
+    options = fields.get("stream_options")
+    asked = isinstance(options, Mapping) and options.get("include_usage") is True
+    if fields.get("stream") is not True or asked:
+        return {}
+    return {"stream_options": merged(fields, "stream_options", include_usage=True)}
+
+
+def wants_usage(fields: Mapping[str, Any]) -> bool:
+    """Say whether the client asked for usage in either way that clients do."""
+    options, usage = fields.get("stream_options"), fields.get("usage")
+    asked = isinstance(options, Mapping) and options.get("include_usage") is True
+    return asked or (isinstance(usage, Mapping) and usage.get("include") is True)
+
+
+def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:
+    """Yield where reasoning stands that another family signed; what it left unsigned may stay."""
+    for i, item in enumerate(items):
+        details = item.get("reasoning_details") if isinstance(item, Mapping) else None
+        if not isinstance(details, list) or not foreign(i):
+            continue
+        signed = [
+            j for j, part in enumerate(details) if isinstance(part, Mapping) and _is_signed(part)
+        ]
+        if signed and len(signed) == len(details):
+            yield i, "reasoning_details"
+        else:
+            yield from ((i, "reasoning_details", j) for j in signed)
+
+
+def is_reply(fields: Mapping[str, Any]) -> bool:
+    """Say whether a body is the reply this format promises."""
+    return isinstance(fields.get("choices"), list)
+
+
+def complete(fields: dict[str, Any]) -> bool:
+    """Add what clients rely on to a reply's usage; say whether anything was missing."""
+    return add_missing(fields.get("usage"), "prompt_tokens_details", "cached_tokens")
+
+
+def usage_of(fields: Mapping[str, Any]) -> Usage | None:
+    """Read the usage of a reply or of a stream's last event."""
+    usage = fields.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    return Usage(
+        input_tokens=count(usage, "prompt_tokens"),
+        output_tokens=count(usage, "completion_tokens"),
+        cached_tokens=count(usage, "prompt_tokens_details", "cached_tokens"),
+        cache_write_tokens=count(usage, "prompt_tokens_details", "cache_write_tokens"),
+        reasoning_tokens=count(usage, "completion_tokens_details", "reasoning_tokens"),
+        cost_usd=float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
+    )
+
+
+def see(data: bytes, progress: Progress) -> bytes | None:
+    """Look at one event; return what to send in its place, or None to leave it as it is."""
+    if data == b"[DONE]":
+        progress.ended = True
+        return None if progress.finished else _finish(progress) + sse.event(b"[DONE]")
+    fields = parsed(data)
+    progress.id = progress.id or str(fields.get("id") or "")
+    progress.model = progress.model or str(fields.get("model") or "")
+    progress.failed = progress.failed or bool(fields.get("error"))
+    for choice in mappings(fields.get("choices")):
+        progress.finished = progress.finished or bool(choice.get("finish_reason"))
+        delta = choice.get("delta")
+        progress.called_tools |= isinstance(delta, Mapping) and bool(delta.get("tool_calls"))
+    if usage := usage_of(fields):
+        progress.usage = usage
+        if not progress.wants_usage and not fields.get("choices"):
+            return b""
+        if complete(fields):
+            return sse.event(orjson.dumps(fields))
+    return None
+
+
+def closing(progress: Progress, problem: str) -> bytes:
+    """Write what a stream still lacks: an error if it broke, a finish reason, the terminator.
+
+    A stream that its upstream ended in good order, but without a reason, is taken as finished:
+    some servers send none, and one client then calls the model again and again.
+    """
+    if progress.ended:
+        return b""
+    progress.failed |= bool(problem)
+    ending = b"" if progress.finished else _finish(progress, problem)
+    return ending + sse.event(b"[DONE]")
+
+
+def _finish(progress: Progress, problem: str = "") -> bytes:
+    """Write a finish reason, as OpenRouter does for a stream that failed."""
+    reason = "error" if problem else "tool_calls" if progress.called_tools else "stop"
+    fields: dict[str, Any] = {
+        "id": progress.id or "chatcmpl-auto",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": progress.model,
+        "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": reason}],
+    }
+    if problem:
+        fields["error"] = openai_error(502, "upstream_error", problem)["error"]
+    progress.finished = True
+    return sse.event(orjson.dumps(fields))

@@ -1,0 +1,262 @@
+"""Anthropic messages (https://docs.anthropic.com/en/api/messages)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from classifier.conversation import Role, ToolCall, Turn
+from router.evidence.catalogue import Target
+from router.wire import sse
+from router.wire.parts import (
+    CUT_SHORT,
+    Foreign,
+    Media,
+    Progress,
+    Reading,
+    Usage,
+    count,
+    kind_of,
+    mappings,
+    merged,
+    name_of,
+    parsed,
+    positive_int,
+    system_text,
+    texts_of,
+    tool_call,
+    tool_names,
+)
+from router.wire.splice import Path
+
+PATH: Final = "/messages"
+ITEMS: Final = "messages"
+
+ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
+THINKING: Final = frozenset({"thinking", "redacted_thinking"})
+
+
+def read(fields: Mapping[str, Any]) -> Reading:
+    """Find turns, system prompt, tools and needs in a body."""
+    media = Media()
+    turns = tuple(t for m in mappings(fields.get("messages")) for t in _turns(m, media))
+    return Reading(
+        turns=turns,
+        system=system_text(turns, *texts_of(fields.get("system"), media)),
+        tools=tool_names(fields.get("tools")),
+        max_output_tokens=positive_int(fields.get("max_tokens")),
+        json_schema=_wants_schema(fields.get("output_config"))
+        or _wants_schema({"format": fields.get("output_format")}),
+        media=media,
+    )
+
+
+def _turns(message: Mapping[str, Any], media: Media) -> Iterator[Turn]:
+    """Split a message: tool results inside a user message are the tools' turns."""
+    role = ROLES.get(str(message.get("role")), Role.SYSTEM)
+    content = message.get("content")
+    own: list[object] = [content] if isinstance(content, str) else []
+    calls: list[ToolCall] = []
+    signed = False
+    for part in content if isinstance(content, list) else ():
+        kind = kind_of(part)
+        if kind == "tool_result":
+            texts = texts_of(part.get("content"), media)
+            failed, result_of = part.get("is_error") is True, name_of(part.get("tool_use_id"))
+            yield Turn(Role.TOOL, texts, failed=failed, result_of=result_of)
+        elif kind == "tool_use":
+            calls.append(tool_call(part.get("name"), part.get("input"), part.get("id")))
+        elif kind in THINKING:
+            signed |= _is_signed(part)
+        else:
+            own.append(part)
+    if own or calls or signed:
+        yield Turn(role, texts_of(own, media), tuple(calls), signed=signed)
+
+
+def _wants_schema(config: object) -> bool:
+    wanted = config.get("format") if isinstance(config, Mapping) else None
+    return isinstance(wanted, Mapping) and wanted.get("type") == "json_schema"
+
+
+MARKS: Final = (b'"message_', b'"content_block_start"', b'"content_block_stop"', b'"error"')
+"""Bytes that an event holds which must be looked into; ``router.wire.relay`` says why bytes."""
+
+ONLY_OPENROUTER: Final[frozenset[str]] = frozenset()
+ONLY_CLIENTS: Final[frozenset[str]] = frozenset()
+
+
+def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """Return the fields that give a tier's effort; this format has none for verbosity."""
+    changes: dict[str, Any] = {}
+    if target.effort == "none" or target.reasoning is False:
+        changes["thinking"] = {"type": "disabled"}
+    elif target.effort:
+        changes["output_config"] = merged(fields, "output_config", effort=target.effort)
+    return changes
+
+
+def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nothing: usage is always reported."""
+    return {}
+
+
+def wants_usage(fields: Mapping[str, Any]) -> bool:
+    """Say yes: usage is always reported."""
+    return True
+
+
+def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:
+    """Yield where thinking stands that another family signed; a message of nothing else goes whole.
+
+    Thinking without a signature may stay.
+    """
+    for i, item in enumerate(items):
+        content = item.get("content") if isinstance(item, Mapping) else None
+        if not isinstance(content, list) or not foreign(i):
+            continue
+        signed = [j for j, part in enumerate(content) if _is_signed(part)]
+        if signed and len(signed) == len(content):
+            yield (i,)
+        else:
+            yield from ((i, "content", j) for j in signed)
+
+
+def _is_signed(part: Any) -> bool:
+    kind = kind_of(part)
+    return kind == "redacted_thinking" or (kind == "thinking" and bool(part.get("signature")))
+
+
+def is_reply(fields: Mapping[str, Any]) -> bool:
+    """Say whether a body is the reply this format promises."""
+    return fields.get("type") == "message" and isinstance(fields.get("content"), list)
+
+
+def complete(fields: dict[str, Any]) -> bool:
+    """Add what clients rely on to a reply's usage; say whether anything was missing."""
+    usage = fields.get("usage")
+    if isinstance(usage, dict) and "input_tokens" in usage and "output_tokens" in usage:
+        return False
+    fields["usage"] = {"input_tokens": 0, "output_tokens": 0, **(usage or {})}
+    return True
+
+
+def usage_of(fields: Mapping[str, Any]) -> Usage | None:
+    """Read the usage of a reply; the cache's tokens are counted beside the input here."""
+    usage = fields.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    cached = count(usage, "cache_read_input_tokens")
+    written = count(usage, "cache_creation_input_tokens")
+    return Usage(
+        input_tokens=count(usage, "input_tokens") + cached + written,
+        output_tokens=count(usage, "output_tokens"),
+        cached_tokens=cached,
+        cache_write_tokens=written,
+        cost_usd=float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
+    )
+
+
+def see(data: bytes, progress: Progress) -> bytes | None:
+    """Look at one event; return what to send in its place, or None to leave it as it is."""
+    fields = parsed(data)
+    match fields.get("type"):
+        case "message_start":
+            return _start(fields, progress)
+        case "content_block_start":
+            block = fields.get("content_block")
+            progress.open_block = count(fields, "index")
+            progress.called_tools |= isinstance(block, Mapping) and block.get("type") == "tool_use"
+        case "content_block_stop":
+            progress.items.append(progress.open_block)
+            progress.open_block = None
+        case "message_delta":
+            delta = fields.get("delta")
+            progress.finished |= isinstance(delta, Mapping) and bool(delta.get("stop_reason"))
+            _add_usage(fields, progress)
+        case "message_stop":
+            progress.ended = True
+            if not progress.finished:
+                return _finish(progress) + sse.event(data, "message_stop")
+        case "error":
+            progress.failed = True
+    return None
+
+
+def _start(fields: dict[str, Any], progress: Progress) -> bytes | None:
+    message = fields.get("message")
+    if not isinstance(message, dict):
+        return None
+    progress.id = str(message.get("id") or "")
+    progress.model = str(message.get("model") or "")
+    changed = complete(message)
+    progress.usage = usage_of(message)
+    return sse.event(orjson.dumps(fields), "message_start") if changed else None
+
+
+def _add_usage(fields: Mapping[str, Any], progress: Progress) -> None:
+    """Take the counts of ``message_delta``, which are totals, over those of the start."""
+    new, old = usage_of(fields), progress.usage
+    if new is None or old is None:
+        progress.usage = new or old
+        return
+    progress.usage = Usage(
+        input_tokens=max(new.input_tokens, old.input_tokens),
+        output_tokens=max(new.output_tokens, old.output_tokens),
+        cached_tokens=max(new.cached_tokens, old.cached_tokens),
+        cache_write_tokens=max(new.cache_write_tokens, old.cache_write_tokens),
+        cost_usd=old.cost_usd if new.cost_usd is None else new.cost_usd,
+    )
+
+
+def closing(progress: Progress, problem: str) -> bytes:
+    """Write what a stream still lacks: an error if it broke, a stop reason, the terminator.
+
+    A stream that its upstream ended in good order, with every block closed, is finished.
+    """
+    if progress.ended:
+        return b""
+    ending = b""
+    if not progress.finished:
+        if not problem and (progress.open_block is not None or not progress.items):
+            problem = CUT_SHORT
+        if problem and not progress.failed:
+            ending = sse.event(orjson.dumps(error_body(502, "", problem)), "error")
+        progress.failed |= bool(problem)
+        ending += _finish(progress)
+    return ending + sse.event(b'{"type":"message_stop"}', "message_stop")
+
+
+def _finish(progress: Progress) -> bytes:
+    """Close the open block and give a stop reason."""
+    ending = b""
+    if progress.open_block is not None:
+        stop = {"type": "content_block_stop", "index": progress.open_block}
+        ending = sse.event(orjson.dumps(stop), "content_block_stop")
+        progress.open_block = None
+    reason = "tool_use" if progress.called_tools else "end_turn"
+    delta = {"stop_reason": reason, "stop_sequence": None}
+    output = progress.usage.output_tokens if progress.usage else 0
+    fields = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": output}}
+    progress.finished = True
+    return ending + sse.event(orjson.dumps(fields), "message_delta")
+
+
+def error_body(status: int, code: str, message: str) -> dict[str, Any]:
+    """Shape an error as Anthropic does; this format has no codes."""
+    kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+ERROR_TYPES: Final = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}

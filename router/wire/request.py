@@ -1,0 +1,194 @@
+"""The three wire formats: bytes → ``ChatRequest``.
+
+Each format is one module that knows where its messages stand and what its parts mean; nothing
+here rejects a field it does not know, because clients send many (a system role in the middle
+of Anthropic messages, item references, namespaced tools, stray descriptions).  The original
+bytes are kept: what routing does not change is passed on untouched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from types import ModuleType
+from typing import Any, Final
+
+import orjson
+
+from classifier.conversation import (
+    Conversation,
+    Interface,
+    Role,
+    ask_of,
+    read_conversation,
+)
+from router.errors import BadRequest
+from router.evidence.catalogue import Needs
+from router.wire import chat, messages, responses
+from router.wire.clients import Declared, read_declared
+from router.wire.parts import Reading, system_text
+
+FORMATS: Final[dict[Interface, ModuleType]] = {
+    Interface.CHAT: chat,
+    Interface.RESPONSES: responses,
+    Interface.MESSAGES: messages,
+}
+
+PATHS: Final = {
+    "chat/completions": Interface.CHAT,
+    "responses": Interface.RESPONSES,
+    "messages": Interface.MESSAGES,
+}
+"""How a request path ends, without query, → the format of its body."""
+
+BYTES_PER_TOKEN: Final = 3.6
+"""Request bytes per input token, a low estimate for JSON-wrapped code and prose, so that the
+context need is over- rather than understated.  Providers' own ``usage`` is believed after."""
+
+DEFAULT_OUTPUT_TOKENS: Final = 4096
+"""Room left for the answer when the request names no maximum."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A client's request: what it says, what any answer must support, and its own bytes.
+
+    ``session`` identifies the conversation, and ``agent`` a subagent that shares its parent's id;
+    scope them by caller before using them as a key (``router.sessions.session.key_of``).  ``stored``: the
+    client gave no id, and may go on by naming the answer that its provider keeps.  ``n_items``
+    counts the messages or items of the conversation.
+    """
+
+    interface: Interface
+    model: str
+    conversation: Conversation
+    needs: Needs
+    streams: bool
+    session: str
+    agent: str
+    stored: bool
+    n_items: int
+    body: bytes
+    fields: Mapping[str, Any]
+
+
+def interface_of(path: str) -> Interface:
+    """Return the wire format a path asks for; raises BadRequest."""
+    end = path.partition("?")[0].rstrip("/")
+    for suffix, interface in PATHS.items():
+        if end.endswith(suffix):
+            return interface
+    known = ", ".join(f"/v1/{suffix}" for suffix in PATHS)
+    raise BadRequest(f"no wire format is known for the path {path!r}; use one of {known}")
+
+
+def parse(
+    body: bytes, *, interface: Interface, headers: Mapping[str, str] | None = None
+) -> ChatRequest:
+    """Read a request body; header names may be in any case.  Raises BadRequest."""
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the request body is not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise BadRequest("the request body must be a JSON object")
+    return from_fields(fields, body=body, interface=interface, headers=headers)
+
+
+def from_fields(
+    fields: dict[str, Any],
+    *,
+    body: bytes,
+    interface: Interface,
+    headers: Mapping[str, str] | None = None,
+) -> ChatRequest:
+    """Read a body that is parsed already; ``body`` is the same as bytes."""
+    lower = {name.lower(): value for name, value in (headers or {}).items()}
+    declared = read_declared(lower, fields)
+    reading = FORMATS[interface].read(fields)
+    conversation = _conversation(reading, declared, interface)
+    return ChatRequest(
+        interface=interface,
+        model=fields["model"] if isinstance(fields.get("model"), str) else "",
+        conversation=conversation,
+        needs=_needs(reading, conversation, len(body)),
+        streams=fields.get("stream") is True,
+        session=declared.session_id or _continued(fields) or _fingerprint(reading),
+        agent=declared.agent,
+        stored=interface is Interface.RESPONSES
+        and not declared.session_id
+        and fields.get("store") is not False,
+        n_items=len(items)
+        if isinstance(items := fields.get(FORMATS[interface].ITEMS), list)
+        else 0,
+        body=body,
+        fields=fields,
+    )
+
+
+def from_text(text: str) -> ChatRequest:
+    """Wrap a bare ask as the smallest chat request."""
+    clean = text.encode("utf-8", "replace").decode()
+    fields = {"model": "kilo-auto/efficient", "messages": [{"role": "user", "content": clean}]}
+    return parse(orjson.dumps(fields), interface=Interface.CHAT)
+
+
+def _conversation(reading: Reading, declared: Declared, interface: Interface) -> Conversation:
+    return read_conversation(
+        reading.turns,
+        system=reading.system,
+        interface=interface,
+        mode=declared.mode,
+        declared_task=declared.task,
+        aside=declared.aside,
+        subagent=declared.subagent,
+        summary_follows=declared.summary_follows,
+        tools=reading.tools,
+    )
+
+
+def _needs(reading: Reading, conversation: Conversation, body_bytes: int) -> Needs:
+    text_bytes = max(0, body_bytes - reading.media.chars)
+    return Needs(
+        interface=conversation.interface,
+        input_tokens=int(text_bytes / BYTES_PER_TOKEN) + reading.media.tokens,
+        output_tokens=reading.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
+        tools=bool(reading.tools),
+        images=reading.media.images > 0,
+        files=reading.media.files > 0,
+        audio=reading.media.audio > 0,
+        json_schema=reading.json_schema,
+        open_tool_call=conversation.open_tool_call,
+        provider_state=reading.provider_state,
+        signed_reasoning=conversation.signed,
+    )
+
+
+def _continued(fields: Mapping[str, Any]) -> str:
+    """Identify a session by the stored answer that its request continues; see ``answered_as``."""
+    previous = fields.get("previous_response_id")
+    return answered_as(previous) if isinstance(previous, str) and previous else ""
+
+
+def answered_as(response_id: str) -> str:
+    """Name a session by its newest stored answer: all that a client sends who keeps no history."""
+    return f"response-{response_id}"
+
+
+def _fingerprint(reading: Reading) -> str:
+    """Identify a session that has no id by how it began: its system prompt and its first ask.
+
+    Clients append system messages later on, move blocks of their own from turn to turn, and send
+    the same text now as a string and now in parts: only what stands before the first user turn,
+    the user's own words before the first answer, and no white space count.
+    """
+    turns = reading.turns
+    at = next((i for i, turn in enumerate(turns) if turn.role is Role.USER), len(turns))
+    opening = tuple(takewhile(lambda turn: turn.role in (Role.USER, Role.SYSTEM), turns[at:]))
+    ask = next((ask for turn in opening if (ask := ask_of(turn))), "")
+    ask = ask or "".join(text for turn in opening[:1] for text in turn.texts)
+    system = reading.system.removesuffix(system_text(turns[at:]))
+    text = f"{system}\0{ask}".encode("utf-8", "replace").translate(None, b" \t\r\n")
+    return "first-turn-" + hashlib.sha256(text).hexdigest()[:24]

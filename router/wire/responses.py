@@ -1,0 +1,225 @@
+"""OpenAI responses (https://platform.openai.com/docs/api-reference/responses)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from classifier.conversation import Role, Turn
+from router.evidence.catalogue import Target
+from router.wire import sse
+from router.wire.parts import (
+    CUT_SHORT,
+    Foreign,
+    Media,
+    Progress,
+    Reading,
+    Usage,
+    add_missing,
+    count,
+    kind_of,
+    mappings,
+    merged,
+    name_of,
+    openai_error,
+    parsed,
+    positive_int,
+    system_text,
+    texts_of,
+    tool_call,
+    tool_names,
+)
+from router.wire.splice import Path
+
+PATH: Final = "/responses"
+ITEMS: Final = "input"
+error_body: Final = openai_error
+
+ROLES: Final = {
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+    "user": Role.USER,
+    "assistant": Role.ASSISTANT,
+}
+
+
+def read(fields: Mapping[str, Any]) -> Reading:
+    """Find turns, system prompt, tools and needs in a body."""
+    media = Media()
+    items = fields.get("input")
+    if isinstance(items, str):
+        items = [{"role": "user", "content": items}]
+    turns = tuple(turn for item in mappings(items) if (turn := _turn(item, media)))
+    wanted = fields.get("text")
+    wanted = wanted.get("format") if isinstance(wanted, Mapping) else None
+    return Reading(
+        turns=turns,
+        system=system_text(turns, *texts_of(fields.get("instructions"), media)),
+        tools=tool_names(fields.get("tools")),
+        max_output_tokens=positive_int(fields.get("max_output_tokens")),
+        json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
+        media=media,
+        provider_state=bool(fields.get("previous_response_id") or fields.get("conversation")),
+    )
+
+
+def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
+    """Read one input item; of reasoning only who can read it counts, bare references say nothing."""
+    kind = item.get("type", "message")
+    if kind == "message":
+        role = ROLES.get(str(item.get("role")), Role.SYSTEM)
+        return Turn(role, texts_of(item.get("content"), media))
+    if not isinstance(kind, str):
+        return None
+    if kind.endswith("_call_output"):
+        failed = item.get("status") == "failed"
+        texts, result_of = texts_of(item.get("output"), media), name_of(item.get("call_id"))
+        return Turn(Role.TOOL, texts, failed=failed, result_of=result_of)
+    if kind.endswith("_call"):
+        arguments = item.get("arguments") or item.get("action") or item.get("input")
+        call = tool_call(item.get("name") or kind, arguments, item.get("call_id"))
+        return Turn(Role.ASSISTANT, tool_calls=(call,))
+    if kind == "reasoning" and item.get("encrypted_content"):
+        return Turn(Role.ASSISTANT, signed=True)
+    return None
+
+
+MARKS: Final = (
+    *(b'"response.created"', b'"response.output_item.', b'"response.completed"'),
+    *(b'"response.incomplete"', b'"response.failed"', b'"error"'),
+)
+"""Bytes that an event holds which must be looked into; ``router.wire.relay`` says why bytes."""
+
+LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+"""Kinds of a stream's last event."""
+
+ONLY_OPENROUTER: Final = frozenset({"provider", "transforms"})
+"""Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
+
+ONLY_CLIENTS: Final[frozenset[str]] = frozenset()
+
+
+def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """Return the fields that give a tier's effort and verbosity."""
+    changes: dict[str, Any] = {}
+    if target.effort:
+        changes["reasoning"] = merged(fields, "reasoning", effort=target.effort)
+    if target.verbosity:
+        changes["text"] = merged(fields, "text", verbosity=target.verbosity)
+    return changes
+
+
+def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nothing: usage is always reported."""
+    return {}
+
+
+def wants_usage(fields: Mapping[str, Any]) -> bool:
+    """Say yes: usage is always reported."""
+    return True
+
+
+def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:
+    """Yield where reasoning stands that another family encrypted or keeps; what can be read stays."""
+    for i, item in enumerate(items):
+        if kind_of(item) != "reasoning" or not foreign(i):
+            continue
+        kept_by_provider = item.get("id") and not (item.get("summary") or item.get("content"))
+        if item.get("encrypted_content") or kept_by_provider:
+            yield (i,)
+
+
+def references(items: list[Any]) -> Iterator[Path]:
+    """Yield where items stand that only refer to what a provider stored."""
+    return ((i,) for i, item in enumerate(items) if kind_of(item) == "item_reference")
+
+
+def is_reply(fields: Mapping[str, Any]) -> bool:
+    """Say whether a body is the reply this format promises."""
+    return isinstance(fields.get("output"), list)
+
+
+def complete(fields: dict[str, Any]) -> bool:
+    """Add what clients rely on to a reply's usage; say whether anything was missing."""
+    usage = fields.get("usage")
+    missing = not isinstance(usage, dict)
+    if missing and fields.get("status") in {"completed", "incomplete"}:
+        usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+        fields["usage"] = usage
+    added = add_missing(usage, "input_tokens_details", "cached_tokens")
+    return add_missing(usage, "output_tokens_details", "reasoning_tokens") or added
+
+
+def usage_of(fields: Mapping[str, Any]) -> Usage | None:
+    """Read the usage of a reply."""
+    usage = fields.get("usage")
+    if not isinstance(usage, Mapping):
+        return None
+    return Usage(
+        input_tokens=count(usage, "input_tokens"),
+        output_tokens=count(usage, "output_tokens"),
+        cached_tokens=count(usage, "input_tokens_details", "cached_tokens"),
+        reasoning_tokens=count(usage, "output_tokens_details", "reasoning_tokens"),
+        cost_usd=float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
+    )
+
+
+def see(data: bytes, progress: Progress) -> bytes | None:
+    """Look at one event; return what to send in its place, or None to leave it as it is."""
+    fields = parsed(data)
+    kind = str(fields.get("type"))
+    progress.sequence = max(progress.sequence, count(fields, "sequence_number"))
+    if kind == "error":
+        progress.failed = True
+        return None
+    if kind == "response.output_item.added":
+        progress.open_block = count(fields, "output_index")
+    elif kind == "response.output_item.done":
+        progress.open_block = None
+        progress.items.append(fields.get("item"))
+    response = fields.get("response")
+    if not isinstance(response, dict):
+        return None
+    progress.id = progress.id or str(response.get("id") or "")
+    progress.model = progress.model or str(response.get("model") or "")
+    if kind not in LAST:
+        return None
+    progress.finished = progress.ended = True
+    progress.failed = kind == "response.failed"
+    changed = complete(response)
+    progress.usage = usage_of(response)
+    return sse.event(orjson.dumps(fields), kind) if changed else None
+
+
+def closing(progress: Progress, problem: str) -> bytes:
+    """Write the terminator a stream still lacks, which here also holds the answer or the error.
+
+    A stream that its upstream ended in good order, with every item done, is complete.
+    """
+    if progress.ended:
+        return b""
+    if not problem and (progress.open_block is not None or not progress.items):
+        problem = CUT_SHORT
+    status = "failed" if problem else "completed"
+    response: dict[str, Any] = {
+        "id": progress.id or "resp_auto",
+        "object": "response",
+        "created_at": 0,
+        "status": status,
+        "error": {"code": "server_error", "message": problem} if problem else None,
+        "incomplete_details": None,
+        "model": progress.model,
+        "output": progress.items,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": None,
+    }
+    complete(response)
+    progress.finished = progress.ended = True
+    progress.failed = bool(problem)
+    number = progress.sequence + 1
+    fields = {"type": f"response.{status}", "sequence_number": number, "response": response}
+    return sse.event(orjson.dumps(fields), f"response.{status}")

@@ -1,0 +1,192 @@
+"""The simulator of sessions: its books balance, its dice are fair to all, its measures can fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.judge.replay import Pool
+from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
+from benchmarks.sessions.report import markdown
+from benchmarks.sessions.study import BEST, SessionStudy, summarise
+from benchmarks.sessions.world import (
+    Ask,
+    Ground,
+    Play,
+    Script,
+    Totals,
+    alone_usd,
+    calls_of,
+    load_world,
+    scripts,
+)
+from classifier.tasks import TYPES
+from router.decision.engine import Engine
+from router.decision.policy import DIALS
+from router.evidence.table import Unit
+from tests.evidence import table
+
+WORLD = load_world()
+UNITS = tuple(
+    Unit(name) for name in ("deepseek/deepseek-v3.2", "openai/gpt-5.4", "anthropic/claude-opus-4.7")
+)
+N = 60
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """The product with an invented table: the dear models are needed for hard tasks."""
+    quality = [[0.90, 0.92, 0.93], [0.80, 0.86, 0.90], [0.30, 0.60, 0.80], [0.1, 0.4, 0.7]]
+    return replace(Engine.load(), table=table(quality, [0.15, 0.6, 1.2], units=UNITS))
+
+
+@pytest.fixture(scope="module")
+def ground(engine):
+    rng = np.random.default_rng(0)
+    levels = rng.integers(1, 5, N)
+    chance = np.array([[0.9, 0.92, 0.93], [0.8, 0.86, 0.9], [0.3, 0.6, 0.8], [0.1, 0.4, 0.7]])
+    cost = np.array([0.15, 0.6, 1.2]) * levels[:, None] * rng.uniform(0.5, 1.5, (N, 1))
+    asks = tuple(f"Fix the crash number {i} in the report writer." for i in range(N))
+    pool = Pool(
+        items=tuple(map(str, range(N))), texts=asks, families=("f",) * N, groups=np.arange(N),
+        models=tuple(map(str, UNITS)), quality=(rng.random((N, 3)) < chance[levels - 1]) * 1.0,
+        cost=cost, p_type=np.full((N, len(TYPES)), 1 / len(TYPES), np.float32),
+        p_level=np.eye(4, dtype=np.float32)[levels - 1],
+    )  # fmt: skip
+    prices = tuple(engine.catalogue.model(unit.model).price for unit in UNITS)
+    return Ground(
+        pool=pool, asks=asks, units=UNITS, prices=prices, calls=calls_of(pool, prices, WORLD),
+        levels=levels, tests=np.zeros(N, bool),
+    )  # fmt: skip
+
+
+class Only:
+    """Always the same unit."""
+
+    def __init__(self, unit):
+        self.unit = unit
+
+    def choose(self, request, now_s):
+        return self.unit
+
+    def served(self, *_):
+        pass
+
+
+def play(script, policy, ground, engine, world=WORLD):
+    return Play(script, policy, ground, world, engine.catalogue).run()
+
+
+def test_a_task_alone_costs_what_was_recorded(ground, engine):
+    """The number of calls is found from the dollars; playing those calls gives the dollars back."""
+    patient = WORLD.model_copy(update={"ask_tokens": 0.0, "step_limit": 10_000, "compact_at": 1e9})
+    for item in range(0, N, 7):
+        for j, unit in enumerate(UNITS):
+            usd, calls = ground.pool.cost[item, j], ground.calls[item, j]
+            assert alone_usd(ground.prices[j], calls, WORLD) == pytest.approx(usd, rel=0.02)
+            ask = Ask(item, "fix it", pause_s=0.0, dice=np.ones(64))
+            done = play(Script((ask,), WORLD.growth_tokens, 1), Only(unit), ground, engine, patient)
+            assert done.calls == int(np.ceil(calls - 1e-9))
+            whole = alone_usd(ground.prices[j], done.calls, WORLD)
+            assert done.usd == pytest.approx(whole, rel=0.02)
+            assert done.solved == (ground.pool.quality[item, j] >= 0.5)
+
+
+def test_switching_back_and_forth_is_billed_for_every_rewrite(ground, engine):
+    """Two models in turn read little from their caches; one model reads nearly everything."""
+
+    class Flapping(Only):
+        def choose(self, request, now_s):
+            self.unit = UNITS[1] if self.unit is UNITS[2] else UNITS[2]
+            return self.unit
+
+    ask = Ask(0, "fix it", pause_s=0.0, dice=np.ones(64))
+    script = Script((ask,), WORLD.growth_tokens, 1)
+    short = WORLD.model_copy(update={"step_limit": 20, "kept": 1.0})
+    flapping = play(script, Flapping(UNITS[2]), ground, engine, short)
+    steady = play(script, Only(UNITS[2]), ground, engine, short)
+    assert flapping.switches >= 15
+    assert flapping.unsafe > 0, "leaving signed reasoning in the middle of an ask is counted"
+    assert steady.switches == steady.unsafe == 0
+    assert steady.cached_tokens / steady.input_tokens > 0.9
+
+
+def test_a_pause_longer_than_a_cache_lives_costs_the_cache(ground, engine):
+    def two_asks(pause_s):
+        light = [Ask(-1, "explain it", p, calls=1) for p in (0.0, pause_s)]
+        return play(Script(tuple(light), 500.0, 1), Only(UNITS[2]), ground, engine)
+
+    assert two_asks(60).usd < two_asks(3600).usd
+    assert two_asks(3600).cached_tokens == 0
+
+
+@pytest.mark.parametrize("mix", WORLD.mixes, ids=lambda mix: mix.name)
+def test_the_same_seed_draws_the_same_sessions(ground, mix):
+    drawn = [scripts(ground, np.arange(N), mix, WORLD, n=5, seed=3) for _ in range(2)]
+    asked = [[(a.item, a.text, a.pause_s) for s in scripts_ for a in s.asks] for scripts_ in drawn]
+    assert asked[0] == asked[1]
+    other = scripts(ground, np.arange(N), mix, WORLD, n=5, seed=4)
+    assert [(a.item, a.pause_s) for s in other for a in s.asks] != [(i, p) for i, _, p in asked[0]]
+
+
+def test_every_policy_plays_to_the_end_and_only_ours_knows_the_session(ground, engine):
+    mix = WORLD.mixes[-1]
+    drawn = scripts(ground, np.arange(N), mix, WORLD, n=6, seed=0)
+    found = {
+        name: [play(script, make(engine, DIALS["balanced"]), ground, engine) for script in drawn]
+        for name, make in POLICIES.items()
+    }
+    tasks = {name: sum(t.tasks for t in totals) for name, totals in found.items()}
+    assert len(set(tasks.values())) == 1, "all were asked the same"
+    assert sum(t.unsafe for name in OURS for t in found[name]) == 0
+    fits = [t for t in found["never switch"] if not t.switches]
+    assert fits, "who never switches leaves a model only when it cannot hold the context"
+    usd = {name: sum(t.usd for t in totals) for name, totals in found.items()}
+    assert all(value > 0 for value in usd.values())
+
+
+def totals(usd, solved, n=40):
+    rng = np.random.default_rng(1)
+    noise = rng.uniform(0.8, 1.2, n)
+    return [
+        Totals(usd=usd * k, tasks=10, solved=round(10 * solved), calls=10, input_tokens=1.0)
+        for k in noise
+    ]
+
+
+def played(ours, rivals):
+    mix = WORLD.mixes[0]
+    found = {(mix.name, name, dial): totals(*ours) for name in OURS for dial in DIALS}
+    for name in RIVALS:
+        found |= {(mix.name, name, dial): totals(*rivals) for dial in DIALS}
+    return summarise(found, [mix])
+
+
+def test_equal_policies_save_nothing_and_a_dearer_one_loses():
+    _, equal = played((2.0, 0.8), (2.0, 0.8))
+    assert all(s.by.value == pytest.approx(0) for s in equal)
+    _, dearer = played((3.0, 0.8), (2.0, 0.8))
+    assert all(s.by.value == pytest.approx(-0.5) and s.by.high < 0 for s in dearer)
+    _, cheaper = played((1.0, 0.8), (2.0, 0.8))
+    assert all(s.by.value == pytest.approx(0.5) and s.by.low > 0 for s in cheaper)
+
+
+def test_a_rival_that_does_not_reach_the_quality_is_held_to_its_best():
+    standings, savings = played((3.0, 0.9), (1.0, 0.8))
+    best = [s for s in savings if s.rival == BEST]
+    assert not any(s.reached for s in best)
+    assert all(s.quality == pytest.approx(0.8) for s in best)
+    assert all(s.by.value == pytest.approx(-2.0) for s in best)
+    page = markdown(SessionStudy(40, (0,), ("m",), 1, standings, savings))
+    assert "reaches 0.800" in page
+
+
+def test_an_unknown_parameter_of_the_world_is_refused(tmp_path):
+    from benchmarks.sessions.world import WORLD_FILE
+
+    path = tmp_path / "world.toml"
+    path.write_text("surprise = 1\n" + WORLD_FILE.read_text("utf-8"), "utf-8")
+    with pytest.raises(ValueError, match="surprise"):
+        load_world(path)

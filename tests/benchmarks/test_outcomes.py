@@ -1,0 +1,180 @@
+"""Reading recorded outcomes: both dialects, one item once, bad rows refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from benchmarks.kinds import BENCHMARKS, BROKEN
+from benchmarks.outcomes import (
+    ITEM_COLUMNS,
+    OUTCOME_COLUMNS,
+    Alias,
+    BadOutcomes,
+    Evidence,
+    load_evidence,
+    read_outcomes,
+    read_prompts,
+    with_aliases,
+)
+from classifier.tasks import TYPES
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+needs_shared = pytest.mark.skipif(
+    not SHARED.exists(), reason="the real data is not beside the repository (../shared/data)"
+)
+
+
+def write_lines(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def outcome(**changes: object) -> dict[str, object]:
+    return {"prompt_id": "a", "model": "m", "score": 1.0, **changes}
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return load_evidence(SHARED)
+
+
+def test_lines_with_the_required_columns_alone_are_enough(tmp_path: Path) -> None:
+    frame = read_outcomes(write_lines(tmp_path / "o.jsonl", [outcome()]))
+    assert frame.columns == [*OUTCOME_COLUMNS, "origin"]
+    row = frame.row(0, named=True)
+    assert (row["effort"], row["trials"], row["train_ok"]) == ("default", 1.0, True)
+
+
+def test_both_dialects_read_alike(tmp_path: Path) -> None:
+    """``harness``, ``n_samples``, ``model_norm`` are ``agent``, ``n_trials``, ``model_id``."""
+    general = outcome(harness="h", n_samples=4, model_norm="x")
+    coding = outcome(agent="h", n_trials=4, model_id="vendor/x")
+    one, other = (
+        read_outcomes(write_lines(tmp_path / f"{i}.jsonl", [row])).drop("source", "origin")
+        for i, row in enumerate((general, coding))
+    )
+    assert one.equals(other)
+
+
+def test_parquet_reads_as_lines_do(tmp_path: Path) -> None:
+    rows = [outcome(cost_usd=0.5), outcome(prompt_id="b", score=0.25)]
+    lines = write_lines(tmp_path / "o.jsonl", rows)
+    pl.read_ndjson(lines).write_parquet(tmp_path / "o.parquet")
+    one, other = (
+        read_outcomes(tmp_path / f"o.{kind}").drop("source", "origin")
+        for kind in ("jsonl", "parquet")
+    )
+    assert one.equals(other)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"score": 1.5}, "row 2: score is not within 0 and 1"),
+        ({"score": None}, "row 2: score is not within 0 and 1"),
+        ({"model": None}, "row 2: model is missing"),
+        ({"cost_usd": -1.0}, "row 2: cost_usd is negative"),
+        ({"n_trials": 0}, "row 2: n_trials is below one"),
+    ],
+)
+def test_a_bad_row_is_refused_with_its_number(
+    tmp_path: Path, bad: dict[str, object], reason: str
+) -> None:
+    path = write_lines(tmp_path / "o.jsonl", [outcome(cost_usd=1.0, n_trials=1), outcome(**bad)])
+    with pytest.raises(BadOutcomes, match=reason):
+        read_outcomes(path)
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "o.jsonl", [{"prompt_id": "a", "model": "m"}])
+    with pytest.raises(BadOutcomes, match="no column score"):
+        read_outcomes(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadOutcomes, match="no such file"):
+        read_prompts(tmp_path / "nothing.parquet")
+
+
+def test_an_unknown_cost_is_null_not_free(tmp_path: Path) -> None:
+    frame = read_outcomes(write_lines(tmp_path / "o.jsonl", [outcome(cost_usd=0.0)]))
+    assert frame["cost_usd"].to_list() == [None]
+
+
+def test_the_same_item_has_one_key_in_both_sets(tmp_path: Path) -> None:
+    general = {
+        "prompt_id": "p_1", "benchmark": "swe-bench-verified", "prompt_text": "t",
+        "meta": json.dumps({"instance_id": "django__django-1"}),
+    }  # fmt: skip
+    coding = {"prompt_id": "hal-swebench-verified/django__django-1",
+              "benchmark": "hal-swebench-verified"}  # fmt: skip
+    keys = [
+        read_prompts(write_lines(tmp_path / f"{i}.jsonl", [row]))["item"][0]
+        for i, row in enumerate((general, coding))
+    ]
+    assert keys[0] == keys[1] == "openhands-swe-bench/django__django-1"
+
+
+def test_aliases_give_the_model_and_the_effort_its_name_states(tmp_path: Path) -> None:
+    rows = [outcome(model="M (high)"), outcome(model="m", effort="low"), outcome(model="other")]
+    frame = with_aliases(
+        read_outcomes(write_lines(tmp_path / "o.jsonl", rows)),
+        {"M (high)": Alias("v/m", "high"), "m": Alias("v/m", "")},
+    )
+    assert frame["catalogue"].to_list() == ["v/m", "v/m", None]
+    assert frame["effort"].to_list() == ["high", "low", "default"]
+
+
+def test_every_benchmark_has_a_known_type_and_a_reason() -> None:
+    for name, kind in BENCHMARKS.items():
+        assert kind.task in TYPES, name
+        assert kind.why, name
+
+
+@needs_shared
+def test_real_evidence_is_tidy_and_counted_once(evidence: Evidence) -> None:
+    assert evidence.items.columns == list(ITEM_COLUMNS)
+    assert evidence.items["item"].is_unique().all()
+    key = ["item", "agent", "model_key", "effort", "benchmark"]
+    assert not evidence.outcomes.select(pl.struct(key).is_duplicated().any()).item()
+    assert set(evidence.outcomes["benchmark"].unique()) <= set(BENCHMARKS)
+
+
+@needs_shared
+def test_barred_items_are_barred_in_both_sets(evidence: Evidence) -> None:
+    """Terminal-Bench carries a do-not-train canary, in whichever set its rows came from."""
+    rows = evidence.outcomes.filter(pl.col("benchmark").str.starts_with("terminal-bench"))
+    assert not rows["train_ok"].any()
+
+
+@needs_shared
+def test_a_barred_site_does_not_bar_its_items(evidence: Evidence) -> None:
+    """SWE-bench's own site is non-commercial; the same issues run by OpenHands are not."""
+    rows = evidence.outcomes.filter(pl.col("benchmark") == "openhands-swe-bench")
+    by_agent = dict(rows.group_by("agent").agg(pl.col("train_ok").any()).iter_rows())
+    assert by_agent["OpenHands"]
+    assert not any(ok for agent, ok in by_agent.items() if agent.startswith("mini-SWE-agent"))
+
+
+@needs_shared
+def test_broken_runs_are_there_to_drop(evidence: Evidence) -> None:
+    """A misspelt row of ``BROKEN`` would silently drop nothing."""
+    raw = read_outcomes(SHARED / "coding" / "outcomes.parquet")
+    for run in BROKEN:
+        found = raw.filter(
+            pl.col("model_key") == run.model, pl.col("benchmark").str.starts_with(run.benchmark)
+        )
+        assert len(found), run
+
+
+@needs_shared
+def test_broken_runs_are_gone(evidence: Evidence) -> None:
+    for run in BROKEN:
+        left = evidence.outcomes.filter(pl.col("model_key") == run.model)
+        if run.benchmark:
+            left = left.filter(pl.col("benchmark") == run.benchmark)
+        assert left.is_empty(), run

@@ -1,0 +1,195 @@
+"""The user's ask is found, and nothing else, in every shape that clients send."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classifier.conversation import (
+    CLIENT_BLOCKS,
+    Role,
+    Since,
+    ToolCall,
+    Turn,
+    ask_of,
+    clip,
+    read_conversation,
+)
+from router.wire.request import interface_of, parse
+
+ASK = "Make the importer skip rows whose date lies in the future."
+NEXT = "Why did that slow the nightly job down?"
+
+
+def user(*texts):
+    return Turn(Role.USER, texts)
+
+
+def tool(*texts):
+    return Turn(Role.TOOL, texts)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (ASK,),
+        (f'"{ASK}"',),
+        ("<system-reminder>be nice</system-reminder>", ASK),
+        (ASK, "\n\n<environment_details>cwd: /x</environment_details>"),
+        (f"<environment_details>a</environment_details>\n{ASK}",),
+        (f"<task>\n{ASK}\n</task>", "<environment_details>\nfiles\n</environment_details>"),
+        (f"<user_message>{ASK}</user_message><environment_details>e</environment_details>",),
+        (f"<current_datetime>now</current_datetime>\n\n{ASK}",),
+        (
+            f"Please solve this issue: {ASK}\n\nYou can execute bash commands and edit files to implement it",
+        ),
+        (f"look:\n<issue_description>{ASK}</issue_description>\nNow follow ten rules",),
+        (f"<session>{ASK}</session>",),
+    ],
+)
+def test_client_blocks_and_wrappers_are_taken_off(texts):
+    assert ask_of(user(*texts)) == ASK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'rename "a" to "b"',
+        '"foo" and "bar" clash',
+        "<div>why is this not centred?</div>",
+        "use <T extends Foo> here",
+        "a < b and c > d",
+        "explain <system> in our XML",
+    ],
+)
+def test_the_users_own_quotes_and_tags_stay(text):
+    assert ask_of(user(text)) == text
+
+
+def test_an_escaped_shell_argument_is_unquoted():
+    assert ask_of(user(r'"Fix \"off by one\" here"')) == 'Fix "off by one" here'
+
+
+def test_rules_repeated_from_the_system_prompt_are_cut():
+    rules = "Edit rules.\n\n" + "Every edit must be a block. " * 30
+    assert ask_of(user(f"{ASK}\n\n{rules}"), system=f"You edit code.\n{rules}") == ASK
+
+
+def test_a_long_paste_that_is_not_in_the_system_prompt_stays():
+    paste = "\n\n".join(f"line {i} of a trace" for i in range(100))
+    assert ask_of(user(f"{ASK}\n\n{paste}"), system="You edit code.").endswith("line 99 of a trace")
+
+
+@pytest.mark.parametrize("tag", sorted(CLIENT_BLOCKS))
+def test_a_message_of_client_blocks_alone_holds_no_ask(tag):
+    assert ask_of(user(f"<{tag}>anything\n{ASK}</{tag}>")) == ""
+    assert ask_of(user(f"<{tag}>never closed {ASK}")) == ""
+
+
+def test_a_tool_result_continues_the_ask_it_serves():
+    turns = (
+        user(ASK),
+        Turn(Role.ASSISTANT, ("ok",), (ToolCall("bash", "pytest"),)),
+        tool("== 2 failed, 3 passed =="),
+        Turn(Role.ASSISTANT, (), (ToolCall("bash", "pytest"),)),
+        tool("Traceback (most recent call last):"),
+        user("<environment_details>later</environment_details>"),
+    )
+    read = read_conversation(turns)
+    assert read.ask == ASK
+    assert read.continues
+    assert read.since == Since(tool_calls=2, errors=1, failing_tests=1, retries=1)
+
+
+def test_a_second_ask_starts_afresh():
+    turns = (user(ASK), tool("1 failed"), Turn(Role.ASSISTANT, ("done",)), user(NEXT))
+    read = read_conversation(turns)
+    assert (read.ask, read.previous_ask, read.continues) == (NEXT, ASK, False)
+    assert read.since == Since()
+    assert read.user_turns == 2
+
+
+def test_what_is_typed_at_a_completion_prompt_counts_and_a_files_text_does_not():
+    typed = (user(ASK), tool(f"<user_message>\n{NEXT}\n</user_message>"))
+    assert read_conversation(typed).ask == NEXT
+    from_file = (user(ASK), tool(f"notes.txt:\n<user_message>{NEXT}</user_message>"))
+    assert read_conversation(from_file).ask == ASK
+
+
+def test_system_turns_in_the_middle_are_no_asks():
+    turns = (user(ASK), Turn(Role.SYSTEM, ("You are an agent. Fix everything.",)))
+    assert read_conversation(turns).ask == ASK
+    assert not read_conversation(turns).continues
+
+
+def test_a_conversation_without_a_user_has_an_empty_ask():
+    assert read_conversation((Turn(Role.ASSISTANT, ("hello",)),)).ask == ""
+    assert read_conversation(()).ask == ""
+
+
+@given(st.text(max_size=50).map(lambda piece: piece * 120))
+def test_clipping_keeps_head_and_tail(text):
+    assert clip(text) == text or (text.startswith(clip(text)[:100]) and len(clip(text)) < len(text))
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(Role)), st.lists(st.text(max_size=80)))))
+def test_any_conversation_can_be_read(raw):
+    read = read_conversation(tuple(Turn(role, tuple(texts)) for role, texts in raw))
+    assert len(read.ask) <= 5000
+
+
+def _cases(shared):
+    spec = importlib.util.spec_from_file_location("s", shared / "notes" / "expand_shapes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shapes = json.loads((shared / "notes" / "client_shapes.json").read_text())
+    for client, shape in shapes.items():
+        if client == "_about":
+            continue
+        for part in ("first", "after_tool", "second_turn"):
+            if part in shape:
+                yield client, part, module.expand(shapes, client, part, ASK, NEXT)
+
+
+def _parse(raw):
+    body = orjson.dumps(raw["body"])
+    return parse(body, interface=interface_of(raw["path"]), headers=raw["headers"])
+
+
+def test_every_recorded_client_shape_gives_the_ask_alone(shared):
+    """mini-swe-agent's skeleton joins filler to the ask without a seam, so it may keep some."""
+    seen = 0
+    for client, part, raw in _cases(shared):
+        read = _parse(raw).conversation
+        wanted = NEXT if part == "second_turn" or "hint headers" in client else ASK
+        seamless = client.startswith("mini_swe") or "hint headers" in client
+        assert wanted in read.ask if seamless else read.ask == wanted, (client, part)
+        newest_is_tool = part == "after_tool"
+        assert read.continues or not newest_is_tool, (client, part)
+        seen += 1
+    assert seen >= 35
+
+
+def test_background_calls_of_agents_are_recognised_by_shape(shared):
+    spec = importlib.util.spec_from_file_location("s", shared / "notes" / "expand_shapes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shapes = json.loads((shared / "notes" / "client_shapes.json").read_text())
+    found = {}
+    for client, shape in shapes.items():
+        for name in shape.get("background", {}) if client != "_about" else ():
+            raw = module.expand(shapes, client, f"background:{name}", ASK, NEXT)
+            found[client, name] = _parse(raw).conversation
+    titles = [c for (_, n), c in found.items() if n.startswith("title")]
+    assert {c.declared_task for c in titles} == {"background/title"}
+    subagents = [c for (_, n), c in found.items() if n.startswith("subagent")]
+    assert all(c.subagent and c.ask == NEXT and not c.declared_task for c in subagents)
+    toolless = [c for (_, n), c in found.items() if n == "compaction" and not c.tools]
+    assert {c.declared_task for c in toolless} == {"background/summary"}
+    after = [c for (_, n), c in found.items() if n == "first call after compaction"]
+    assert all(c.ask == ASK and c.continues for c in after)

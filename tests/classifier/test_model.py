@@ -1,0 +1,199 @@
+"""A small model is trained, exported and served; the shipped one keeps what its card says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from classifier.conversation import Conversation, Since
+from classifier.features import tokenize
+from classifier.model import CARD_FILE, MODEL_FILE, BadClassifier, Classifier
+from classifier.tasks import TYPES, family_of
+from classifier.training.dataset import read_corpus
+from classifier.training.evaluate import score
+from classifier.training.train import fit, prepare, train, write
+from router.evidence.catalogue import MODELS_DIR
+
+TEXTS = ["", "fix the login bug", "x" * 50_000, "修复登录错误,谢谢", "почини тест 🎉", "\x00\ufffd",
+         "Traceback (most recent call last):\n  File 'a.py'\n" * 40]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """A few hundred rows of four writers, one of them held out."""
+    found = []
+    for writer in ("amara", "bjorn", "hana", "gus"):
+        mine = [row for row in read_corpus() if row.source == f"corpus/{writer}"]
+        found += mine[:: max(1, len(mine) // 110)]
+    return found
+
+
+@pytest.fixture(scope="session")
+def trained(rows, tmp_path_factory):
+    out = tmp_path_factory.mktemp("models")
+    steps = []
+    card = train(rows, out, step=lambda what, share: steps.append((what, share)))
+    return out, card, steps
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    return Classifier.load(MODELS_DIR)
+
+
+def test_training_says_how_far_it_is(trained):
+    _, _, steps = trained
+    shares = [share for _, share in steps]
+    assert len(steps) > 10
+    assert shares == sorted(shares)
+    assert shares[0] >= 0 and shares[-1] <= 1
+
+
+def test_the_card_tells_data_splits_and_scores(trained):
+    _, card, _ = trained
+    assert card["test_rows"].keys() == {"corpus/gus"}
+    assert "corpus/gus" not in card["rows"]
+    assert card["scores"]["held_out_gus"]["family_f1"] > 0.3
+    assert card["scores"]["left_out_corpus"]["rows"] == sum(card["rows"].values())
+
+
+def test_a_trained_artefact_loads_and_reads(trained):
+    classifier = Classifier.load(trained[0])
+    read = classifier.assess(Conversation(ask="add dark mode to the settings page"))
+    assert read.p_type.sum() == pytest.approx(1, abs=1e-4)
+    assert read.p_level.sum() == pytest.approx(1, abs=1e-4)
+    assert read.task in TYPES
+
+
+def test_onnx_equals_numpy(rows, tmp_path):
+    """The graph and the reference agree on multilingual, empty and huge input."""
+    data = prepare(rows)
+    model = fit(data, seeds=(1,))
+    write(model, data, tmp_path, measured={}, temperatures=(1.0, 1.0), test=data.take(np.arange(0)))
+    served = Classifier.load(tmp_path)
+    for text in [*TEXTS, *(row.text for row in rows[:100])]:
+        p_type, p_level = served.read_once(text)
+        tokens = tokenize(text)
+        wanted = model.weights.predict(*model.vocabulary.vector(tokens), tokens.surface)
+        assert np.abs(p_type - wanted[0]).max() < 1e-5
+        assert np.abs(p_level - wanted[1]).max() < 1e-5
+
+
+def test_the_same_rows_train_the_same_model(rows, tmp_path):
+    for name in ("a", "b"):
+        data = prepare(rows[:120])
+        write(fit(data, seeds=(1,)), data, tmp_path / name, measured={}, temperatures=(1.0, 1.0),
+              test=data.take(np.arange(0)))  # fmt: skip
+    assert (tmp_path / "a" / MODEL_FILE).read_bytes() == (tmp_path / "b" / MODEL_FILE).read_bytes()
+
+
+@pytest.mark.parametrize("key", ["features", "taxonomy"])
+def test_a_model_for_other_features_or_tasks_is_refused(trained, tmp_path, key):
+    for path in trained[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    card = json.loads((tmp_path / CARD_FILE).read_text())
+    (tmp_path / CARD_FILE).write_text(json.dumps(card | {key: "other"}))
+    with pytest.raises(BadClassifier, match="retrain"):
+        Classifier.load(tmp_path)
+
+
+def test_a_missing_model_says_how_to_make_one(tmp_path):
+    with pytest.raises(BadClassifier, match="auto-efficient train"):
+        Classifier.load(tmp_path)
+
+
+def test_the_shipped_model_scores_what_its_card_says(shipped):
+    """Recomputed on the held-out writers, who are in the repository and were never trained on."""
+    for name, scores in shipped.card["scores"].items():
+        if not name.startswith("held_out_"):
+            continue
+        data = prepare([r for r in read_corpus() if r.source == f"corpus/{name[9:]}"])
+        pairs = [shipped.read(row.text) for row in data.rows]
+        p_type, p_level = (np.array(p, dtype=float) for p in zip(*pairs, strict=True))
+        found = score(p_type, data.task, p_level, data.level)
+        assert found.family_f1 == pytest.approx(scores["family_f1"], abs=0.01)
+        assert found.level_spearman == pytest.approx(scores["level_spearman"], abs=0.01)
+        assert found.family_f1 >= 0.80
+
+
+def test_the_shipped_model_was_not_trained_on_held_out_writers(shipped):
+    assert not set(shipped.card["test_rows"]) & set(shipped.card["rows"])
+    assert {"corpus/gus", "corpus/vera"} <= set(shipped.card["test_rows"])
+
+
+def test_the_artefact_stays_small():
+    names = ("classifier.onnx", "vocabulary.npz", "classifier.json")
+    assert sum((MODELS_DIR / name).stat().st_size for name in names) <= 25_000_000
+
+
+def test_serving_needs_no_scikit_learn_scipy_or_polars():
+    code = (
+        "import sys; from router.decision.engine import Engine; Engine.load();"
+        "sys.exit(any(m.split('.')[0] in {'sklearn', 'scipy', 'polars', 'onnx', 'matplotlib'}"
+        " for m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def ask(text="fix the crash when the cart is empty", **more):
+    return Conversation(ask=text, **more)
+
+
+def test_a_declared_background_call_is_believed(shipped):
+    read = shipped.assess(ask(declared_task="background/title"))
+    assert read.task == "background/title"
+    assert read.confidence > 0.9
+    assert read.level == 1
+    assert "declared" in read.declared
+
+
+def test_a_mode_moves_the_odds_and_a_clear_text_still_wins(shipped):
+    plain, planned = shipped.assess(ask()), shipped.assess(ask(mode="plan"))
+    planning = [i for i, t in enumerate(TYPES) if family_of(t) == "planning"]
+    assert planned.p_type[planning].sum() > plain.p_type[planning].sum()
+    assert planned.family == plain.family == "debugging"
+    assert shipped.assess(ask(mode="my-own-agent")).task == plain.task
+
+
+def test_visible_failures_make_the_task_look_harder(shipped):
+    levels = [
+        shipped.assess(ask(since=Since(tool_calls=9, failing_tests=n))).expected_level
+        for n in (0, 1, 3, 6, 50)
+    ]
+    assert levels == sorted(levels)
+    assert levels[0] < levels[-1]
+
+
+def test_a_short_follow_up_is_read_with_the_ask_before_it(shipped):
+    before = "migrate the whole monolith from Django 1.11 to 4.2 without downtime"
+    alone, after = shipped.assess(ask("yes go ahead")), shipped.assess(
+        ask("yes go ahead", previous_ask=before)
+    )  # fmt: skip
+    migration = TYPES.index("refactoring/migration")
+    assert after.p_type[migration] > alone.p_type[migration]
+    assert after.expected_level >= alone.expected_level
+
+
+@pytest.mark.parametrize("order", ["{ask}\n\n{paste}", "{paste}\n\n{ask}"])
+def test_the_instruction_counts_more_than_what_is_pasted_beside_it(shipped, order):
+    paste = "The importer crashes with a KeyError when a column is empty.\n" * 30
+    asks = {
+        "Write a unit test that reproduces this, nothing else.": "testing/test_creation",
+        "Translate this report into French for the customer.": "general/writing",
+        "Where in the repo is the code this talks about?": "investigation/repo_exploration",
+    }
+    for wanted, task in asks.items():
+        assert shipped.assess(ask(order.format(ask=wanted, paste=paste))).task == task
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_any_text_gives_probabilities(shipped, text):
+    read = shipped.assess(ask(text))
+    for p in (read.p_type, read.p_level, read.p_family):
+        assert np.isfinite(p).all()
+        assert p.sum() == pytest.approx(1, abs=1e-4)
+    assert 1 <= read.expected_level <= 4

@@ -1,0 +1,139 @@
+"""Labelled data are read, refused with line and reason, and split without leaks."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from classifier.tasks import TYPES, family_of
+from classifier.training.dataset import (
+    PUBLIC_CAP,
+    BadData,
+    Row,
+    grouped_folds,
+    near_duplicates,
+    placed_rows,
+    public_rows,
+    read_corpus,
+    read_jsonl,
+)
+
+GOOD = {"text": "fix it", "task": "debugging/bug_fixing", "difficulty": 2}
+
+
+def write(path, *rows):
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_users_own_file_is_read(tmp_path):
+    rows = read_jsonl(write(tmp_path / "mine.jsonl", GOOD, GOOD | {"text": "b", "lang": "de"}))
+    assert [row.p_level for row in rows] == [(0, 1, 0, 0)] * 2
+    assert [row.lang for row in rows] == ["en", "de"]
+    assert {row.source for row in rows} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
+        (GOOD | {"task": "debugging"}, "not a known type"),
+        (GOOD | {"difficulty": 5}, "from 1 to 4"),
+        (GOOD | {"difficulty": True}, "from 1 to 4"),
+        (GOOD | {"text": "  "}, "non-empty"),
+        (GOOD | {"text": "x" * 20_000}, "characters"),
+        (GOOD | {"taks": "?"}, "unknown key 'taks'"),
+        (GOOD | {"weight": 0}, "weight"),
+        (GOOD, "the same text as line 1"),
+    ],
+)
+def test_a_bad_row_is_refused_with_line_and_reason(tmp_path, bad, reason):
+    with pytest.raises(BadData, match="line 3") as refused:
+        read_jsonl(write(tmp_path / "mine.jsonl", GOOD, "", bad))
+    assert reason in str(refused.value)
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    with pytest.raises(BadData, match="no rows"):
+        read_jsonl(write(tmp_path / "mine.jsonl", ""))
+
+
+def labelled(text, dataset="nlbse2024/issue-report-classification", label="bug", ok=True):
+    return {"text": text, "dataset": dataset, "task_label_as_source": label, "group_key": text,
+            "train_ok": ok}  # fmt: skip
+
+
+def test_rows_that_must_not_be_trained_on_are_dropped():
+    rows = public_rows([labelled("a"), labelled("b", ok=False), labelled("c", label="question")])
+    assert [row.text for row in rows] == ["a"]
+    assert placed_rows([{"train_ok": False, "text": "x"}, {"train_ok": True, "text": None}]) == []
+
+
+def test_no_public_source_outweighs_the_rest():
+    rows = public_rows([labelled(f"text {i}") for i in range(PUBLIC_CAP + 50)])
+    assert len(rows) == PUBLIC_CAP
+    assert all(row.weight < 1 for row in rows)
+
+
+def test_no_group_straddles_a_split_and_folds_are_even():
+    rows = [Row(f"t{i}", TYPES[0], None, f"s{i % 7}", f"g{i % 40}") for i in range(400)]
+    for by in ("group", "source"):
+        folds = grouped_folds(rows, 4, by=by)
+        homes = {}
+        for row, fold in zip(rows, folds, strict=True):
+            assert homes.setdefault(getattr(row, by), fold) == fold
+    assert max(Counter(grouped_folds(rows, 4).tolist()).values()) <= 120
+
+
+def test_near_duplicates_are_found():
+    texts = [
+        "fix the login page on mobile",
+        "please fix the login page on mobile",
+        "other words here",
+    ]
+    assert near_duplicates(texts) == [(0, 1)]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return read_corpus()
+
+
+def test_the_corpus_is_large_and_many_voiced(corpus):
+    writers = Counter(row.source for row in corpus)
+    assert len(corpus) >= 10_000
+    assert len(writers) >= 12
+    foreign = sum(row.lang != "en" for row in corpus) / len(corpus)
+    assert foreign >= 0.12
+
+
+def test_the_corpus_holds_every_type_at_several_levels(corpus):
+    levels = {}
+    for row in corpus:
+        levels.setdefault(row.task, set()).add(row.p_level)
+    assert set(levels) == set(TYPES)
+    single = {"general/conversation", "background/title"}
+    assert all(len(found) >= 3 for task, found in levels.items() if task not in single)
+    assert min(Counter(row.task for row in corpus).values()) >= 150
+
+
+def test_the_corpus_holds_no_near_duplicates(corpus):
+    assert near_duplicates([row.text for row in corpus]) == []
+
+
+def test_difficulty_cannot_be_guessed_from_length(corpus):
+    """Rank correlation of length and level within a family stays low."""
+    import numpy as np
+
+    from classifier.training.evaluate import spearman
+
+    found = []
+    for family in {family_of(t) for t in TYPES}:
+        mine = [row for row in corpus if family_of(row.task) == family]
+        level = np.array([row.p_level.index(1.0) for row in mine], dtype=float)
+        found.append(spearman(np.array([len(row.text) for row in mine], dtype=float), level))
+    assert abs(float(np.nanmean(found))) < 0.35

@@ -1,0 +1,101 @@
+"""The shipped catalogue says what the design says, and a bad one is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from classifier.conversation import Interface
+from router.errors import BadArtefact
+from router.evidence.catalogue import MODELS_DIR, Needs, load_catalogue
+from tests.evidence import model
+
+NAMED = """anthropic/claude-opus-4.7 anthropic/claude-sonnet-4.6 anthropic/claude-haiku-4.5
+openai/gpt-5.5 openai/gpt-5.4 openai/gpt-5.4-mini google/gemini-3.1-pro-preview
+google/gemini-2.5-flash google/gemma-4-31b-it google/gemma-4-26b-a4b-it:free x-ai/grok-4
+x-ai/grok-code-fast-1 deepseek/deepseek-v3.2 moonshotai/kimi-k2.5 minimax/minimax-m2.7
+qwen/qwen3.6-plus stepfun/step-3.7-flash:free poolside/laguna-m.1:free
+nvidia/nemotron-3-ultra-550b-a55b:free openrouter/free""".split()  # noqa: SIM905 - a list to read
+
+OPUS, SONNET = "anthropic/claude-opus-4.7", "anthropic/claude-sonnet-4.6"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_catalogue()
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_named_model_is_there_with_a_sourced_price(shipped, name):
+    found = shipped.model(name)
+    assert found is not None
+    assert found.price is not None
+    assert found.price.source
+    assert found.context_tokens
+
+
+def test_frontier_maps_by_mode(shipped):
+    modes = shipped.tier("kilo-auto/frontier").modes
+    for mode in ("plan", "general", "architect", "orchestrator", "ask", "debug"):
+        assert modes[mode] == OPUS
+    for mode in ("build", "explore", "code", "default"):
+        assert modes[mode] == SONNET
+    tier = shipped.tier("kilo-auto/frontier")
+    assert (tier.effort, tier.verbosity) == ("medium", "medium")
+
+
+def test_balanced_maps_by_interface(shipped):
+    by = shipped.tier("kilo-auto/balanced").interfaces
+    assert (by[Interface.CHAT].model, by[Interface.CHAT].reasoning) == ("qwen/qwen3.6-plus", True)
+    assert (by[Interface.RESPONSES].model, by[Interface.RESPONSES].effort) == (
+        "openai/gpt-5.5",
+        "low",
+    )
+    assert (by[Interface.MESSAGES].model, by[Interface.MESSAGES].effort) == (SONNET, "low")
+
+
+def test_small_maps_by_balance_and_is_hidden(shipped):
+    small = shipped.tier("kilo-auto/small")
+    assert small.hidden
+    assert (small.balance.paid, small.balance.unpaid) == (
+        "google/gemma-4-31b-it", "google/gemma-4-26b-a4b-it:free",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("legacy", "tier"),
+    [("kilo/auto", "frontier"), ("kilo/auto-free", "free"), ("auto-small", "small")],
+)
+def test_legacy_ids_are_accepted(shipped, legacy, tier):
+    assert shipped.tier(legacy).id == f"kilo-auto/{tier}"
+
+
+def test_defaults_depend_on_a_key(shipped):
+    assert shipped.defaults.with_key == "kilo-auto/balanced"
+    assert shipped.defaults.without_key == "kilo-auto/free"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ('rule        = "mode"', 'rule        = "moon"', "tiers.0.rule"),
+        ("hidden      = true", "hiden       = true", "hiden"),
+        ('paid   = "google/gemma-4-31b-it"', 'paid   = "google/none"', "google/none"),
+        ('with_key = "kilo-auto/balanced"', 'with_key = "kilo-auto/none"', "kilo-auto/none"),
+        ("\n[[models]]", "\n[[models", "cannot read"),
+    ],
+)
+def test_a_bad_catalogue_is_refused_with_its_place(tmp_path, old, new, named):
+    text = (MODELS_DIR / "catalogue.toml").read_text("utf-8")
+    assert old in text
+    path = tmp_path / "catalogue.toml"
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    with pytest.raises(BadArtefact) as refused:
+        load_catalogue(path)
+    assert named in str(refused.value)
+
+
+def test_unknown_is_not_capable():
+    bare = model("bare", abilities=frozenset(), context=None)
+    assert bare.lacks(Needs()) == "context length unknown"
+    assert model("m", abilities=frozenset()).lacks(Needs(json_schema=True)) == "no json schema"
+    assert model("m").lacks(Needs(tools=True, images=True)) == ""
