@@ -12,11 +12,10 @@ import typer
 from rich.console import Console
 
 from router.cli import DialName, route, serve
-from router.decision.engine import CATALOGUE_FILE, TABLE_FILE
-from router.decision.policy import DEFAULT_DIAL, DIALS
 from router.errors import RouterError
-from router.evidence.catalogue import MODELS_DIR
-from router.evidence.table import load_table
+from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR
+from router.evidence.table import TABLE_FILE, load_table
+from router.values import DEFAULT_DIAL, DIALS
 
 if TYPE_CHECKING:
     from benchmarks.judge.evaluate import Evaluation

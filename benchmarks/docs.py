@@ -17,9 +17,8 @@ import numpy as np
 from benchmarks.table.view import cell_rows
 from classifier.tasks import FAMILIES, LEVELS, TASKS
 from classifier.training.dataset import HELD_OUT_WRITERS, PUBLIC_CAP, PUBLIC_WEIGHT
-from router.decision.engine import TABLE_FILE
-from router.decision.policy import DEFAULT_DIAL, DIALS
-from router.evidence.table import Table, load_table
+from router.evidence.table import TABLE_FILE, Table, load_table
+from router.values import DEFAULT_DIAL, DIALS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 

@@ -129,14 +129,6 @@ class Role(StrEnum):
     TOOL = "tool"
 
 
-class Interface(StrEnum):
-    """The wire format a request came in."""
-
-    CHAT = "chat"
-    RESPONSES = "responses"
-    MESSAGES = "messages"
-
-
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A tool that the assistant asked for; ``arguments`` only tells repeats apart.
@@ -203,7 +195,6 @@ class Conversation:
     continues: bool = False
     since: Since = field(default_factory=Since)
     user_turns: int = 1
-    interface: Interface = Interface.CHAT
     mode: str = ""
     declared_task: str = ""
     aside: bool = False
@@ -232,7 +223,6 @@ def read_conversation(
     turns: tuple[Turn, ...],
     *,
     system: str = "",
-    interface: Interface = Interface.CHAT,
     mode: str = "",
     declared_task: str = "",
     aside: bool = False,
@@ -258,7 +248,6 @@ def read_conversation(
         continues=newest > at,
         since=_since(turns[at + 1 :]),
         user_turns=max(1, len(asks)),
-        interface=interface,
         mode=mode,
         declared_task=declared_task,
         aside=aside,

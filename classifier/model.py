@@ -29,6 +29,7 @@ Vector = NDArray[np.float32]
 MODEL_FILE: Final = "classifier.onnx"
 VOCABULARY_FILE: Final = "vocabulary.npz"
 CARD_FILE: Final = "classifier.json"
+ARTEFACT_FILES: Final = (CARD_FILE, MODEL_FILE, VOCABULARY_FILE)
 
 CACHED_ASKS: Final = 4096
 """Asks kept with their reading; a session asks the same thing on every tool turn."""

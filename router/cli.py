@@ -17,10 +17,9 @@ from classifier.model import Assessment
 from classifier.tasks import LEVELS, TYPES
 from router.decision.engine import Engine
 from router.decision.explain import as_json
-from router.decision.policy import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
 from router.errors import BadRequest, RouterError
 from router.evidence.catalogue import MODELS_DIR
-from router.evidence.table import DEFAULT_EFFORT, Unit
+from router.values import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
 from router.wire.request import ChatRequest, from_fields, from_text, interface_of, parse
 
 SHOWN_TYPES: Final = 5
@@ -206,9 +205,9 @@ def show(assessment: Assessment, decision: Decision, dial: Dial, console: Consol
     if assessment.declared:
         console.print(Text("moved by   ", style="dim") + Text(assessment.declared))
     console.print(_grid(decision, dial))
-    console.print(Text("decision   ", style="dim") + Text(decision.model, style="bold green"))
-    if decision.effort:
-        console.print(Text("effort     ", style="dim") + Text(decision.effort))
+    console.print(Text("decision   ", style="dim") + Text(decision.unit.model, style="bold green"))
+    if decision.unit.effort:
+        console.print(Text("effort     ", style="dim") + Text(decision.unit.effort))
     fallbacks = ", ".join(str(unit) for unit in decision.fallbacks) or "none"
     console.print(Text("fallbacks  ", style="dim") + Text(fallbacks))
     console.print(Text("why        ", style="dim") + Text(decision.why))
@@ -227,7 +226,7 @@ def _grid(decision: Decision, dial: Dial) -> Grid:
     grid = Grid(title=title, title_justify="left", header_style="dim", box=None)
     for column in ("", "model", "quality", "at least", "$ / task", "P(adequate)", "evidence"):
         grid.add_column(column, justify="left" if column in {"", "model", "evidence"} else "right")
-    chosen = Unit(decision.model, decision.effort or DEFAULT_EFFORT)
+    chosen = decision.unit
     best = max((c.lower for c in decision.candidates), default=0.0)
     first = sorted(
         decision.candidates,

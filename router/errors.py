@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from router.values import Failure
+
 
 class RouterError(Exception):
     """Base of everything this package raises on purpose; the message says what to do."""
@@ -97,7 +99,7 @@ class Exhausted(RouterError):
         *,
         status: int,
         retry_after_s: float | None = None,
-        failures: Sequence[object] = (),
+        failures: Sequence[Failure] = (),
     ) -> None:
         """Keep what the client should see beside the message."""
         super().__init__(message)

@@ -32,31 +32,20 @@ from pydantic import Field, SecretStr, ValidationError
 
 from router.callers.keys import Key
 from router.errors import BadArtefact
-from router.evidence.catalogue import MODELS_DIR, Entry
+from router.evidence.catalogue import MODELS_DIR
 from router.providers.endpoints import (
     PROVIDERS_FILE,
     Provider,
     Providers,
+    Timeouts,
     configured_providers,
     load_providers,
 )
+from router.values import Entry
 
 PREFIX: Final = "AUTO_EFFICIENT_"
 CONFIG_FILE: Final = "auto-efficient.toml"
 MB: Final = 1 << 20
-
-
-class Timeouts(Entry):
-    """How long to wait for an upstream, in seconds.
-
-    The SDKs of OpenAI and Anthropic wait 600 s for a reply; Codex gives up on a stream that is
-    silent for 300 s.
-    """
-
-    connect_s: float = Field(default=5.0, gt=0)
-    first_byte_s: float = Field(default=120.0, gt=0)
-    reply_s: float = Field(default=600.0, gt=0)
-    idle_s: float = Field(default=120.0, gt=0)
 
 
 class RequestLimits(Entry):

@@ -6,20 +6,11 @@ from datetime import date
 
 import numpy as np
 
-from classifier.conversation import Interface
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
-from router.evidence.catalogue import (
-    Catalogue,
-    Change,
-    Defaults,
-    Economics,
-    Model,
-    Price,
-    Target,
-    Tier,
-)
-from router.evidence.table import Table, Unit
+from router.evidence.catalogue import Catalogue, Change, Defaults, Economics, Model, Price, Tier
+from router.evidence.table import Table
+from router.values import Interface, Target, Unit
 
 DAY = date(2026, 1, 1)
 ABILITIES = frozenset({"tools", "images", "files", "audio", "json_schema"})

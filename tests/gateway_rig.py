@@ -17,15 +17,13 @@ import httpx
 import numpy as np
 import uvicorn
 
-from classifier.conversation import Interface
 from classifier.model import Assessment
 from classifier.tasks import TYPES
-from router.decision.policy import Decision
-from router.evidence.table import Unit
 from router.providers.simulated import STREAMED, WHOLE, make_answer
 from router.serving.app import create_app
 from router.serving.guard import GuardedProtocol
 from router.settings import Settings
+from router.values import Decision, Interface, Unit
 from router.wire import sse
 
 PATHS = {

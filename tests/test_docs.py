@@ -9,7 +9,7 @@ import typer
 from benchmarks.cli import app
 from benchmarks.docs import rendered
 from classifier.tasks import TYPES
-from router.decision.policy import DIALS
+from router.values import DIALS
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")

@@ -51,8 +51,8 @@ from benchmarks.outcomes import (
     without_broken,
 )
 from benchmarks.table.build import fit_table
-from router.decision.policy import DIALS, Dial
-from router.evidence.table import DEFAULT_EFFORT, Table, Unit
+from router.evidence.table import DEFAULT_EFFORT, Table
+from router.values import DIALS, Dial, Unit
 
 OURS: Final = "ours"
 REFITTED: Final = "ours, refitted"

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from benchmarks.judge.measures import Curve, Floats, Ints, weighted_means
 from classifier.conversation import Conversation
 from classifier.model import Assessment
-from router.decision.policy import Dial, adequacy
+from router.decision.adequacy import adequacy
 from router.evidence.table import Table
+from router.values import Dial
 
 Array32 = NDArray[np.float32]
 

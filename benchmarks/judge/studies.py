@@ -46,8 +46,8 @@ from benchmarks.judge.replay import (
 )
 from benchmarks.kinds import BENCHMARKS
 from classifier.tasks import N_LEVELS, TYPES
-from router.decision.policy import DIALS, Dial
 from router.evidence.catalogue import Catalogue
+from router.values import DIALS, Dial
 
 NINE: Final = (
     "claude-opus-4-7", "claude-sonnet-4-6", "GPT-5.5", "GPT-5.4", "Gemini-3.1-Pro",

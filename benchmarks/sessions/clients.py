@@ -21,8 +21,8 @@ import orjson
 import typer
 import uvicorn
 
+from router.books.record import Record
 from router.serving.app import create_app
-from router.serving.gateway import Served
 from router.settings import Settings
 
 MODEL: Final = "kilo-auto/efficient"
@@ -117,18 +117,18 @@ async def hold_session(name: str, binary: Path, url: str) -> None:
                 raise RuntimeError(f"{name}, turn {k + 1}: {said[-500:].decode(errors='replace')}")
 
 
-def row(name: str, served: Served) -> str:
+def row(name: str, served: Record) -> str:
     """Write one model call as a line of the table."""
-    usage, decision = served.usage, served.plan.decision
+    usage = served.usage
     cached = f"{usage.cached_tokens:,} of {usage.input_tokens:,}" if usage else "–"
-    move = decision.move.value if decision else "–"
-    cells = (name, served.plan.tier, move, served.model, cached, served.plan.why)
+    move = served.move or "–"
+    cells = (name, served.tier or "–", move, str(served.unit), cached, served.why or "–")
     return f"| {' | '.join(cells)} |"
 
 
 async def run(clients: Path) -> list[str]:
     """Serve, let every client that is installed hold its session, and return the table's lines."""
-    served: list[Served] = []
+    served: list[Record] = []
     settings = Settings(port=0, simulated_tokens_per_s=0)
     app = create_app(settings, environ={}, record=served.append)
     config = uvicorn.Config(app, port=0, log_level="warning")

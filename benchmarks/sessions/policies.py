@@ -19,12 +19,10 @@ from benchmarks.sessions.world import Policy
 from classifier.conversation import Since
 from classifier.model import Assessment
 from router.decision.economics import context_usd
-from router.decision.engine import NO_LIMITS, Engine, remembering
-from router.decision.policy import Decision, Dial
-from router.evidence.catalogue import Needs
-from router.evidence.table import Unit
-from router.sessions.session import NEW, accounted, facing, serving
-from router.wire.parts import Usage
+from router.decision.engine import Engine
+from router.sessions.session import NEW
+from router.sessions.steps import hear, on_decision, on_request, on_serving, on_usage
+from router.values import Decision, Dial, Needs, Unit, Usage
 from router.wire.request import ChatRequest
 
 REST_S: Final = 1800.0
@@ -50,26 +48,25 @@ class Ours:
         self._made = self._engine.decide(
             request, dial=self._dial, session=self._session, now_s=now_s
         )
-        decision = self._made[1]
-        return Unit(decision.model, decision.effort) if decision.effort else Unit(decision.model)
+        return self._made[1].unit
 
     def served(
         self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
     ) -> None:
         """Change the session as the gateway does."""
         assert self._made is not None
-        economics = self._engine.catalogue.economics
-        expected = self._session.cached_tokens(unit.model, economics, now_s)
-        session = facing(self._session, request)
-        terms = self._engine.terms(self._dial, NO_LIMITS)
-        session = remembering(session, *self._made, unit.model, terms)
-        session = serving(
-            session, unit.model, unit.effort if unit.effort != "default" else "", request, now_s
+        lifetime_s = self._engine.catalogue.economics.lifetime_s(unit.model)
+        expected = self._session.cached_tokens(unit.model, lifetime_s, now_s)
+        heard = hear(request)
+        session = on_decision(on_request(self._session, heard), *self._made, unit)
+        self._session = on_usage(
+            on_serving(session, unit, heard, now_s),
+            unit.model,
+            usage,
+            estimated_tokens=heard.input_tokens,
+            cached_before=expected,
+            now_s=now_s,
         )
-        self._session = accounted(
-            session, unit.model, usage, estimated_tokens=request.needs.input_tokens,
-            cached_before=expected, usd=usd, now_s=now_s,
-        )  # fmt: skip
 
 
 class Blind(Ours):
@@ -106,7 +103,7 @@ class Alone:
     def decide(self, request: ChatRequest) -> Decision:
         """Decide a request as the first of a session."""
         said = request.conversation
-        size = request.needs.input_tokens // SIZE_STEP
+        size = (request.needs.input_tokens or 0) // SIZE_STEP
         key = (said.ask, said.user_turns, said.since.failures, size)
         if key not in self._known:
             self._known[key] = self._engine.decide(request, dial=self._dial)[1]
@@ -114,8 +111,7 @@ class Alone:
 
     def fresh(self, request: ChatRequest) -> Unit:
         """Return what would serve a request that had no session."""
-        decision = self.decide(request)
-        return Unit(decision.model, decision.effort) if decision.effort else Unit(decision.model)
+        return self.decide(request).unit
 
     def choose(self, request: ChatRequest, now_s: float) -> Unit:
         """Take what serves this request best."""
@@ -172,7 +168,7 @@ class Factor(Never):
             return self.unit
         decision, held = self.decide(request), self.unit
         own = next((c for c in decision.candidates if c.unit.model == held.model), None)
-        chosen = next((c for c in decision.candidates if c.unit.model == decision.model), None)
+        chosen = next((c for c in decision.candidates if c.unit.model == decision.unit.model), None)
         if (
             own is None
             or chosen is None
@@ -201,7 +197,7 @@ class Cap(Alone):
             if wanted.model == self.unit.model:
                 return self.unit
             model = self._engine.catalogue.model(wanted.model)
-            context = request.needs.input_tokens
+            context = float(request.needs.input_tokens or 0)
             usd = 0.0
             if model and model.price:  # writing what staying would read
                 usd = context_usd(model.price, context, 0.0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.judge.measures import Interval
 from benchmarks.judge.report import DPI, table
 from benchmarks.sessions.study import Saving, SessionStudy, Standing
-from router.decision.policy import DIALS
+from router.values import DIALS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

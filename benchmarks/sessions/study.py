@@ -34,9 +34,8 @@ from benchmarks.sessions.world import (
     scripts,
 )
 from router.decision.engine import Engine
-from router.decision.policy import DIALS, Dial
 from router.evidence.catalogue import MODELS_DIR
-from router.evidence.table import Unit
+from router.values import DIALS, Dial, Unit
 
 MARGINS: Final = (0.02, 0.05, 0.08, 0.10, 0.15, 0.20, 0.30)
 """Settings of the dial by which a rival's curve is drawn; the named stops lie among them."""

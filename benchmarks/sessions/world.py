@@ -22,12 +22,10 @@ from pydantic import Field
 
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.replay import Pool
-from classifier.conversation import Conversation, Interface, Since
+from classifier.conversation import Conversation, Since
 from router.decision.economics import Outlook, context_usd, following_usd, usage_usd
-from router.evidence.catalogue import Catalogue, Entry, Needs, Price
-from router.evidence.table import Unit
-from router.sessions.session import family_of
-from router.wire.parts import Usage
+from router.evidence.catalogue import Catalogue, Price
+from router.values import Entry, Interface, Needs, Unit, Usage, family_of
 from router.wire.request import ChatRequest
 
 WORLD_FILE: Final = Path(__file__).with_name("world.toml")

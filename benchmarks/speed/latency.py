@@ -22,12 +22,11 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import orjson
 
-from classifier.conversation import Interface
 from classifier.model import Assessment
-from router.decision.engine import NO_LIMITS, Engine, remembering
-from router.decision.policy import DEFAULT_DIAL, DIALS, Decision
-from router.sessions.session import NEW, Session, accounted, facing, key_of, serving
-from router.wire.parts import Usage
+from router.decision.engine import Engine
+from router.sessions.session import NEW, Session
+from router.sessions.steps import hear, key_of, on_decision, on_request, on_serving, on_usage
+from router.values import Decision, Interface, Usage
 from router.wire.request import ChatRequest, parse
 
 T = TypeVar("T")
@@ -143,7 +142,7 @@ def measure(engine: Engine, *, calls: int = 1000) -> list[Timing]:
             clocked("parse JSON only", partial(orjson.loads, body))
             request = clocked("read the request", partial(parse, body, interface=interface))
             first = engine.decide(request)
-            session = turn(engine, request, NEW, first)
+            session = turn(request, NEW, first)
             clocked("decide, fresh ask", partial(_decide, engine, interface, body, NEW))
             clocked("decide, repeat turn", partial(_decide, engine, interface, body, session))
             clocked("repeat turn beyond reading", partial(repeat, engine, request, session))
@@ -167,27 +166,18 @@ def repeat(engine: Engine, request: ChatRequest, session: Session) -> Session:
         raise RuntimeError(
             "this turn was decided anew: the benchmark does not measure what it says"
         )
-    return turn(engine, request, session, made)
+    return turn(request, session, made)
 
 
-def turn(
-    engine: Engine, request: ChatRequest, session: Session, made: tuple[Assessment, Decision]
-) -> Session:
-    """Change a session as the gateway does when a request is served and accounted for."""
-    decision = made[1]
-    terms = engine.terms(DIALS[DEFAULT_DIAL], NO_LIMITS)
-    held = remembering(facing(session, request), *made, decision.model, terms)
-    held = serving(held, decision.model, decision.effort, request, 0.0)
-    tokens = request.needs.input_tokens
+def turn(request: ChatRequest, session: Session, made: tuple[Assessment, Decision]) -> Session:
+    """Change a session as the gateway does when a request is served and paid for."""
+    unit, heard = made[1].unit, hear(request)
+    held = on_decision(on_request(session, heard), *made, unit)
+    held = on_serving(held, unit, heard, 0.0)
+    tokens = heard.input_tokens
     usage = Usage(input_tokens=tokens, output_tokens=300, cached_tokens=tokens)
-    return accounted(
-        held,
-        decision.model,
-        usage,
-        estimated_tokens=tokens,
-        cached_before=tokens,
-        usd=0.01,
-        now_s=0.0,
+    return on_usage(
+        held, unit.model, usage, estimated_tokens=tokens, cached_before=tokens, now_s=0.0
     )
 
 

@@ -27,10 +27,10 @@ import uvloop
 from benchmarks.speed.gateway import free_port, wait_for
 from benchmarks.speed.load import drive, post
 from router.decision.engine import Engine
-from router.decision.tiers import LoadEngine
 from router.providers.transport import FastTransport
 from router.serving.app import create_app
 from router.serving.guard import GuardedProtocol
+from router.serving.live import LoadEngine
 from router.settings import Settings
 
 FAULTS: Final = (

@@ -37,7 +37,8 @@ from benchmarks.table.time_scale import Placement, codes, place_evidence
 from benchmarks.table.view import changes, diff, show
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
-from router.evidence.table import DRAW_SCALE, FORMAT, Table, Unit
+from router.evidence.table import DRAW_SCALE, FORMAT, Table
+from router.values import Unit
 
 __all__ = ["assemble", "build", "changes", "diff", "fit_table", "show", "write_atomically"]
 

@@ -20,7 +20,8 @@ from benchmarks.table.quality import Problem
 from benchmarks.table.time_scale import Placement, codes
 from classifier.tasks import TYPES
 from router.evidence.catalogue import Catalogue
-from router.evidence.table import DEFAULT_EFFORT, Unit
+from router.evidence.table import DEFAULT_EFFORT
+from router.values import Unit
 
 OUR_AGENTS: Final = ("acp-", "openhands_subagents")
 """Prefixes of agents left out: command-line clients and sub-agents, not the single agent."""

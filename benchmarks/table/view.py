@@ -14,8 +14,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier.tasks import LEVELS, N_LEVELS, TYPES
-from router.decision.policy import DEFAULT_DIAL, DIALS, Dial, adequacy
+from router.decision.adequacy import adequacy
 from router.evidence.table import Table
+from router.values import DEFAULT_DIAL, DIALS, Dial
 
 MOVED_QUALITY: Final = 0.02
 MOVED_COST: Final = 0.10

@@ -14,14 +14,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from router.decision.policy import DEFAULT_DIAL, DIALS, Dial, Limits
-from router.errors import BadRequest, Unauthenticated
-from router.evidence.catalogue import Entry
+from router.callers.wishes import STOPS, dial_named
+from router.errors import Unauthenticated
+from router.values import DEFAULT_DIAL, DIALS, Caller, Limits
 
 OWN_KEY_PREFIX: Final = "x-provider-key-"
 """``x-provider-key-openai: sk-…`` brings the caller's own key to a provider, for one request."""
@@ -29,50 +28,48 @@ OWN_KEY_PREFIX: Final = "x-provider-key-"
 _LOCAL = re.compile(r"(?:https?://)?(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?/?", re.I)
 
 
-class Key(Entry):
-    """A caller's key as configured: hashed, with what its holder may do.
+class Key(Limits):
+    """A caller's key as configured: hashed, with the limits that hold for its holder.
 
     Make ``sha256`` with ``printf %s KEY | sha256sum``.
     """
 
-    name: str = Field(min_length=1)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    balance: bool = True
-    dial: str = DEFAULT_DIAL
-    allow: frozenset[str] = frozenset()
-    deny: frozenset[str] = frozenset()
-    max_cost_usd: float | None = None
-    min_quality: float = 0.0
-    open_weights_only: bool = False
-    data_policies: frozenset[str] = frozenset()
-    pin: str = ""
+    name: Annotated[
+        str, Field(min_length=1, description="Who holds it; scopes sessions, stands in logs.")
+    ]
+    sha256: Annotated[
+        str, Field(pattern=r"^[0-9a-f]{64}$", description="The key's SHA-256, in hexadecimal.")
+    ]
+    balance: Annotated[
+        bool, Field(description="Has a paid balance, which decides kilo-auto/small.")
+    ] = True
+    dial: Annotated[str, Field(description="The dial's stop where a request names none.")] = (
+        DEFAULT_DIAL
+    )
+
+    @field_validator("dial")
+    @classmethod
+    def _is_a_stop(cls, name: str) -> str:
+        try:
+            return dial_named(name).name
+        except ValueError as error:
+            raise ValueError(f"{error}; it takes {STOPS}") from None
+
+    @field_validator("allow", "data_policies")
+    @classmethod
+    def _allows_something(cls, listed: frozenset[str] | None) -> frozenset[str] | None:
+        if listed is not None and not listed:
+            raise ValueError("an empty list allows no model at all; leave it out to allow all")
+        return listed
 
     @property
-    def limits(self) -> Limits:
-        """What the key's holder allows."""
-        return Limits(
-            allow=self.allow,
-            deny=self.deny,
-            max_cost_usd=self.max_cost_usd,
-            min_quality=self.min_quality,
-            open_weights_only=self.open_weights_only,
-            data_policies=self.data_policies,
-            pin=self.pin,
-        )
+    def caller(self) -> Caller:
+        """Its holder."""
+        limits = Limits.model_validate({name: getattr(self, name) for name in Limits.model_fields})
+        return Caller(self.name, balance=self.balance, dial=DIALS[self.dial], limits=limits)
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who a request comes from; ``name`` scopes sessions and is fit for logs."""
-
-    name: str
-    anonymous: bool = False
-    balance: bool = True
-    dial: Dial = DIALS[DEFAULT_DIAL]
-    limits: Limits = field(default_factory=Limits)
-
-
-OWNER: Final = Caller("owner")
+OWNER: Final = Caller("owner", owner=True)
 
 
 class Keys:
@@ -80,13 +77,7 @@ class Keys:
 
     def __init__(self, keys: Iterable[Key], *, local: bool) -> None:
         """Keep the keys; ``local`` says that the socket is bound to loopback."""
-        self._callers = [
-            (
-                bytes.fromhex(key.sha256),
-                Caller(key.name, balance=key.balance, dial=dial_named(key.dial), limits=key.limits),
-            )
-            for key in keys
-        ]
+        self._callers = [(bytes.fromhex(key.sha256), key.caller) for key in keys]
         self._local = local
 
     def identify(self, headers: Mapping[str, str], address: str) -> Caller:
@@ -129,53 +120,3 @@ def own_keys(headers: Mapping[str, str]) -> dict[str, str]:
         for name, value in headers.items()
         if name.startswith(OWN_KEY_PREFIX) and value.strip()
     }
-
-
-def dial_named(name: str) -> Dial:
-    """Return a stop of the dial; raises BadRequest naming the stops."""
-    if dial := DIALS.get(name.strip().lower()):
-        return dial
-    raise BadRequest(f"there is no dial {name!r}; the stops are {', '.join(DIALS)}")
-
-
-def with_wishes(caller: Caller, headers: Mapping[str, str]) -> Caller:
-    """Tighten a caller's limits by what the request itself asks for in ``x-auto-…`` headers.
-
-    A request can narrow what its key allows, never widen it.  Raises BadRequest.
-    """
-    wishes = {n.removeprefix("x-auto-"): v for n, v in headers.items() if n.startswith("x-auto-")}
-    if not wishes:
-        return caller
-    old = caller.limits
-    allow = _ids(wishes.get("allow", ""))
-    cost = _number(wishes, "max-cost")
-    limits = Limits(
-        allow=(old.allow & allow or frozenset({"nothing"}))
-        if old.allow and allow
-        else old.allow | allow,
-        deny=old.deny | _ids(wishes.get("deny", "")),
-        max_cost_usd=cost
-        if old.max_cost_usd is None
-        else min(old.max_cost_usd, cost or old.max_cost_usd),
-        min_quality=max(old.min_quality, _number(wishes, "min-quality") or 0.0),
-        open_weights_only=old.open_weights_only
-        or wishes.get("open-weights", "").lower() in {"1", "true"},
-        data_policies=old.data_policies,
-        pin=old.pin,
-    )
-    dial = dial_named(wishes["dial"]) if wishes.get("dial") else caller.dial
-    return Caller(caller.name, caller.anonymous, caller.balance, dial, limits)
-
-
-def _ids(value: str) -> frozenset[str]:
-    return frozenset(part for part in re.split(r"[,\s]+", value) if part)
-
-
-def _number(wishes: Mapping[str, str], name: str) -> float | None:
-    value = wishes.get(name, "").strip()
-    if not value:
-        return None
-    try:
-        return float(value)
-    except ValueError as error:
-        raise BadRequest(f"x-auto-{name}: {value!r} is not a number") from error

@@ -32,7 +32,7 @@ import numpy as np
 
 from classifier.model import Assessment
 from router.evidence.catalogue import Band, Economics, Price
-from router.wire.parts import Usage
+from router.values import Usage
 
 TABLE_READ: Final = 0.1
 """Price of cached input over that of fresh input behind the table's dollars (the constant
@@ -88,12 +88,12 @@ def work_of(
     tools: bool,
     context_tokens: float,
     made: int = 0,
-    growth_tokens: float = 0.0,
+    growth_tokens: float | None = None,
 ) -> tuple[Work, ...]:
     """Say what a request with so much context may be, after ``made`` calls for the same ask.
 
     ``tools``: a question that one answer would settle takes some calls where tools are listed.
-    ``growth_tokens`` is what the session was seen to grow by, zero where it was not seen yet.
+    ``growth_tokens`` is what the session was seen to grow by, None where it was not seen yet.
     Tasks that last are long ones: the expected rest never falls under a share of the whole.
     """
     single = float(assessment.p_type @ economics.is_single)

@@ -9,30 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from classifier.model import Assessment, BadClassifier, Classifier
 from classifier.tasks import family_of as task_family
-from router.decision.policy import (
-    DEFAULT_DIAL,
-    DIALS,
-    Decision,
-    Dial,
-    Limits,
-    Move,
-    decide,
-    forbidden,
-)
+from router.decision import reasons
+from router.decision.eligible import Eligibility, Way
+from router.decision.policy import decide
 from router.errors import BadArtefact
-from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
-from router.evidence.table import Table, load_table
-from router.sessions.session import NEW, Session, facing
+from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR, Catalogue, load_catalogue
+from router.evidence.table import TABLE_FILE, Table, load_table
+from router.sessions.session import NEW, Basis, Incumbent, Session
+from router.sessions.steps import Heard, aside, hear, on_request
+from router.values import DEFAULT_DIAL, DIALS, NO_LIMITS, Decision, Dial, Limits, Move
 from router.wire.request import ChatRequest
-
-CATALOGUE_FILE: Final = "catalogue.toml"
-TABLE_FILE: Final = "table.json"
-
-NO_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +34,12 @@ class Engine:
     catalogue: Catalogue
 
     @classmethod
-    def load(cls, folder: Path = MODELS_DIR) -> Self:
-        """Load every artefact in ``folder``; raises BadArtefact when one must not be used."""
-        catalogue = load_catalogue(folder / CATALOGUE_FILE)
+    def load(cls, folder: Path = MODELS_DIR, catalogue: Catalogue | None = None) -> Self:
+        """Load every artefact in ``folder``; raises BadArtefact when one must not be used.
+
+        ``catalogue`` is that of the folder, for callers who read it already.
+        """
+        catalogue = catalogue or load_catalogue(folder / CATALOGUE_FILE)
         table = load_table(folder / TABLE_FILE)
         known = {model.id for model in catalogue.models}
         if missing := sorted({unit.model for unit in table.units} - known):
@@ -60,56 +53,44 @@ class Engine:
             raise BadArtefact(str(error)) from error
         return cls(classifier, table, catalogue)
 
+    @property
+    def models(self) -> frozenset[str]:
+        """The models there is evidence of."""
+        return frozenset(unit.model for unit in self.table.units)
+
     def decide(
         self,
         request: ChatRequest,
         *,
         dial: Dial = DIALS[DEFAULT_DIAL],
         limits: Limits = NO_LIMITS,
-        session: Session = NEW,
         reachable: frozenset[str] | None = None,
+        session: Session = NEW,
+        heard: Heard | None = None,
         reassess: bool = False,
         now_s: float = 0.0,
     ) -> tuple[Assessment, Decision]:
         """Assess a request and choose what serves it; raises NoModelFits.
 
-        ``session`` is what is remembered from before this request, ``now_s`` the time on the clock
-        of its caches; ``reassess`` reads the request even if nothing is new.
+        ``reachable`` holds the model ids that some provider serves in the request's format; None
+        means all.  ``session`` is what is remembered from before this request, ``heard`` what the
+        request tells it (``steps.hear``), for callers who know; ``reassess`` reads the request even
+        if nothing is new; ``now_s`` is the time on the clock of the session's caches.
         """
-        faced = facing(session, request)
-        settled = faced.evidence == session.evidence and session.terms == self.terms(dial, limits)
-        if settled and not reassess and not is_background(request, None):
-            model = self.catalogue.model(session.model)
-            served = reachable is None or session.model in reachable
-            if (
-                session.assessment
-                and model
-                and served
-                and not forbidden(model, request.needs, limits)
-            ):
-                return session.assessment, _stays(faced, now_s, self.catalogue, request)
+        asked = Eligibility(self.catalogue, request.needs, limits, reachable)
+        terms = self._terms(dial, limits)
+        faced = on_request(session, heard or hear(request))
+        if not reassess and not is_background(request, None):
+            basis, incumbent = session.basis, session.incumbent
+            if incumbent and basis and _settled(basis, faced, terms, incumbent, asked):
+                return basis.assessment, _stays(faced, incumbent, asked, now_s)
         assessment = self._assess(request, faced)
         if is_background(request, assessment):
-            faced = _aside(session)
-        decision = decide(
-            assessment,
-            request.needs,
-            faced,
-            self.table,
-            self.catalogue,
-            dial,
-            limits=limits,
-            reachable=reachable,
-            now_s=now_s,
-        )
-        return assessment, decision
+            faced = aside(session)
+        decision = decide(assessment, asked, faced, self.table, dial, now_s=now_s)
+        return assessment, replace(decision, terms=terms)
 
-    @property
-    def models(self) -> frozenset[str]:
-        """The models there is evidence of."""
-        return frozenset(unit.model for unit in self.table.units)
-
-    def terms(self, dial: Dial, limits: Limits) -> str:
+    def _terms(self, dial: Dial, limits: Limits) -> str:
         """Name what a decision was made under, beside the request; another name, another decision.
 
         Which models are allowed is not part of it: that is asked of the incumbent every time.
@@ -118,8 +99,8 @@ class Engine:
 
     def _assess(self, request: ChatRequest, session: Session) -> Assessment:
         conversation = request.conversation
-        if session.carried:
-            since = replace(conversation.since, carried=session.carried)
+        if carried := session.trouble.carried:
+            since = replace(conversation.since, carried=carried)
             conversation = replace(conversation, since=since)
         return self.classifier.assess(conversation)
 
@@ -139,56 +120,26 @@ def is_background(request: ChatRequest, assessment: Assessment | None) -> bool:
     return not request.needs.tools or assessment.task == "background/summary"
 
 
-def _aside(session: Session) -> Session:
-    """Return a session as a background call sees it: its caches, and none of its troubles."""
-    return replace(
-        session, failures=0, carried=0, failed=(), blamed=0, calls=0, toll=0, stays=False
-    )
+def _settled(
+    basis: Basis, faced: Session, terms: str, incumbent: Incumbent, asked: Eligibility
+) -> bool:
+    """Say whether nothing is new since the incumbent was chosen, and it may still serve."""
+    same = basis.evidence == faced.task.evidence and basis.terms == terms
+    return same and asked.refusal(incumbent.unit.model, Way.DECIDED) is None
 
 
-def _stays(session: Session, now_s: float, catalogue: Catalogue, request: ChatRequest) -> Decision:
-    """Decide from memory: nothing is new."""
-    context = request.needs.input_tokens * session.scale
-    held = session.cached_tokens(session.model, catalogue.economics, now_s)
+def _stays(session: Session, incumbent: Incumbent, asked: Eligibility, now_s: float) -> Decision:
+    """Decide from memory."""
+    model = incumbent.unit.model
+    context = (asked.needs.input_tokens or 0) * session.context.scale
+    lifetime_s = asked.catalogue.economics.lifetime_s(model)
+    held = min(session.cached_tokens(model, lifetime_s, now_s), context)
     return Decision(
-        model=session.model,
-        effort=session.effort,
-        fallbacks=session.fallbacks,
-        expected_quality=session.expected_quality,
-        expected_cost_usd=session.expected_cost_usd,
-        adequate=session.adequate,
-        why=f"stays with {session.unit}: nothing is new since it was chosen; "
-        f"{min(held, context):,.0f} of {context:,.0f} tokens are cached.",
+        unit=incumbent.unit,
+        fallbacks=incumbent.fallbacks,
+        expected_quality=incumbent.expected_quality,
+        expected_cost_usd=incumbent.expected_cost_usd,
+        adequate=incumbent.adequate,
+        why=reasons.remembers(incumbent.unit, reasons.cached_part(held, context)),
         move=Move.STAY,
-    )
-
-
-def remembering(
-    session: Session,
-    assessment: Assessment | None,
-    decision: Decision | None,
-    served: str,
-    terms: str,
-) -> Session:
-    """Return the session with a decision that was carried out by the model ``served``.
-
-    What was decided from memory is there already.  Where nothing was decided (a model asked for by
-    name, another tier, a mapping) the next request must be.
-    """
-    if assessment is None or decision is None or decision.mapped:
-        return replace(session, assessment=None, terms="")
-    if not decision.candidates:
-        return session
-    of = next((c for c in decision.candidates if c.unit.model == served), None)
-    switched = decision.move is Move.SWITCH and session.model not in ("", decision.model)
-    return replace(
-        session,
-        assessment=assessment,
-        fallbacks=tuple(unit for unit in decision.fallbacks if unit.model != served),
-        expected_quality=of.quality if of else float("nan"),
-        expected_cost_usd=of.session_usd if of else float("nan"),
-        adequate=bool(of and of.adequate),
-        terms=terms,
-        toll=session.toll + switched,
-        quiet_asks=0 if switched else session.quiet_asks,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from classifier.model import Assessment
 from classifier.tasks import FAMILIES, TYPES
-from router.decision.policy import Decision
+from router.values import Decision
 
 
 def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
             "expected": round(assessment.expected_level, 4),
         },
         "decision": {
-            "model": decision.model,
-            "effort": decision.effort or None,
+            "model": decision.unit.model,
+            "effort": decision.unit.effort,
             "fallbacks": [str(unit) for unit in decision.fallbacks],
             "expected_quality": _number(decision.expected_quality),
             "expected_cost_usd": _number(decision.expected_cost_usd),
@@ -45,5 +45,5 @@ def _shares(names: tuple[str, ...], p: Any) -> dict[str, float]:
     return {name: round(float(x), 4) for name, x in zip(names, p, strict=True)}
 
 
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if value == value else None
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")

@@ -8,7 +8,6 @@ list does not say stays unknown, and unknown never counts as capable.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -16,51 +15,14 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from classifier.conversation import Interface
 from classifier.tasks import TYPES
 from router.errors import BadArtefact
+from router.values import Entry, Interface, Needs, Target, Unit, family_of
 
 Dollars = Annotated[float, Field(ge=0, le=1000)]
 """US dollars per million tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What any answer to a request must support; token counts are estimates.
-
-    The last three say what binds a request to whoever answered before: a tool call without its
-    result, a conversation that the provider keeps, reasoning since the last ask that is signed or
-    encrypted.
-    """
-
-    interface: Interface = Interface.CHAT
-    input_tokens: int = 0
-    output_tokens: int = 0
-    tools: bool = False
-    images: bool = False
-    files: bool = False
-    audio: bool = False
-    json_schema: bool = False
-    open_tool_call: bool = False
-    provider_state: bool = False
-    signed_reasoning: bool = False
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        """The abilities that a model must be known to have."""
-        return frozenset(name for name in ABILITIES if getattr(self, name))
-
-
-ABILITIES: Final = ("tools", "images", "files", "audio", "json_schema")
-"""What a request may need, as the catalogue names it."""
-
-
-class Entry(BaseModel):
-    """Base of every block: fixed once read, and strict about its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class LongContext(Entry):
@@ -159,8 +121,7 @@ class Economics(Entry):
 
     def lifetime_s(self, model: str) -> float:
         """Return how long an unused cache of a model lives, in seconds."""
-        vendor = model.partition("/")[0]
-        return self.cache_lifetime_s.get(vendor, self.cache_lifetime_s["default"])
+        return self.cache_lifetime_s.get(family_of(model), self.cache_lifetime_s["default"])
 
 
 class Model(Entry):
@@ -190,14 +151,14 @@ class Model(Entry):
     free: bool = False
     price: Price | None = None
 
-    def lacks(self, needs: Needs, abilities: frozenset[str] | None = None) -> str:
-        """Say what of ``needs`` this model cannot serve; empty when it can serve all.
+    def lacks(self, needs: Needs, abilities: frozenset[str] | None = None) -> str | None:
+        """Say what of ``needs`` this model cannot serve; None when it can serve all.
 
         ``abilities`` are ``needs.abilities``, for callers that ask many models.
         """
         if self.context_tokens is None:
             return "context length unknown"
-        wanted = needs.input_tokens + needs.output_tokens
+        wanted = (needs.input_tokens or 0) + needs.output_tokens
         if wanted > self.context_tokens:
             return f"context of {self.context_tokens:,} tokens is short of {wanted:,}"
         if self.max_output_tokens is not None and needs.output_tokens > self.max_output_tokens:
@@ -206,19 +167,21 @@ class Model(Entry):
             )
         if missing := (needs.abilities if abilities is None else abilities) - self.abilities:
             return f"no {min(missing).replace('_', ' ')}"
-        return ""
+        return None
 
 
-class Target(Entry):
-    """A model as a tier maps to it: with the effort and verbosity to set, if any.
-
-    ``reasoning`` switches thinking on or off for models whose effort has no levels.
-    """
+class Mapping(Entry):
+    """What a tier maps to, as its block says it."""
 
     model: str
-    effort: str = ""
-    verbosity: str = ""
+    effort: str | None = None
+    verbosity: str | None = None
     reasoning: bool | None = None
+
+    @property
+    def target(self) -> Target:
+        """The same as a value."""
+        return Target(Unit(self.model, self.effort), self.verbosity, self.reasoning)
 
 
 class Weighted(Entry):
@@ -249,27 +212,31 @@ class Tier(Entry):
     aliases: tuple[str, ...] = ()
     hidden: bool = False
     rule: Literal["mode", "interface", "efficient", "affinity", "balance"]
-    effort: str = ""
-    verbosity: str = ""
+    effort: str | None = None
+    verbosity: str | None = None
     modes: dict[str, str] = {}
-    interfaces: dict[Interface, Target] = {}
+    interfaces: dict[Interface, Mapping] = {}
     affinity: tuple[Weighted, ...] = ()
     balance: Balance | None = None
-    fallback: str = ""
+    fallback: str | None = None
 
     @property
     def model_ids(self) -> frozenset[str]:
         """Every model this tier may map to."""
-        mapped = [target.model for target in self.interfaces.values()]
+        mapped = [mapping.model for mapping in self.interfaces.values()]
         weighted = [choice.model for choice in self.affinity]
         pair = [self.balance.paid, self.balance.unpaid] if self.balance else []
         return frozenset([*self.modes.values(), *mapped, *weighted, *pair])
+
+    def mapping(self, interface: Interface) -> Mapping | None:
+        """Return what a format maps to: its own row or, in a format without one, the first."""
+        return self.interfaces.get(interface) or next(iter(self.interfaces.values()), None)
 
     @model_validator(mode="after")
     def _has_its_mapping(self) -> Tier:
         has = {
             "mode": "default" in self.modes,
-            "interface": set(self.interfaces) == set(Interface),
+            "interface": bool(self.interfaces),
             "efficient": bool(self.fallback),
             "affinity": bool(self.affinity),
             "balance": self.balance is not None,
@@ -337,7 +304,10 @@ MODELS_DIR: Final = Path(__file__).resolve().parents[2] / "models"
 """Where the artefacts lie: catalogue, table and classifier."""
 
 
-def load_catalogue(path: Path = MODELS_DIR / "catalogue.toml") -> Catalogue:
+CATALOGUE_FILE: Final = "catalogue.toml"
+
+
+def load_catalogue(path: Path = MODELS_DIR / CATALOGUE_FILE) -> Catalogue:
     """Read and validate a catalogue; raises BadArtefact naming the key at fault."""
     try:
         return Catalogue.model_validate(tomllib.loads(path.read_text("utf-8")))

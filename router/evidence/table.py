@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from router.errors import BadArtefact
+from router.values import Unit
 
 Array = NDArray[np.float32]
+
+TABLE_FILE: Final = "table.json"
 
 FORMAT: Final = 1
 """Of the artefact; a table of another format is refused."""
@@ -30,19 +33,12 @@ DRAW_SCALE: Final = 65535
 """Draws are stored as uint16: quality × 65535."""
 
 DEFAULT_EFFORT: Final = "default"
-"""The effort of a unit that was measured at its provider's default setting."""
+"""How recorded outcomes and the artefact spell the provider's own effort."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A model at a reasoning effort: what is measured, and what is served."""
-
-    model: str
-    effort: str = DEFAULT_EFFORT
-
-    def __str__(self) -> str:
-        """Write ``model`` or ``model@effort``."""
-        return self.model if self.effort == DEFAULT_EFFORT else f"{self.model}@{self.effort}"
+def unit_of(model: str, effort: str | None) -> Unit:
+    """Return a unit whose effort is spelled as in files."""
+    return Unit(model, None if effort in (None, DEFAULT_EFFORT) else effort)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ def table_from_json(raw: dict[str, Any], *, name: str = "table") -> Table:
             f"{taxonomy_fingerprint()!r}; rebuild it with `auto-efficient table build`"
         )
     try:
-        units = tuple(Unit(u["model"], u["effort"]) for u in raw["units"])
+        units = tuple(unit_of(u["model"], u["effort"]) for u in raw["units"])
         shape = (len(TYPES), N_LEVELS, len(units))
         columns = {
             key: np.array(raw["cells"][key], dtype=np.float32).reshape(shape)

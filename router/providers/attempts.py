@@ -1,11 +1,10 @@
 """Which model to try next: a generator of attempts that is told how each one failed.  Pure.
 
-    flow = attempts(candidates, admit)
-    candidate = next(flow)
-    ...call it; on failure: candidate = flow.send(failure); on success: flow.close()
+    flow = attempts(planned, admit)
+    attempt = next(flow)
+    ...make it; on failure: attempt = flow.send(failure); on success: flow.close()
 
-A candidate is a model at one provider.  The order is the plan's; candidates whose circuit is
-open go last, those in a penalty are not called and count as having failed, and a provider that
+An attempt is a model at one provider.  The order is the plan's; those whose circuit is open go last, those in a penalty are not called and count as having failed, and a provider that
 refused our key is not asked again.  When nothing is left, ``Exhausted`` says so to the client
 with the status it can best act on.  Nothing here runs after the first byte of an answer.
 """
@@ -17,9 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from router.errors import Exhausted
-from router.evidence.catalogue import Target
 from router.providers.breaker import Admission
 from router.providers.endpoints import Endpoint
+from router.values import Failure, Target
 
 MAX_ATTEMPTS: Final = 4
 """Calls per request; a primary and the policy's three fallbacks."""
@@ -36,7 +35,7 @@ others hammer, and they obey it literally, so it is small."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Attempt:
     """A model with its settings, at a provider that serves it."""
 
     target: Target
@@ -45,66 +44,49 @@ class Candidate:
     @property
     def key(self) -> tuple[str, str]:
         """Under which the breaker knows it."""
-        return self.endpoint.provider.name, self.target.model
+        return self.endpoint.provider.name, self.target.unit.model
+
+    def failed(
+        self, status: int, reason: str, retry_after_s: float | None = None, *, called: bool = True
+    ) -> Failure:
+        """Say that it failed, and how."""
+        provider = self.endpoint.provider.name
+        return Failure(self.target.unit, provider, status, reason, retry_after_s, called)
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """How an attempt failed, before its first byte.
-
-    ``status`` is the upstream's, 504 for a time-out and 502 for everything else; ``called`` is
-    false when a penalty forbade the call.
-    """
-
-    candidate: Candidate
-    status: int
-    reason: str
-    retry_after_s: float | None = None
-    called: bool = True
-
-    @property
-    def refuses_key(self) -> bool:
-        """Whether the provider refused our own key."""
-        return self.status in KEY_REFUSED
-
-    def __str__(self) -> str:
-        """Write ``model=reason``, as headers name it."""
-        return f"{self.candidate.target.model}={self.reason}"
-
-
-Admit = Callable[[Candidate], tuple[Admission, float]]
-"""Says whether to call a candidate now, and how long its penalty lasts."""
+Admit = Callable[[Attempt], tuple[Admission, float]]
+"""Says whether to make an attempt now, and how long its penalty lasts."""
 
 
 def attempts(
-    candidates: Sequence[Candidate], admit: Admit
-) -> Generator[Candidate, Failure, tuple[Failure, ...]]:
-    """Yield candidates until one is served; return every failure when none was."""
+    planned: Sequence[Attempt], admit: Admit
+) -> Generator[Attempt, Failure, tuple[Failure, ...]]:
+    """Yield attempts until one is served; return every failure when none was."""
     failures: list[Failure] = []
     refused: set[str] = set()
-    suspected: list[Candidate] = []
+    suspected: list[Attempt] = []
     waiting: list[Failure] = []
     calls = 0
 
-    def usable(candidate: Candidate) -> bool:
-        return calls < MAX_ATTEMPTS and candidate.endpoint.provider.name not in refused
+    def usable(attempt: Attempt) -> bool:
+        return calls < MAX_ATTEMPTS and attempt.endpoint.provider.name not in refused
 
-    for candidate in candidates:
-        if not usable(candidate):
+    for attempt in planned:
+        if not usable(attempt):
             continue
-        admission, wait_s = admit(candidate)
+        admission, wait_s = admit(attempt)
         if admission is Admission.NO:
-            waiting.append(Failure(candidate, 429, f"waits {wait_s:.0f} s", wait_s, called=False))
+            waiting.append(attempt.failed(429, f"waits {wait_s:.0f} s", wait_s, called=False))
         elif admission is Admission.IF_NEEDED:
-            suspected.append(candidate)
+            suspected.append(attempt)
         else:
             calls += 1
-            failures.append(failure := (yield candidate))
-            refused |= {candidate.endpoint.provider.name} if failure.refuses_key else set()
-    for candidate in suspected:
-        if usable(candidate):
+            failures.append(failure := (yield attempt))
+            refused |= {attempt.endpoint.provider.name} if failure.status in KEY_REFUSED else set()
+    for attempt in suspected:
+        if usable(attempt):
             calls += 1
-            failures.append((yield candidate))
+            failures.append((yield attempt))
     return (*failures, *waiting)
 
 
@@ -114,12 +96,12 @@ def exhausted(failures: Sequence[Failure]) -> Exhausted:
     429 when some upstream only wants us to wait, 503 when our keys were refused, 504 when the
     last one timed out, else 502.
     """
-    tried = "; ".join(f"{f.candidate.target.model}: {f.reason}" for f in failures)
+    tried = "; ".join(f"{f.unit.model}: {f.reason}" for f in failures)
     waits = [f.retry_after_s or DEFAULT_RETRY_S for f in failures if f.status == 429]
     if waits:
         message = f"every model is rate-limited or failing ({tried}); retry after the wait given"
         return Exhausted(message, status=429, retry_after_s=min(waits), failures=failures)
-    if not failures or all(f.refuses_key for f in failures):
+    if not failures or all(f.status in KEY_REFUSED for f in failures):
         message = f"this gateway's credentials were refused ({tried}); its operator must fix them"
         return Exhausted(message, status=503, failures=failures)
     message = f"no model answered ({tried}); retry, or choose another model"

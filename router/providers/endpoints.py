@@ -15,14 +15,27 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from classifier.conversation import Interface
 from router.errors import BadArtefact
-from router.evidence.catalogue import MODELS_DIR, Catalogue, Entry
+from router.evidence.catalogue import MODELS_DIR, Catalogue
+from router.values import Entry, Interface
 
 PROVIDERS_FILE: Final = "providers.toml"
 
 SIMULATED: Final = "simulated"
 UPSTREAM: Final = "upstream"
+
+
+class Timeouts(Entry):
+    """How long to wait for an upstream, in seconds.
+
+    The SDKs of OpenAI and Anthropic wait 600 s for a reply; Codex gives up on a stream that is
+    silent for 300 s.
+    """
+
+    connect_s: float = Field(default=5.0, gt=0)
+    first_byte_s: float = Field(default=120.0, gt=0)
+    reply_s: float = Field(default=600.0, gt=0)
+    idle_s: float = Field(default=120.0, gt=0)
 
 
 class Provider(Entry):
@@ -142,9 +155,16 @@ class Providers:
             if interface in row.formats and row.base_url and (name := row.name_of(model))
         )
 
-    def reachable(self, catalogue: Catalogue, interface: Interface) -> frozenset[str]:
+    def reachable(
+        self,
+        catalogue: Catalogue,
+        interface: Interface,
+        own_keys: Mapping[str, str] | None = None,
+    ) -> frozenset[str]:
         """Return the ids of the catalogue's models that can be had in a format."""
-        return frozenset(m.id for m in catalogue.models if self.endpoints(m.id, interface))
+        return frozenset(
+            model.id for model in catalogue.models if self.endpoints(model.id, interface, own_keys)
+        )
 
 
 def _versioned(base_url: str) -> str:

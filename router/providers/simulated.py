@@ -33,7 +33,8 @@ import httpx
 import orjson
 from cachetools import TTLCache
 
-from classifier.conversation import Interface, Role, ask_of
+from classifier.conversation import Role, ask_of
+from router.values import Interface
 from router.wire import sse
 from router.wire.parts import Reading, mappings
 from router.wire.request import FORMATS, interface_of

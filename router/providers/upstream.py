@@ -1,7 +1,7 @@
 """Call providers: the only module that makes HTTP calls.
 
 ``Upstream.run`` walks the attempts: before the first byte of an answer a failure moves on to the
-next candidate; after it nothing is retried, the relay ends the stream as its format demands.
+next attempt; after it nothing is retried, the relay ends the stream as its format demands.
 "First byte" means the first event of a stream that is no comment, or the whole of a JSON reply:
 until then the client has been sent nothing.  Replies that say 200 and are not what was promised
 (a page, broken JSON, an error in the first event) count as failures.
@@ -22,18 +22,17 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import ModuleType
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 import httpx
 import orjson
 
-from classifier.conversation import Interface
-from router.providers.attempts import KEY_REFUSED, RETRIED, Candidate, Failure, attempts, exhausted
+from router.providers.attempts import KEY_REFUSED, RETRIED, Attempt, attempts, exhausted
 from router.providers.breaker import Admission, Breaker
-from router.providers.endpoints import SIMULATED
-from router.settings import Timeouts
+from router.providers.endpoints import SIMULATED, Timeouts
+from router.values import Failure, Interface, Usage
 from router.wire import responses
-from router.wire.parts import Usage, parsed
+from router.wire.parts import parsed
 from router.wire.relay import Opening, Relay, error_in, promised
 from router.wire.request import FORMATS, ChatRequest
 from router.wire.splice import Path, set_fields, without
@@ -59,56 +58,75 @@ JSON: Final = "application/json"
 
 
 @dataclass(slots=True)
-class Reply:
-    """What the client is answered with: a body, or a stream of its pieces.
+class Whole:
+    """A reply whose body is here."""
+
+    attempt: Attempt
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    usage: Usage | None = None
+    """What was billed; None where the provider does not say."""
+    response_id: str | None = None
+    """The provider's name of its answer, under which it may keep it."""
+    failures: tuple[Failure, ...] = ()
+    """The attempts before."""
+    broke: ClassVar[bool] = False
+
+    async def aclose(self) -> None:
+        """Do nothing: the upstream was let go."""
+
+
+@dataclass(slots=True)
+class Streamed:
+    """A reply of which the first event is here, and the rest comes as the client takes it.
 
     Close it in every case: leaving a stream early is what cancels the upstream's work.
     """
 
-    candidate: Candidate
-    status: int
+    attempt: Attempt
     headers: list[tuple[str, str]]
-    body: bytes = b""
-    stream: AsyncGenerator[bytes] | None = None
+    stream: AsyncGenerator[bytes]
+    relay: Relay
+    response: httpx.Response
     failures: tuple[Failure, ...] = ()
-    relay: Relay | None = None
-    response: httpx.Response | None = None
-    body_usage: Usage | None = None
-    body_id: str = ""
+    status: ClassVar[int] = 200
 
     @property
-    def response_id(self) -> str:
+    def response_id(self) -> str | None:
         """The provider's name of its answer, under which it may keep it."""
-        return self.relay.progress.id if self.relay else self.body_id
+        return self.relay.progress.id or None
 
     @property
     def usage(self) -> Usage | None:
         """What was billed, as far as it is known by now."""
-        return self.relay.progress.usage if self.relay else self.body_usage
+        return self.relay.progress.usage
 
     @property
     def broke(self) -> bool:
-        """Whether a stream ended in an error."""
-        return self.relay is not None and self.relay.progress.failed
+        """Whether the stream ended in an error."""
+        return self.relay.progress.failed
 
     async def aclose(self) -> None:
         """Let go of the upstream."""
-        if self.stream is not None:
-            await self.stream.aclose()
-        if self.response is not None:
-            await self.response.aclose()
+        await self.stream.aclose()
+        await self.response.aclose()
+
+
+Reply = Whole | Streamed
+"""What the client is answered with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One request to be served by the first candidate that can.
+    """One request to be served by the first attempt that can.
 
     ``routed`` says that a tier chose the model, and so sets its effort; ``foreign`` tells, for
     a model, which items of the conversation another family wrote.
     """
 
     request: ChatRequest
-    candidates: Sequence[Candidate]
+    attempts: Sequence[Attempt]
     headers: Mapping[str, str]
     routed: bool
     beta: bool = False
@@ -143,33 +161,33 @@ class Upstream:
     async def run(self, order: Order) -> Reply:
         """Return the first good reply; raises Exhausted when there is none."""
         failures: list[Failure] = []
-        flow = attempts(order.candidates, self._admit)
+        flow = attempts(order.attempts, self._admit)
         try:
-            candidate = next(flow)
+            attempt = next(flow)
             while True:
-                outcome = await self._call(order, candidate)
-                if isinstance(outcome, Reply):
-                    self._breaker.succeeded(candidate.key)
+                outcome = await self._call(order, attempt)
+                if not isinstance(outcome, Failure):
+                    self._breaker.succeeded(attempt.key)
                     flow.close()
                     outcome.failures = tuple(failures)
                     return outcome
-                self._breaker.failed(candidate.key, self._clock(), outcome.retry_after_s)
+                self._breaker.failed(attempt.key, self._clock(), outcome.retry_after_s)
                 failures.append(outcome)
                 log.info(
                     "%s at %s failed: %s",
-                    candidate.target.model,
-                    candidate.endpoint.provider.name,
+                    attempt.target.unit.model,
+                    attempt.endpoint.provider.name,
                     outcome.reason,
                 )
-                candidate = flow.send(outcome)
+                attempt = flow.send(outcome)
         except StopIteration as stop:
             raise exhausted(stop.value) from None
 
-    def _admit(self, candidate: Candidate) -> tuple[Admission, float]:
+    def _admit(self, attempt: Attempt) -> tuple[Admission, float]:
         now = self._clock()
-        return self._breaker.admit(candidate.key, now), self._breaker.wait_s(candidate.key, now)
+        return self._breaker.admit(attempt.key, now), self._breaker.wait_s(attempt.key, now)
 
-    async def _call(self, order: Order, candidate: Candidate) -> Reply | Failure:
+    async def _call(self, order: Order, attempt: Attempt) -> Reply | Failure:
         """Make one attempt; every way in which it can fail becomes a Failure."""
         streams = order.request.streams
         limit_s = self._timeouts.first_byte_s if streams else self._timeouts.reply_s
@@ -177,71 +195,71 @@ class Upstream:
         outcome: Reply | Failure
         try:
             async with asyncio.timeout(limit_s):
-                response = await self._send(order, candidate)
-                outcome = await self._read(order, candidate, response)
+                response = await self._send(order, attempt)
+                outcome = await self._read(order, attempt, response)
         except (TimeoutError, httpx.TimeoutException) as error:
             where = "connecting" if isinstance(error, httpx.ConnectTimeout) else "waiting"
-            outcome = Failure(candidate, 504, f"timeout while {where}")
+            outcome = attempt.failed(504, f"timeout while {where}")
         except NotPromised as error:
-            outcome = Failure(candidate, 502, str(error))
+            outcome = attempt.failed(502, str(error))
         except httpx.HTTPError as error:
-            outcome = Failure(candidate, 502, f"connection failed ({type(error).__name__})")
+            outcome = attempt.failed(502, f"connection failed ({type(error).__name__})")
         except BaseException:
             if response is not None:
                 await response.aclose()
             raise
-        if response is not None and not (isinstance(outcome, Reply) and outcome.stream):
+        if response is not None and not (isinstance(outcome, Streamed)):
             await response.aclose()
         return outcome
 
-    async def _send(self, order: Order, candidate: Candidate) -> httpx.Response:
+    async def _send(self, order: Order, attempt: Attempt) -> httpx.Response:
         """Send an attempt; a ready ``stream`` and full headers spare httpx its own guesses."""
-        url = _url(candidate.endpoint.url + ("?beta=true" if order.beta else ""))
-        body = write_body(order, candidate)
+        url = _url(attempt.endpoint.url + ("?beta=true" if order.beta else ""))
+        body = write_body(order, attempt)
         own = [(b"host", url.netloc), (b"content-length", b"%d" % len(body))]
         request = httpx.Request(
             "POST",
             url,
-            headers=[*own, *_headers(order, candidate)],
+            headers=[*own, *_headers(order, attempt)],
             stream=httpx.ByteStream(body),
             extensions=self._patient if not order.request.streams else self._watchful,
         )
-        simulated = candidate.endpoint.provider.name == SIMULATED
+        simulated = attempt.endpoint.provider.name == SIMULATED
         return await (self._simulated if simulated else self._transport).handle_async_request(
             request
         )
 
     async def _read(
-        self, order: Order, candidate: Candidate, response: httpx.Response
+        self, order: Order, attempt: Attempt, response: httpx.Response
     ) -> Reply | Failure:
         """Read as much of a reply as shows that it is good."""
         headers = {name.lower(): value for name, value in response.headers.raw}
         passed_back = _passed_back(headers)
         if response.status_code >= 400:
             body = await _body(response, MAX_ERROR_BYTES)
-            return _refusal(candidate, response.status_code, body, passed_back)
+            return _refusal(attempt, response.status_code, body, passed_back)
         if response.status_code != 200:
             raise NotPromised(f"status {response.status_code}")
         kind = headers.get(b"content-type", b"").decode("latin-1")
         if order.request.streams and kind.startswith("text/event-stream"):
-            return await self._open_stream(order, candidate, response, passed_back)
+            return await self._open_stream(order, attempt, response, passed_back)
         format = FORMATS[order.request.interface]
         body = await _body(response, MAX_REPLY_BYTES)
         fields = parsed(body)
         if error := error_in(fields):
-            return _refusal(candidate, error[0], body, passed_back)
+            return _refusal(attempt, error[0], body, passed_back)
         if order.request.streams or not format.is_reply(fields):
             raise NotPromised(f"malformed reply ({kind.partition(';')[0] or 'no content type'})")
         if format.complete(fields):
             body = orjson.dumps(fields)
         told = [("content-type", JSON), *passed_back]
-        usage, named = format.usage_of(fields), str(fields.get("id") or "")
-        return Reply(candidate, 200, told, body, body_usage=usage, body_id=named)
+        usage, named = format.usage_of(fields), str(fields.get("id") or "") or None
+        return Whole(attempt, 200, told, body, usage, named)
 
     async def _open_stream(
         self,
         order: Order,
-        candidate: Candidate,
+        attempt: Attempt,
         response: httpx.Response,
         passed_back: list[tuple[str, str]],
     ) -> Reply | Failure:
@@ -257,13 +275,12 @@ class Upstream:
         if not promised(first):
             raise NotPromised("malformed stream")
         if first != b"[DONE]" and (error := error_in(orjson.loads(first))):
-            return _refusal(candidate, error[0], first, passed_back)
+            return _refusal(attempt, error[0], first, passed_back)
         format = FORMATS[order.request.interface]
         wants_usage = not order.routed or format.wants_usage(order.request.fields)
-        relay = Relay(format, wants_usage=wants_usage, model=candidate.target.model, first=first)
-        return Reply(
-            candidate,
-            200,
+        relay = Relay(format, wants_usage=wants_usage, model=attempt.target.unit.model, first=first)
+        return Streamed(
+            attempt,
             [("content-type", "text/event-stream; charset=utf-8"), *passed_back],
             stream=self._relayed(relay, response, pieces, opening.seen),
             relay=relay,
@@ -335,24 +352,24 @@ async def _body(response: httpx.Response, limit_bytes: int) -> bytes:
 
 
 def _refusal(
-    candidate: Candidate, status: int, body: bytes, headers: list[tuple[str, str]]
+    attempt: Attempt, status: int, body: bytes, headers: list[tuple[str, str]]
 ) -> Reply | Failure:
     """Read an upstream's error: about us and the moment, or about the client's request.
 
     The latter goes back verbatim: clients act on its texts (a full context makes them compact).
     """
-    ours = status in KEY_REFUSED and not candidate.endpoint.theirs
+    ours = status in KEY_REFUSED and not attempt.endpoint.theirs
     if ours:
         log.error(
             "%s refused our key with %d: check its key and its account",
-            candidate.endpoint.provider.name,
+            attempt.endpoint.provider.name,
             status,
         )
     if ours or status in RETRIED:
-        return Failure(candidate, status, f"status {status}", retry_after_s(dict(headers)))
-    if key := candidate.endpoint.key.encode():
+        return attempt.failed(status, f"status {status}", retry_after_s(dict(headers)))
+    if key := attempt.endpoint.key.encode():
         body = body.replace(key, b"***")
-    return Reply(candidate, status, [("content-type", JSON), *headers], body)
+    return Whole(attempt, status, [("content-type", JSON), *headers], body)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -374,9 +391,9 @@ def _passed_back(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
     return [(n.decode(), v.decode("latin-1")) for n in PASSED_BACK if (v := headers.get(n))]
 
 
-def _headers(order: Order, candidate: Candidate) -> list[tuple[bytes, bytes]]:
+def _headers(order: Order, attempt: Attempt) -> list[tuple[bytes, bytes]]:
     """Make the upstream's request headers from nothing; see the module's text."""
-    endpoint = candidate.endpoint
+    endpoint = attempt.endpoint
     headers = {
         "content-type": JSON,
         "accept": "text/event-stream" if order.request.streams else JSON,
@@ -394,41 +411,41 @@ def _headers(order: Order, candidate: Candidate) -> list[tuple[bytes, bytes]]:
     return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in pairs]
 
 
-def write_body(order: Order, candidate: Candidate) -> bytes:
+def write_body(order: Order, attempt: Attempt) -> bytes:
     """Return the client's body with what routing changes, and every other byte as it was."""
-    request, provider = order.request, candidate.endpoint.provider
+    request, provider = order.request, attempt.endpoint.provider
     format, body, fields = FORMATS[request.interface], request.body, request.fields
-    if refused := [*_refused(order, candidate, format)]:
+    if refused := [*_refused(order, attempt, format)]:
         body = without(body, refused)
         fields = orjson.loads(body)
     changes: dict[str, Any] = {}
-    if fields.get("model") != candidate.endpoint.model:
-        changes["model"] = candidate.endpoint.model
+    if fields.get("model") != attempt.endpoint.model:
+        changes["model"] = attempt.endpoint.model
     if order.routed:
-        changes |= format.write_target(fields, candidate.target)
+        changes |= format.write_target(fields, attempt.target)
         changes |= format.ask_for_usage(fields) if provider.reports_usage else {}
     if provider.strict:
         changes = {k: v for k, v in changes.items() if k not in format.ONLY_OPENROUTER}
     return set_fields(body, fields, changes)
 
 
-def _refused(order: Order, candidate: Candidate, format: ModuleType) -> Iterator[Path]:
-    """Yield where in a body stands what this candidate would refuse."""
+def _refused(order: Order, attempt: Attempt, format: ModuleType) -> Iterator[Path]:
+    """Yield where in a body stands what this attempt would refuse."""
     fields = order.request.fields
-    if candidate.endpoint.provider.strict:
+    if attempt.endpoint.provider.strict:
         yield from ((key,) for key in format.ONLY_OPENROUTER & fields.keys())
     items = fields.get(format.ITEMS)
     if isinstance(items, list):
-        for path in _refused_in(items, order, candidate, format):
+        for path in _refused_in(items, order, attempt, format):
             yield format.ITEMS, *path
 
 
 def _refused_in(
-    items: list[Any], order: Order, candidate: Candidate, format: ModuleType
+    items: list[Any], order: Order, attempt: Attempt, format: ModuleType
 ) -> Iterator[Path]:
     """Yield the same of a conversation, with paths that begin at its items."""
-    provider = candidate.endpoint.provider
-    if foreign := order.foreign(candidate.target.model):
+    provider = attempt.endpoint.provider
+    if foreign := order.foreign(attempt.target.unit.model):
         yield from format.foreign_reasoning(items, foreign.__contains__)
     if order.request.interface is Interface.RESPONSES and (order.routed or not provider.stateful):
         yield from responses.references(items)

@@ -27,32 +27,24 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from classifier.conversation import Interface
-from router.callers.keys import own_keys
+from router.books.record import Tell, unrecorded
 from router.decision.engine import Engine
 from router.decision.explain import as_json
-from router.decision.tiers import LiveData, LoadEngine
 from router.errors import RouterError, UnknownModel
 from router.providers.endpoints import PATHS, SIMULATED
 from router.providers.simulated import SimulatedTransport
 from router.providers.transport import FastTransport
 from router.providers.upstream import Upstream
-from router.serving.gateway import (
-    Gateway,
-    Receive,
-    Record,
-    Scope,
-    Send,
-    error_headers,
-    read_body,
-    read_headers,
-    unrecorded,
-)
+from router.serving.asgi import Receive, Scope, Send, read_headers
+from router.serving.gateway import Gateway, Passage
 from router.serving.guard import GuardedProtocol
+from router.serving.headers import error_headers
 from router.serving.listing import entries, model_entry
-from router.sessions.session import Sessions, wishes_of
+from router.serving.live import LiveData, LoadEngine
+from router.sessions.store import Sessions
 from router.settings import Settings
-from router.wire.request import FORMATS, ChatRequest
+from router.values import Interface
+from router.wire.request import FORMATS
 
 log = logging.getLogger("router.serving.app")
 
@@ -116,13 +108,13 @@ def create_app(
     environ: Mapping[str, str] | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     load_engine: LoadEngine = Engine.load,
-    record: Record = unrecorded,
+    record: Tell = unrecorded,
     sessions: Sessions | None = None,
 ) -> FastAPI:
     """Build the application; raises BadArtefact for settings or data it must not run with.
 
     Tests hand in ``transport`` (an ``httpx.MockTransport`` plays the provider) and
-    ``load_engine``; ``record`` is told of every request served; ``sessions`` is a store that several
+    ``load_engine``; ``record`` is told of every request at its end; ``sessions`` is a store that several
     processes share, instead of this one's memory.
     """
     providers = settings.make_providers(os.environ if environ is None else environ)
@@ -196,8 +188,8 @@ def _add_model_routes(app: FastAPI, gateway: Gateway, prefix: str) -> None:
 
     async def count_tokens(request: Request) -> Response:
         """Estimate the input tokens of an Anthropic request from its bytes."""
-        chat = await _read(gateway, request, Interface.MESSAGES)
-        return Json({"input_tokens": max(1, chat.needs.input_tokens)})
+        read = await gateway.read(_passage(gateway, request, Interface.MESSAGES))
+        return Json({"input_tokens": max(1, read.needs.input_tokens or 0)})
 
     app.add_api_route(
         prefix + "/messages/count_tokens",
@@ -216,9 +208,7 @@ def _add_listing_routes(app: FastAPI, gateway: Gateway, prefix: str) -> None:
         gateway.identify(headers, gateway.address_of(request.scope, headers))
         data = gateway.data.current
         served = frozenset[str]().union(*data.reachable.values())
-        decided = sorted(
-            {u.model for u in getattr(getattr(data.engine, "table", None), "units", ())}
-        )
+        decided = sorted(data.engine.models) if data.engine else []
         return entries(data.catalogue, reachable=served, decided=decided, hidden=hidden)
 
     async def models(request: Request, hidden: bool = False) -> Response:
@@ -286,53 +276,40 @@ def _add_other_routes(app: FastAPI, gateway: Gateway) -> None:
         return Json({"service": "auto-efficient", "try": "GET /v1/models, POST /v1/route"})
 
 
-async def _read(gateway: Gateway, request: Request, interface: Interface) -> ChatRequest:
-    """Read a request of a route that calls no model, by the same steps as one that does."""
-    headers = read_headers(request.scope)
-    gateway.identify(headers, gateway.address_of(request.scope, headers))
-    body = await read_body(request.receive, headers, gateway.settings.requests)
-    return gateway.read(body, interface, headers)
+def _passage(gateway: Gateway, request: Request, interface: Interface | None) -> Passage:
+    """Take in a request of a route that calls no model; None: in any format."""
+
+    async def send(message: Any) -> None:
+        raise AssertionError("FastAPI sends the reply")
+
+    return Passage(gateway.call_of(interface, request.scope, request.receive, send))
 
 
 async def _explained(
     gateway: Gateway, request: Request, interface: Interface | None
 ) -> dict[str, Any]:
     """Return the plan for a request as JSON."""
-    headers = read_headers(request.scope)
-    caller = gateway.identify(headers, gateway.address_of(request.scope, headers))
-    body = await read_body(request.receive, headers, gateway.settings.requests)
-    chat = gateway.read(body, interface or Interface.CHAT, headers)
-    if interface is None and (shape := _shape_of(chat.fields)) is not Interface.CHAT:
-        chat = gateway.read(body, shape, headers)
-    keys = own_keys(headers)
-    key, session = await gateway.session_of(chat, caller)
-    made = gateway.plan(chat, caller, keys, session, wishes_of(headers))
-    candidates = gateway.candidates(chat, made, keys)
+    passage = _passage(gateway, request, interface)
+    asked = await gateway.read(passage)
+    attempts = await gateway.choose(passage)
+    made = passage.made
+    assert made is not None
+    first = made.targets[0]
     decided = as_json(made.assessment, made.decision) if made.assessment and made.decision else {}
     return {
-        "tier": made.tier or None,
-        "interface": chat.interface.value,
-        "session": key,
-        "model": made.targets[0].model,
-        "effort": made.targets[0].effort or None,
-        "verbosity": made.targets[0].verbosity or None,
-        "fallbacks": [target.model for target in made.targets[1:]],
+        "tier": made.tier,
+        "interface": asked.interface.value,
+        "session": passage.key,
+        "model": first.unit.model,
+        "effort": first.unit.effort,
+        "verbosity": first.verbosity,
+        "fallbacks": [target.unit.model for target in made.targets[1:]],
         "attempts": [
-            {"model": c.target.model, "provider": c.endpoint.provider.name} for c in candidates
+            {"model": a.target.unit.model, "provider": a.endpoint.provider.name} for a in attempts
         ],
         "why": made.why,
         **{k: v for k, v in decided.items() if k not in {"why", "model"}},
     }
-
-
-def _shape_of(fields: Mapping[str, Any]) -> Interface:
-    """Tell the format of a body by the fields that only one of them has."""
-    if "input" in fields:
-        return Interface.RESPONSES
-    only_anthropic = {"system", "stop_sequences", "thinking", "output_config", "top_k"}
-    if not only_anthropic.isdisjoint(fields):
-        return Interface.MESSAGES
-    return Interface.CHAT
 
 
 def _body_schema(*required: str) -> dict[str, Any]:
@@ -382,7 +359,7 @@ def _told(
     return response
 
 
-def serve(settings: Settings, *, record: Record = unrecorded) -> None:
+def serve(settings: Settings, *, record: Tell = unrecorded) -> None:
     """Run the gateway in the foreground until it is told to stop; streams are drained first.
 
     Raises BadArtefact before anything is bound.  With several workers each makes its own

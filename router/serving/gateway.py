@@ -1,147 +1,88 @@
 """The path of one request: who calls → what is asked → what serves it → the answer, relayed.
 
-Written against bare ASGI, because a framework's request and response objects cost more than the
-work itself (measured on two cores at 32 connections: 14,900 req/s for bare ASGI, 970 under three
-``BaseHTTPMiddleware``).  While the upstream works, one task listens for the client to leave and
-then cancels the request, which closes the upstream's connection.  Errors are told in the
-client's own format, always with what to do about them.
+Written against bare ASGI (``router.serving.asgi``).  While the upstream works, one task listens for
+the client to leave and then cancels the request, which closes the upstream's connection.  Errors are
+told in the client's own format, always with what to do about them.  However a request ends, its
+record is told.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import orjson
 
-from classifier.conversation import Interface
-from router.callers.keys import Caller, Keys, own_keys, with_wishes
+from router.books.record import End, Record, Tell, unrecorded
+from router.callers.keys import Keys, own_keys
 from router.callers.rates import Window, block_of
+from router.callers.wishes import NOTHING_WISHED, Wished, narrowed, read_wishes
 from router.decision.economics import usage_usd
-from router.decision.engine import is_background, remembering
-from router.decision.tiers import LiveData, Plan, Standing, plan
-from router.errors import (
-    BadRequest,
-    RateLimited,
-    RouterError,
-    TooLarge,
-    TooSlow,
-    UnknownModel,
-)
-from router.providers.attempts import Candidate, Failure
+from router.decision.engine import is_background
+from router.decision.tiers import Plan, Standing, plan
+from router.errors import BadRequest, Exhausted, RateLimited, RouterError, TooLarge, UnknownModel
+from router.providers.attempts import Attempt
 from router.providers.endpoints import Providers
-from router.providers.upstream import Order, Reply, Upstream
-from router.sessions.session import (
-    NEW,
-    MemorySessions,
-    Session,
-    Sessions,
-    Wishes,
-    accounted,
-    facing,
-    foreign_items,
-    key_of,
-    serving,
-    wished,
-    wishes_of,
+from router.providers.upstream import Order, Reply, Streamed, Upstream
+from router.serving.asgi import (
+    Call,
+    Disconnected,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    read_headers,
+    watched,
 )
-from router.settings import RequestLimits, Settings
+from router.serving.headers import STREAM_HEADERS, decision_headers, error_headers
+from router.serving.live import LiveData
+from router.sessions.session import NEW, Session
+from router.sessions.steps import (
+    Heard,
+    foreign_items,
+    hear,
+    key_of,
+    on_decision,
+    on_request,
+    on_serving,
+    on_usage,
+    on_wishes,
+)
+from router.sessions.store import MemorySessions, Sessions, learn, recall
+from router.settings import Settings
+from router.values import Caller, Interface
 from router.wire.content import decoded
-from router.wire.parts import Usage
 from router.wire.request import FORMATS, ChatRequest, answered_as, parse
 
 log = logging.getLogger("router.requests")
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-
-SLOWEST_BYTES_PER_S: Final = 16 << 10
-"""A body that arrives slower than this, after its first grace, is refused."""
-
-HEADER_CHARS: Final = 600
-"""Longest value of a header that explains; nginx and others take 4 to 8 KiB for all of them."""
-
-STREAM_HEADERS: Final = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-
-
-class Disconnected(Exception):
-    """The client left; nobody is there to be answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One request that reached an upstream, told to whoever keeps the books.
-
-    ``session`` is the key of its session, a hash; ``usd`` is what the reply cost, by the provider's
-    word or else by list price; ``status`` is what the client saw; times are seconds since the
-    request came.
-    """
-
-    decision_id: str
-    session: str
-    caller: Caller
-    request: ChatRequest
-    plan: Plan
-    model: str
-    provider: str
-    status: int
-    usage: Usage | None
-    usd: float
-    first_s: float
-    total_s: float
-    broke: bool
-    failures: tuple[Failure, ...] = ()
-
-
-Record = Callable[[Served], None]
-
-
-def unrecorded(served: Served) -> None:
-    """Keep no books."""
-
 
 @dataclass(slots=True)
-class Call:
-    """One request as it came in."""
-
-    interface: Interface
-    headers: dict[str, str]
-    address: str
-    beta: bool
-    receive: Receive
-    send: Send
-    began: float
-    decision_id: str
-    started: bool = False
-
-    @property
-    def format(self) -> ModuleType:
-        """The module of the client's wire format."""
-        return FORMATS[self.interface]
-
-
-@dataclass(slots=True)
-class Turn:
-    """One request on its way: what was asked, what was decided, and what its session was before."""
+class Passage:
+    """One request on its way, as far as it has come; None stands before what is not known yet."""
 
     call: Call
-    caller: Caller
-    request: ChatRequest
-    made: Plan
-    key: str
-    wishes: Wishes
-    before: Session = NEW
-    first_s: float = 0.0
+    caller: Caller | None = None
+    wished: Wished = NOTHING_WISHED
+    request: ChatRequest | None = None
+    heard: Heard | None = None
+    own_keys: Mapping[str, str] | None = None
+    """Provider → key that the caller brought."""
+    key: str | None = None
+    """Of its session."""
+    session: Session = NEW
+    """As it was before the request, under its user's wishes."""
+    made: Plan | None = None
+    reply: Reply | None = None
+    first_s: float | None = None
+    usd: float | None = None
+    error: RouterError | None = None
+    done: bool = False
+    """The client was sent all of its answer, or of an error."""
 
 
 class Gateway:
@@ -154,11 +95,11 @@ class Gateway:
         providers: Providers,
         data: LiveData,
         upstream: Upstream,
-        record: Record = unrecorded,
+        record: Tell = unrecorded,
         clock: Callable[[], float] = time.monotonic,
         sessions: Sessions | None = None,
     ) -> None:
-        """Keep the parts; ``record`` is told of every request that was served.
+        """Keep the parts; ``record`` is told of every request at its end.
 
         A store of ``sessions`` that other processes share needs a ``clock`` that they share too.
         """
@@ -174,18 +115,24 @@ class Gateway:
             limit=settings.sessions, idle_s=settings.session_idle_s, clock=clock
         )
 
-    # From a scope to a plan; the dry run and the token count stop here.
+    # The steps of a request, in order; the dry run and the token count stop early.
 
-    def identify(self, headers: Mapping[str, str], address: str) -> Caller:
-        """Return who calls; raises Unauthenticated, RateLimited or BadRequest."""
-        caller = self._keys.identify(headers, address)
-        if caller.anonymous and (wait := self._window.wait_s(block_of(address), self._clock())):
-            raise RateLimited(
-                f"anonymous callers may ask {self.settings.anonymous_per_hour} times an hour; "
-                f"come back in {math.ceil(wait)} s or use an API key",
-                retry_after_s=wait,
-            )
-        return with_wishes(caller, headers)
+    def call_of(
+        self, interface: Interface | None, scope: Scope, receive: Receive, send: Send
+    ) -> Call:
+        """Take a request in."""
+        headers = read_headers(scope)
+        return Call(
+            interface=interface,
+            path=scope.get("path", ""),
+            query=scope.get("query_string", b""),
+            headers=headers,
+            address=self.address_of(scope, headers),
+            receive=receive,
+            send=send,
+            began=self._clock(),
+            decision_id=secrets.token_hex(8),
+        )
 
     def address_of(self, scope: Scope, headers: Mapping[str, str]) -> str:
         """Return the client's address; a proxy's word counts only when it is trusted.
@@ -197,15 +144,40 @@ class Gateway:
         client = scope.get("client")
         return str(client[0]) if client else "unknown"
 
-    def read(self, body: bytes, interface: Interface, headers: Mapping[str, str]) -> ChatRequest:
+    def identify(self, headers: Mapping[str, str], address: str) -> tuple[Caller, Wished]:
+        """Say who calls and what their headers wish; raises Unauthenticated, RateLimited, BadRequest."""
+        caller = self._keys.identify(headers, address)
+        if caller.anonymous and (wait := self._window.wait_s(block_of(address), self._clock())):
+            raise RateLimited(
+                f"anonymous callers may ask {self.settings.anonymous_per_hour} times an hour; "
+                f"come back in {math.ceil(wait)} s or use an API key",
+                retry_after_s=wait,
+            )
+        wished = read_wishes(headers)
+        return narrowed(caller, wished), wished
+
+    async def read(self, passage: Passage) -> ChatRequest:
+        """Find out who asks and what for; raises RouterError."""
+        call = passage.call
+        passage.caller, passage.wished = self.identify(call.headers, call.address)
+        body = await read_body(call.receive, call.headers, self.settings.requests)
+        encoding = call.headers.get("content-encoding", "")
+        plain = decoded(body, encoding, limit_bytes=self.settings.requests.body_bytes)
+        passage.own_keys = own_keys(call.headers)
+        passage.request = request = self._parsed(plain, passage.call)
+        return request
+
+    def _parsed(self, body: bytes, call: Call) -> ChatRequest:
         """Parse a body within the limits; raises BadRequest."""
         limits = self.settings.requests
-        plain = decoded(body, headers.get("content-encoding", ""), limit_bytes=limits.body_bytes)
         try:
-            request = parse(plain, interface=interface, headers=headers)
+            request = parse(body, interface=call.interface, headers=call.headers)
         except RecursionError:
             raise BadRequest("the request body is nested too deeply; flatten it") from None
-        for name, limit in (("tools", limits.tools), (FORMATS[interface].ITEMS, limits.items)):
+        for name, limit in (
+            ("tools", limits.tools),
+            (FORMATS[request.interface].ITEMS, limits.items),
+        ):
             listed = request.fields.get(name)
             if isinstance(listed, list) and len(listed) > limit:
                 raise TooLarge(
@@ -213,363 +185,233 @@ class Gateway:
                 )
         return request
 
-    async def session_of(self, request: ChatRequest, caller: Caller) -> tuple[str, Session]:
-        """Return the key and the session of a request; a store that fails counts as empty."""
-        key = key_of(caller.name, request.session, request.agent)
-        try:
-            return key, await self.sessions.get(key)
-        except Exception:
-            log.exception("the session store failed; the request counts as a session's first")
-            return key, NEW
-
-    def plan(
-        self,
-        request: ChatRequest,
-        caller: Caller,
-        keys: Mapping[str, str],
-        session: Session = NEW,
-        wishes: Wishes = Wishes(),  # noqa: B008 - an empty tuple
-    ) -> Plan:
-        """Choose what serves a request; ``keys`` are providers' keys that the caller brought."""
+    async def choose(self, passage: Passage) -> list[Attempt]:
+        """Decide what serves a request that was read; raises RouterError."""
+        caller, request, keys = passage.caller, passage.request, passage.own_keys
+        assert caller is not None
+        assert request is not None
+        passage.heard = hear(request)
+        passage.key = key_of(caller.name, request.session, request.agent)
+        stored = await recall(self.sessions, passage.key)
+        passage.session = on_wishes(stored, passage.wished.asked)
         data = self.data.current
-        reachable = None
-        if keys:
-            own = (
-                model.id
-                for model in data.catalogue.models
-                if self.providers.endpoints(model.id, request.interface, keys)
-            )
-            reachable = frozenset(own)
         standing = Standing(
-            session=wished(session, wishes),
+            session=passage.session,
+            heard=passage.heard,
             now_s=self._clock(),
-            reassess=wishes.reassess,
-            reachable=reachable,
+            reassess=passage.wished.asked.reassess,
+            reachable=self.providers.reachable(data.catalogue, request.interface, keys)
+            if keys
+            else None,
         )
-        return plan(request, caller, data, standing)
-
-    def candidates(
-        self, request: ChatRequest, made: Plan, keys: Mapping[str, str]
-    ) -> list[Candidate]:
-        """Return every model of a plan at every provider that has it; raises UnknownModel."""
-        found = [
-            Candidate(target, endpoint)
+        passage.made = made = plan(request, caller, data, standing)
+        attempts = [
+            Attempt(target, endpoint)
             for target in made.targets
-            for endpoint in self.providers.endpoints(target.model, request.interface, keys)
+            for endpoint in self.providers.endpoints(target.unit.model, request.interface, keys)
         ]
-        if not found:
+        if not attempts:
             raise UnknownModel(
-                f"no configured provider serves {made.targets[0].model!r} over "
+                f"no configured provider serves {made.targets[0].unit.model!r} over "
                 f"{request.interface.value}; GET /v1/models lists what is served"
             )
-        return found
-
-    # The whole path.
+        return attempts
 
     async def serve(self, interface: Interface, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        headers = read_headers(scope)
-        call = Call(
-            interface=interface,
-            headers=headers,
-            address=self.address_of(scope, headers),
-            beta=b"beta=true" in scope.get("query_string", b""),
-            receive=receive,
-            send=send,
-            began=self._clock(),
-            decision_id=secrets.token_hex(8),
-        )
+        passage = Passage(self.call_of(interface, scope, receive, send))
         try:
-            await self._serve(call)
+            await self._serve(passage)
         except Disconnected:
             pass
         except RouterError as error:
-            await self._tell(call, error)
+            await self._tell(passage, error)
         except Exception:
-            log.exception("request %s failed inside the gateway", call.decision_id)
-            await self._tell(
-                call, RouterError("the gateway failed; retry, and report it if it lasts")
-            )
+            log.exception("request %s failed inside the gateway", passage.call.decision_id)
+            told = RouterError("the gateway failed; retry, and report it if it lasts")
+            await self._tell(passage, told)
+        finally:
+            self._note(passage)
 
-    async def _serve(self, call: Call) -> None:
-        caller = self.identify(call.headers, call.address)
-        body = await read_body(call.receive, call.headers, self.settings.requests)
-        request = self.read(body, call.interface, call.headers)
-        keys = own_keys(call.headers)
-        wishes = wishes_of(call.headers)
-        key, session = await self.session_of(request, caller)
-        made = self.plan(request, caller, keys, session, wishes)
+    async def _serve(self, passage: Passage) -> None:
+        call = passage.call
+        request = await self.read(passage)
+        attempts = await self.choose(passage)
+        assert passage.made is not None
+        session = passage.session
         order = Order(
             request=request,
-            candidates=self.candidates(request, made, keys),
+            attempts=attempts,
             headers=call.headers,
-            routed=bool(made.tier),
-            beta=call.beta,
+            routed=passage.made.tier is not None,
+            beta=b"beta=true" in call.query,
             foreign=lambda model: foreign_items(session, request.n_items, model),
         )
-        turn = Turn(call, caller, request, made, key, wishes)
-        reply: Reply | None = None
         async with watched(call) as watch:
             try:
-                reply = await self.upstream.run(order)
-                turn.first_s = self._clock() - call.began
-                await self._begin(turn, reply)
-                await self._relay(call, made, reply)
+                passage.reply = reply = await self.upstream.run(order)
+                passage.first_s = self._clock() - call.began
+                await self._begins(passage, request, reply)
+                await self._relay(passage, reply)
                 watch.over = True
-            except RouterError as error:
+            except RouterError:
                 watch.over = True
-                await self._tell(call, error, made)
-                return
+                raise
             finally:
-                if reply is not None:
-                    await reply.aclose()
-                    await self._account(turn, reply)
+                if passage.reply is not None:
+                    await passage.reply.aclose()
+                    await self._account(passage, request, passage.reply)
 
-    async def _begin(self, turn: Turn, reply: Reply) -> None:
+    async def _begins(self, passage: Passage, request: ChatRequest, reply: Reply) -> None:
         """Let the session know who answers, before the client can send its next request."""
-        if reply.status != 200:
+        made, heard = passage.made, passage.heard
+        assert made is not None
+        assert heard is not None
+        assert passage.key is not None
+        if reply.status != 200 or is_background(request, made.assessment):
             return
-        target, made = reply.candidate.target, turn.made
-        turn.before, now_s = NEW, self._clock()
+        unit, now_s = reply.attempt.target.unit, self._clock()
 
         def change(session: Session) -> Session:
-            turn.before = session
-            if is_background(turn.request, made.assessment):
-                return session
-            session = wished(facing(session, turn.request), turn.wishes)
-            session = remembering(session, made.assessment, made.decision, target.model, made.terms)
-            return serving(session, target.model, target.effort, turn.request, now_s)
+            session = on_request(on_wishes(session, passage.wished.asked), heard)
+            session = on_decision(session, made.assessment, made.decision, unit)
+            return on_serving(session, unit, heard, now_s)
 
-        await self._change(turn.key, change)
+        await learn(self.sessions, passage.key, change)
 
-    async def _account(self, turn: Turn, reply: Reply) -> None:
-        """Let the session know what the provider reported, and tell the books."""
-        usage, model_id = reply.usage, reply.candidate.target.model
-        model = self.data.current.catalogue.model(model_id)
-        usd = usage_usd(usage, model.price if model else None) if usage else 0.0
-        if usage and reply.status == 200:
-            now_s, economics = self._clock(), self.data.current.catalogue.economics
-            expected = turn.before.cached_tokens(model_id, economics, now_s)
-            background = is_background(turn.request, turn.made.assessment)
+    async def _account(self, passage: Passage, request: ChatRequest, reply: Reply) -> None:
+        """Let the session know what the provider reported, and work out what it cost."""
+        usage, model_id = reply.usage, reply.attempt.target.unit.model
+        catalogue = self.data.current.catalogue
+        made, caller = passage.made, passage.caller
+        assert made is not None
+        assert caller is not None
+        assert passage.key is not None
+        if usage is None:
+            return
+        model = catalogue.model(model_id)
+        passage.usd = usage_usd(usage, model.price if model else None)
+        if reply.status != 200 or is_background(request, made.assessment):
+            return
+        now_s, lifetime_s = self._clock(), catalogue.economics.lifetime_s(model_id)
+        expected = passage.session.cached_tokens(model_id, lifetime_s, now_s)
 
-            def change(session: Session) -> Session:
-                if background:
-                    return replace(session, spent_usd=session.spent_usd + usd)
-                return accounted(
-                    session,
-                    model_id,
-                    usage,
-                    estimated_tokens=turn.request.needs.input_tokens,
-                    cached_before=expected,
-                    usd=usd,
-                    now_s=now_s,
-                )
+        def change(session: Session) -> Session:
+            return on_usage(
+                session,
+                model_id,
+                usage,
+                estimated_tokens=request.needs.input_tokens or 0,
+                cached_before=expected,
+                now_s=now_s,
+            )
 
-            held = await self._change(turn.key, change)
-            if held is not None and turn.request.stored and reply.response_id:
-                again = key_of(turn.caller.name, answered_as(reply.response_id), turn.request.agent)
-                await self._change(again, lambda _: held)
-        self._note(turn, reply, usd)
+        held = await learn(self.sessions, passage.key, change)
+        if held is not None and request.stored and reply.response_id:
+            again = key_of(caller.name, answered_as(reply.response_id), request.agent)
+            await learn(self.sessions, again, lambda _: held)
 
-    async def _change(self, key: str, change: Callable[[Session], Session]) -> Session | None:
-        """Change a session; a store that fails must not fail the request."""
-        try:
-            return await self.sessions.update(key, change)
-        except Exception:
-            log.exception("the session store failed; the session does not learn of this request")
-            return None
-
-    async def _relay(self, call: Call, made: Plan, reply: Reply) -> None:
+    async def _relay(self, passage: Passage, reply: Reply) -> None:
         """Send a reply to the client."""
+        call, made = passage.call, passage.made
+        assert made is not None
         headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers]
         headers += decision_headers(call.decision_id, made, reply)
-        if reply.stream is None:
-            headers.append((b"content-length", b"%d" % len(reply.body)))
-            await _start(call, reply.status, headers)
-            await call.send({"type": "http.response.body", "body": reply.body})
-            return
-        await _start(call, reply.status, headers + STREAM_HEADERS)
-        async for data in reply.stream:
-            await call.send({"type": "http.response.body", "body": data, "more_body": True})
-        await call.send({"type": "http.response.body", "body": b"", "more_body": False})
+        if isinstance(reply, Streamed):
+            await call.start(reply.status, headers + STREAM_HEADERS)
+            async for data in reply.stream:
+                await call.piece(data)
+            await call.finish()
+        else:
+            await call.answer(reply.status, headers, reply.body)
+        passage.done = True
 
-    async def _tell(self, call: Call, error: RouterError, made: Plan | None = None) -> None:
+    async def _tell(self, passage: Passage, error: RouterError) -> None:
         """Send an error in the client's format, or end what was begun."""
-        if call.started:
-            await call.send({"type": "http.response.body", "body": b"", "more_body": False})
+        call = passage.call
+        passage.error = error
+        if call.status is not None:
+            await call.finish()
             return
-        headers = error_headers(error, call.decision_id)
-        if made is not None:
-            headers += [(b"x-auto-tier", ascii_of(made.tier))] if made.tier else []
-            headers.append((b"x-auto-reason", ascii_of(made.why)))
-        body = orjson.dumps(call.format.error_body(error.status, error.code, str(error)))
-        headers.append((b"content-length", b"%d" % len(body)))
-        await _start(call, error.status, headers)
-        await call.send({"type": "http.response.body", "body": body})
+        format = FORMATS[call.interface or Interface.CHAT]
+        body = orjson.dumps(format.error_body(error.status, error.code, str(error)))
+        headers = error_headers(error, call.decision_id, passage.made)
+        await call.answer(error.status, headers, body)
+        passage.done = True
 
-    def _note(self, turn: Turn, reply: Reply, usd: float) -> None:
+    def _note(self, passage: Passage) -> None:
         """Tell the books, and the log if it is wanted, what a request came to."""
-        call, made = turn.call, turn.made
-        served = Served(
-            decision_id=call.decision_id,
-            session=turn.key,
-            caller=turn.caller,
-            request=turn.request,
-            plan=made,
-            model=reply.candidate.target.model,
-            provider=reply.candidate.endpoint.provider.name,
-            status=reply.status,
-            usage=reply.usage,
-            usd=usd,
-            first_s=turn.first_s,
-            total_s=self._clock() - call.began,
-            broke=reply.broke,
-            failures=reply.failures,
-        )
+        row = record_of(passage, self._clock())
         try:
-            self._record(served)
+            self._record(row)
         except Exception:
-            log.exception("request %s could not be recorded", call.decision_id)
+            log.exception("request %s could not be recorded", row.decision_id)
         if self.settings.log_requests:
             log.info(
-                "%s %s %.8s %s %s → %s at %s: %d in %.0f ms, %d of %d tokens cached; %s",
-                call.decision_id,
-                turn.caller.name,
-                turn.key,
-                made.decision.move if made.decision else "-",
-                made.tier or "-",
-                served.model,
-                served.provider,
-                served.status,
-                served.total_s * 1e3,
-                served.usage.cached_tokens if served.usage else 0,
-                served.usage.input_tokens if served.usage else 0,
-                made.why,
+                "%s %s %s %.8s %s %s → %s at %s: %s in %.0f ms, %d of %d tokens cached; %s",
+                row.decision_id,
+                row.end.value,
+                row.caller,
+                row.session or "-",
+                row.move or "-",
+                row.tier or "-",
+                row.unit or "-",
+                row.provider or "-",
+                row.status or "-",
+                row.total_s * 1e3,
+                row.usage.cached_tokens if row.usage else 0,
+                row.usage.input_tokens if row.usage else 0,
+                row.why or passage.error or "-",
             )
 
 
-class watched:
-    """Cancel the work inside when the client leaves, and then raise Disconnected."""
-
-    def __init__(self, call: Call) -> None:
-        """Take the call whose client may leave; set ``over`` once it has its answer."""
-        self._call = call
-        self.over = False
-        self._left = False
-
-    async def __aenter__(self) -> watched:
-        """Begin to listen."""
-        self._task = asyncio.current_task()
-        self._listener = asyncio.create_task(self._listen())
-        return self
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Stop listening."""
-        self._listener.cancel()
-        if self._left and isinstance(error, asyncio.CancelledError):
-            assert self._task is not None
-            self._task.uncancel()
-            raise Disconnected from None
-
-    async def _listen(self) -> None:
-        while (await self._call.receive())["type"] != "http.disconnect":
-            pass
-        if not self.over and self._task is not None:
-            self._left = True
-            self._task.cancel()
-
-
-def read_headers(scope: Scope) -> dict[str, str]:
-    """Return a request's headers, names in lower case."""
-    return {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in scope["headers"]}
-
-
-async def read_body(receive: Receive, headers: Mapping[str, str], limits: RequestLimits) -> bytes:
-    """Read a request's body; raises TooLarge, TooSlow or Disconnected."""
-    declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limits.body_bytes:
-        raise _too_large(limits)
-    read = bytearray()
-    began = time.monotonic()
-    while True:
-        allowed_s = limits.body_s + len(read) / SLOWEST_BYTES_PER_S
-        try:
-            async with asyncio.timeout(began + allowed_s - time.monotonic()):
-                message = await receive()
-        except TimeoutError:
-            raise TooSlow("the request body did not arrive in time; send it again") from None
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        piece = message.get("body", b"")
-        if not message.get("more_body") and not read:
-            read = piece
-        else:
-            read += piece
-        if len(read) > limits.body_bytes:
-            raise _too_large(limits)
-        if not message.get("more_body"):
-            return bytes(read)
+def record_of(passage: Passage, now_s: float) -> Record:
+    """Return the record of a request that ended, with as much as was known by then."""
+    call, request, made, reply = passage.call, passage.request, passage.made, passage.reply
+    read = made.assessment if made else None
+    decision = made.decision if made else None
+    error = passage.error
+    failures = error.failures if isinstance(error, Exhausted) else ()
+    return Record(
+        decision_id=call.decision_id,
+        end=_end_of(passage),
+        status=call.status,
+        error=error.code if error else None,
+        interface=request.interface if request else call.interface or Interface.CHAT,
+        total_s=now_s - call.began,
+        first_s=passage.first_s,
+        caller=passage.caller.name if passage.caller else None,
+        anonymous=passage.caller is not None and passage.caller.anonymous,
+        asked_model=(request.model or None) if request else None,
+        streams=request.streams if request else None,
+        body_bytes=len(request.body) if request else 0,
+        mode=(request.conversation.mode or None) if request else None,
+        subagent=request is not None and request.conversation.subagent,
+        session=passage.key,
+        ask=passage.heard.ask if passage.heard else None,
+        tier=made.tier if made else None,
+        task=read.task if read else None,
+        difficulty=read.expected_level if read else None,
+        confidence=read.confidence if read else None,
+        move=decision.move if decision else None,
+        why=made.why if made else None,
+        expected_quality=decision.expected_quality if decision else None,
+        expected_cost_usd=decision.expected_cost_usd if decision else None,
+        unit=reply.attempt.target.unit if reply else None,
+        provider=reply.attempt.endpoint.provider.name if reply else None,
+        usage=reply.usage if reply else None,
+        usd=passage.usd,
+        failures=reply.failures if reply else tuple(failures),
+    )
 
 
-def _too_large(limits: RequestLimits) -> TooLarge:
-    megabytes = limits.body_bytes / (1 << 20)
-    return TooLarge(f"the request body is larger than the {megabytes:.0f} MB allowed; shorten it")
-
-
-async def _start(call: Call, status: int, headers: Headers) -> None:
-    call.started = True
-    await call.send({"type": "http.response.start", "status": status, "headers": headers})
-
-
-def decision_headers(decision_id: str, made: Plan, reply: Reply) -> Headers:
-    """Say in headers what was decided and why; ``docs`` name each once.
-
-    ``x-auto-tier`` (absent for a concrete model), ``x-auto-model``, ``x-auto-effort``,
-    ``x-auto-task``, ``x-auto-difficulty`` (mean level, 1 to 4), ``x-auto-confidence``,
-    ``x-auto-reason``, ``x-auto-move`` (begin, stay, switch, escalate, locked or replace: what the
-    decision does to its session), ``x-auto-decision-id``, ``x-auto-fallbacks`` (models tried before, each
-    with its failure), ``x-auto-provider``.
-    """
-    target = reply.candidate.target
-    values = [
-        (b"x-auto-tier", made.tier),
-        (b"x-auto-model", target.model),
-        (b"x-auto-effort", target.effort),
-        (b"x-auto-provider", reply.candidate.endpoint.provider.name),
-        (b"x-auto-reason", made.why),
-        (b"x-auto-move", made.decision.move if made.decision else ""),
-        (b"x-auto-decision-id", decision_id),
-        (b"x-auto-fallbacks", ", ".join(map(str, reply.failures))),
-    ]
-    if read := made.assessment:
-        values += [
-            (b"x-auto-task", read.task),
-            (b"x-auto-difficulty", f"{read.expected_level:.2f}"),
-            (b"x-auto-confidence", f"{read.confidence:.2f}"),
-        ]
-    return [(name, ascii_of(value)) for name, value in values if value]
-
-
-def error_headers(error: RouterError, decision_id: str) -> Headers:
-    """Return the headers of an error; a 429 always says when to come back."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"x-auto-decision-id", decision_id.encode()),
-    ]
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
-    if error.status == 401:
-        headers += [(b"x-should-retry", b"false"), (b"www-authenticate", b"Bearer")]
-    failures = getattr(error, "failures", ())
-    if failures:
-        headers.append((b"x-auto-fallbacks", ascii_of(", ".join(map(str, failures)))))
-    return headers
-
-
-def ascii_of(text: str) -> bytes:
-    """Make a text fit for a header: one line of printable ASCII, not too long."""
-    if len(text) > HEADER_CHARS:
-        text = text[: HEADER_CHARS - 3] + "..."
-    if not (text.isascii() and text.isprintable()):
-        text = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
-    return text.encode("ascii")
+def _end_of(passage: Passage) -> End:
+    """Say how a request ended."""
+    error, reply = passage.error, passage.reply
+    if error is not None:
+        return End.FAILED if error.status >= 500 or isinstance(error, Exhausted) else End.REFUSED
+    if not passage.done or reply is None:
+        return End.LEFT
+    if reply.broke or reply.status >= 500:
+        return End.FAILED
+    return End.SERVED if reply.status < 400 else End.REFUSED

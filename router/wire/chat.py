@@ -8,14 +8,13 @@ from typing import Any, Final
 import orjson
 
 from classifier.conversation import Role, Turn
-from router.evidence.catalogue import Target
+from router.values import Target, Usage
 from router.wire import sse
 from router.wire.parts import (
     Foreign,
     Media,
     Progress,
     Reading,
-    Usage,
     add_missing,
     count,
     mappings,
@@ -105,10 +104,10 @@ def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     two must not differ, so a ``reasoning`` that the client sent is changed along with it.
     """
     changes: dict[str, Any] = {}
-    if target.effort:
-        changes["reasoning_effort"] = target.effort
+    if target.unit.effort:
+        changes["reasoning_effort"] = target.unit.effort
         if isinstance(fields.get("reasoning"), Mapping):
-            changes["reasoning"] = merged(fields, "reasoning", effort=target.effort)
+            changes["reasoning"] = merged(fields, "reasoning", effort=target.unit.effort)
     if target.reasoning is not None:
         changes["reasoning"] = merged(fields, "reasoning", enabled=target.reasoning)
     if target.verbosity:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from classifier.conversation import Role, ToolCall, Turn
-from router.evidence.catalogue import Target
+from router.values import Target, Usage
 from router.wire import sse
 from router.wire.parts import (
     CUT_SHORT,
@@ -16,7 +16,6 @@ from router.wire.parts import (
     Media,
     Progress,
     Reading,
-    Usage,
     count,
     kind_of,
     mappings,
@@ -91,10 +90,10 @@ ONLY_CLIENTS: Final[frozenset[str]] = frozenset()
 def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     """Return the fields that give a tier's effort; this format has none for verbosity."""
     changes: dict[str, Any] = {}
-    if target.effort == "none" or target.reasoning is False:
+    if target.unit.effort == "none" or target.reasoning is False:
         changes["thinking"] = {"type": "disabled"}
-    elif target.effort:
-        changes["output_config"] = merged(fields, "output_config", effort=target.effort)
+    elif target.unit.effort:
+        changes["output_config"] = merged(fields, "output_config", effort=target.unit.effort)
     return changes
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from classifier.conversation import Role, ToolCall, Turn
+from router.values import Usage
 
 IMAGE_TOKENS: Final = 1600
 """Tokens one image counts for: the most that Anthropic bills for a full-size image
@@ -68,18 +69,6 @@ class Reading:
 
 
 CUT_SHORT: Final = "the upstream ended the stream before its answer was complete"
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a reply was billed for; ``input_tokens`` includes what the cache served or took."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost_usd: float | None = None
 
 
 @dataclass(slots=True)

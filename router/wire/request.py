@@ -17,15 +17,9 @@ from typing import Any, Final
 
 import orjson
 
-from classifier.conversation import (
-    Conversation,
-    Interface,
-    Role,
-    ask_of,
-    read_conversation,
-)
+from classifier.conversation import Conversation, Role, ask_of, read_conversation
 from router.errors import BadRequest
-from router.evidence.catalogue import Needs
+from router.values import Interface, Needs
 from router.wire import chat, messages, responses
 from router.wire.clients import Declared, read_declared
 from router.wire.parts import Reading, system_text
@@ -85,15 +79,19 @@ def interface_of(path: str) -> Interface:
 
 
 def parse(
-    body: bytes, *, interface: Interface, headers: Mapping[str, str] | None = None
+    body: bytes, *, interface: Interface | None, headers: Mapping[str, str] | None = None
 ) -> ChatRequest:
-    """Read a request body; header names may be in any case.  Raises BadRequest."""
+    """Read a request body; header names may be in any case.  Raises BadRequest.
+
+    Without an ``interface`` the body's shape tells which it is.
+    """
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the request body is not valid JSON: {error}") from error
     if not isinstance(fields, dict):
         raise BadRequest("the request body must be a JSON object")
+    interface = interface or shape_of(fields)
     return from_fields(fields, body=body, interface=interface, headers=headers)
 
 
@@ -108,12 +106,12 @@ def from_fields(
     lower = {name.lower(): value for name, value in (headers or {}).items()}
     declared = read_declared(lower, fields)
     reading = FORMATS[interface].read(fields)
-    conversation = _conversation(reading, declared, interface)
+    conversation = _conversation(reading, declared)
     return ChatRequest(
         interface=interface,
         model=fields["model"] if isinstance(fields.get("model"), str) else "",
         conversation=conversation,
-        needs=_needs(reading, conversation, len(body)),
+        needs=_needs(reading, conversation, interface, len(body)),
         streams=fields.get("stream") is True,
         session=declared.session_id or _continued(fields) or _fingerprint(reading),
         agent=declared.agent,
@@ -128,6 +126,16 @@ def from_fields(
     )
 
 
+def shape_of(fields: Mapping[str, Any]) -> Interface:
+    """Tell the format of a body by the fields that only one of them has."""
+    if "input" in fields:
+        return Interface.RESPONSES
+    only_anthropic = {"system", "stop_sequences", "thinking", "output_config", "top_k"}
+    if not only_anthropic.isdisjoint(fields):
+        return Interface.MESSAGES
+    return Interface.CHAT
+
+
 def from_text(text: str) -> ChatRequest:
     """Wrap a bare ask as the smallest chat request."""
     clean = text.encode("utf-8", "replace").decode()
@@ -135,11 +143,10 @@ def from_text(text: str) -> ChatRequest:
     return parse(orjson.dumps(fields), interface=Interface.CHAT)
 
 
-def _conversation(reading: Reading, declared: Declared, interface: Interface) -> Conversation:
+def _conversation(reading: Reading, declared: Declared) -> Conversation:
     return read_conversation(
         reading.turns,
         system=reading.system,
-        interface=interface,
         mode=declared.mode,
         declared_task=declared.task,
         aside=declared.aside,
@@ -149,10 +156,12 @@ def _conversation(reading: Reading, declared: Declared, interface: Interface) ->
     )
 
 
-def _needs(reading: Reading, conversation: Conversation, body_bytes: int) -> Needs:
+def _needs(
+    reading: Reading, conversation: Conversation, interface: Interface, body_bytes: int
+) -> Needs:
     text_bytes = max(0, body_bytes - reading.media.chars)
     return Needs(
-        interface=conversation.interface,
+        interface=interface,
         input_tokens=int(text_bytes / BYTES_PER_TOKEN) + reading.media.tokens,
         output_tokens=reading.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
         tools=bool(reading.tools),

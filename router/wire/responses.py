@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from classifier.conversation import Role, Turn
-from router.evidence.catalogue import Target
+from router.values import Target, Usage
 from router.wire import sse
 from router.wire.parts import (
     CUT_SHORT,
@@ -16,7 +16,6 @@ from router.wire.parts import (
     Media,
     Progress,
     Reading,
-    Usage,
     add_missing,
     count,
     kind_of,
@@ -104,8 +103,8 @@ ONLY_CLIENTS: Final[frozenset[str]] = frozenset()
 def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     """Return the fields that give a tier's effort and verbosity."""
     changes: dict[str, Any] = {}
-    if target.effort:
-        changes["reasoning"] = merged(fields, "reasoning", effort=target.effort)
+    if target.unit.effort:
+        changes["reasoning"] = merged(fields, "reasoning", effort=target.unit.effort)
     if target.verbosity:
         changes["text"] = merged(fields, "text", verbosity=target.verbosity)
     return changes

@@ -15,7 +15,7 @@ from benchmarks.outcomes import BadOutcomes
 from classifier.conversation import Conversation
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
-from router.decision.policy import DIALS
+from router.values import DIALS
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 

@@ -11,22 +11,13 @@ from hypothesis import strategies as st
 
 from benchmarks.judge import baselines, replay
 from benchmarks.judge.replay import Pool
-from classifier.conversation import Conversation, Interface
+from classifier.conversation import Conversation
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
-from router.decision.policy import DIALS, Dial, Session, decide
-from router.evidence.catalogue import (
-    Balance,
-    Catalogue,
-    Change,
-    Defaults,
-    Model,
-    Needs,
-    Price,
-    Target,
-    Tier,
-)
-from router.evidence.table import Table, Unit
+from router.decision.policy import Session, decide
+from router.evidence.catalogue import Balance, Catalogue, Change, Defaults, Model, Price, Tier
+from router.evidence.table import Table
+from router.values import DIALS, Dial, Interface, Needs, Target, Unit
 from tests.evidence import ECONOMICS
 
 

@@ -24,8 +24,7 @@ from benchmarks.sessions.world import (
 )
 from classifier.tasks import TYPES
 from router.decision.engine import Engine
-from router.decision.policy import DIALS
-from router.evidence.table import Unit
+from router.values import DIALS, Unit
 from tests.evidence import table
 
 WORLD = load_world()

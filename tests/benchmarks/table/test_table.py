@@ -31,7 +31,8 @@ from benchmarks.table.quality import Problem, draw_cells, fit_quality
 from benchmarks.table.shrinkage import METHODS, SCENARIOS, compare, count_methods
 from classifier.tasks import N_LEVELS, TYPES
 from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
-from router.evidence.table import Table, Unit, load_table, table_from_json
+from router.evidence.table import Table, load_table, table_from_json
+from router.values import Unit
 
 FIX = TYPES.index("debugging/bug_fixing")
 TESTS = TYPES.index("testing/test_creation")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.table.costs import SINGLE_TURN
 from benchmarks.table.pricing import CACHED_PRICE
-from classifier.conversation import Conversation, Interface, Since
+from classifier.conversation import Conversation, Since
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
 from router.decision.economics import (
@@ -24,12 +24,12 @@ from router.decision.economics import (
     usage_usd,
     work_of,
 )
-from router.decision.engine import remembering
-from router.decision.policy import DIALS, HANDOVER, TOLL, Dial, Limits, Move, decide
-from router.evidence.catalogue import LongContext, Needs, Price, load_catalogue
-from router.evidence.table import Unit
-from router.sessions.session import ASKS_A_TOLL, NEW, Cache, Session, facing, serving
-from router.wire.parts import Usage
+from router.decision.moves import TOLL
+from router.decision.policy import HANDOVER, decide
+from router.evidence.catalogue import LongContext, Price, load_catalogue
+from router.sessions.session import NEW, Cache, Session
+from router.sessions.steps import ASKS_A_TOLL, on_decision, on_request, on_serving
+from router.values import DIALS, Dial, Interface, Limits, Move, Needs, Unit, Usage
 from router.wire.request import ChatRequest
 from tests.evidence import DAY, ECONOMICS, assessment, catalogue, model, table
 
@@ -344,10 +344,10 @@ def drive(readings, *, of, offer, dial=DIAL):
     session, served, moves = NEW, [], []
     for n, read in enumerate(readings):
         asked = request(n)
-        faced = facing(session, asked)
+        faced = on_request(session, asked)
         made = decide(read, asked.needs, faced, of, offer, dial, now_s=10.0 * n)
-        session = remembering(faced, read, made, made.model, "terms")
-        session = serving(session, made.model, made.effort, asked, 10.0 * n)
+        session = on_decision(faced, read, made, made.model, "terms")
+        session = on_serving(session, made.model, made.effort, asked, 10.0 * n)
         served.append(made.model)
         moves.append(made.move)
     return served, moves

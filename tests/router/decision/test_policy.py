@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.conversation import Interface
-from router.decision.policy import DIALS, MAX_FALLBACKS, Dial, Limits, Session, decide
+from router.decision.policy import MAX_FALLBACKS, Session, decide
 from router.errors import NoModelFits
-from router.evidence.catalogue import Needs
-from router.evidence.table import Unit
+from router.values import DIALS, Dial, Interface, Limits, Needs, Unit
 from tests.evidence import assessment, catalogue, model, table
 
 MODELS = tuple(model(f"m{i}") for i in range(4))

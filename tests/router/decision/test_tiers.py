@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.conversation import Interface
-from router.callers.keys import OWNER, Caller
-from router.decision.policy import Limits
-from router.decision.tiers import Data, LiveData, plan, rank
+from router.callers.keys import OWNER
+from router.decision.tiers import Data, plan, rank
 from router.errors import BadArtefact, NoModelFits, Unauthenticated
 from router.evidence.catalogue import MODELS_DIR, Weighted, load_catalogue
 from router.providers.endpoints import SIMULATED_ROW, Providers
+from router.serving.live import LiveData
+from router.values import Caller, Interface, Limits
 from router.wire.request import parse
 from tests.gateway_rig import StubEngine, ask
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from classifier.conversation import Interface
 from router.errors import BadArtefact
-from router.evidence.catalogue import MODELS_DIR, Needs, load_catalogue
+from router.evidence.catalogue import MODELS_DIR, load_catalogue
+from router.values import Interface, Needs
 from tests.evidence import model
 
 NAMED = """anthropic/claude-opus-4.7 anthropic/claude-sonnet-4.6 anthropic/claude-haiku-4.5

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.conversation import Interface
-from router.evidence.catalogue import Target
-from router.providers.attempts import MAX_ATTEMPTS, Candidate, Failure, attempts, exhausted
+from router.providers.attempts import MAX_ATTEMPTS, Candidate, attempts, exhausted
 from router.providers.breaker import COOLDOWN_S, MAX_PENALTY_S, THRESHOLD, Admission, Breaker
 from router.providers.endpoints import Endpoint, Provider
+from router.values import Failure, Interface, Target
 
 
 def candidate(model: str, provider: str = "p") -> Candidate:

@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.conversation import Interface
-from router.callers.keys import OWNER, Caller, Key, Keys, own_keys, presented_key, with_wishes
+from router.callers.keys import OWNER, Key, Keys, own_keys, presented_key, with_wishes
 from router.callers.rates import Window, block_of
-from router.decision.policy import DIALS, Limits
 from router.errors import BadArtefact, BadRequest, Unauthenticated
 from router.evidence.catalogue import load_catalogue
 from router.providers.endpoints import Provider, Providers, configured_providers, load_providers
 from router.settings import Settings
+from router.values import DIALS, Caller, Interface, Limits
 
 CHAT, RESPONSES, MESSAGES = Interface.CHAT, Interface.RESPONSES, Interface.MESSAGES
 ROWS = load_providers()

@@ -23,8 +23,8 @@ import openai
 import pytest
 import zstandard
 
-from classifier.conversation import Interface
 from router.evidence.catalogue import MODELS_DIR
+from router.values import Interface
 from tests.gateway_rig import (
     PATHS,
     ask,

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from classifier.conversation import Interface
 from router.providers.breaker import Breaker
+from router.values import Interface
 from tests.gateway_rig import (
     PATHS,
     Seen,

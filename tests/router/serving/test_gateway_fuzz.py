@@ -13,10 +13,10 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from classifier.conversation import Interface
 from router.providers.simulated import STREAMED, make_answer
 from router.serving.app import create_app
 from router.settings import Settings
+from router.values import Interface
 from router.wire import sse
 from router.wire.relay import Relay
 from router.wire.request import FORMATS

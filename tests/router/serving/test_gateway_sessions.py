@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from classifier.conversation import Interface
 from router.decision.engine import Engine
-from router.sessions.session import key_of
+from router.sessions.steps import key_of
+from router.values import Interface
 from tests.gateway_rig import PATHS, gateway
 
 EFFICIENT = "kilo-auto/efficient"

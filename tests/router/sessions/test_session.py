@@ -12,28 +12,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.conversation import Interface
 from router.errors import BadRequest
-from router.evidence.table import Unit
 from router.sessions.session import (
     COMPLAINT_FAILURES,
     FAILURES_A_STEP,
     MAX_CACHES,
-    MAX_RUNS,
     NEW,
     Cache,
     Evidence,
-    MemorySessions,
     Session,
-    accounted,
-    facing,
-    foreign_items,
-    key_of,
-    serving,
-    wished,
     wishes_of,
 )
-from router.wire.parts import Usage
+from router.sessions.steps import (
+    MAX_RUNS,
+    foreign_items,
+    key_of,
+    on_request,
+    on_serving,
+    on_usage,
+    on_wishes,
+)
+from router.sessions.store import MemorySessions
+from router.values import Interface, Unit, Usage
 from router.wire.request import parse
 from tests.evidence import ECONOMICS, assessment
 
@@ -56,7 +56,7 @@ def talk(*turns):
 
 
 def after(session, request, model="a/x", now_s=0.0):
-    return serving(facing(session, request), model, "", request, now_s)
+    return on_serving(on_request(session, request), model, "", request, now_s)
 
 
 FIRST = talk(("user", "Fix the crash in the parser"))
@@ -67,7 +67,7 @@ FIRST = talk(("user", "Fix the crash in the parser"))
 
 def test_a_tool_result_continues_the_ask():
     began = after(NEW, FIRST)
-    goes_on = facing(began, talk(("user", "Fix the crash in the parser"), ("tool", "a file")))
+    goes_on = on_request(began, talk(("user", "Fix the crash in the parser"), ("tool", "a file")))
     assert goes_on.evidence == began.evidence
     assert (goes_on.asks, goes_on.calls, goes_on.failures) == (1, 1, 0)
 
@@ -78,16 +78,16 @@ def test_failures_are_news_in_steps_and_success_undoes_them():
     steps = []
     for failed in range(5):
         request = talk(ask, *[("tool", FAILED)] * failed)
-        steps.append(facing(session, request).evidence.steps)
+        steps.append(on_request(session, request).evidence.steps)
     assert steps == [n // FAILURES_A_STEP for n in range(5)]
-    undone = facing(session, talk(ask, ("tool", FAILED), ("tool", FAILED), ("tool", PASSED)))
+    undone = on_request(session, talk(ask, ("tool", FAILED), ("tool", FAILED), ("tool", PASSED)))
     assert undone.failures == 0
     assert undone.evidence.steps == 0
 
 
 def test_the_same_words_said_again_are_a_new_ask():
     session = after(NEW, talk(("user", "go on")))
-    again = facing(session, talk(("user", "go on"), ("assistant", "ok"), ("user", "go on")))
+    again = on_request(session, talk(("user", "go on"), ("assistant", "ok"), ("user", "go on")))
     assert again.asks == 2
     assert again.evidence != session.evidence
 
@@ -115,13 +115,13 @@ def test_failures_follow_the_task_and_not_the_next_one(ask, carried):
     said = [("user", "Fix the crash in the parser"), ("tool", FAILED), ("tool", FAILED)]
     session = after(after(NEW, FIRST), talk(*said))
     assert session.failures == 2
-    nexts = facing(session, talk(*said, ("assistant", "Done."), ("user", ask)))
+    nexts = on_request(session, talk(*said, ("assistant", "Done."), ("user", ask)))
     assert nexts.failures == nexts.carried == carried
     assert nexts.asks == 2
 
 
 def test_a_complaint_needs_something_to_complain_of():
-    assert facing(NEW, talk(("user", "It still fails with the same error."))).failures == 0
+    assert on_request(NEW, talk(("user", "It still fails with the same error."))).failures == 0
 
 
 def test_failures_stay_with_the_model_that_made_them():
@@ -129,9 +129,9 @@ def test_failures_stay_with_the_model_that_made_them():
     session = after(NEW, FIRST, model="a/weak")
     session = after(session, talk(*said), model="b/strong")
     assert session.troubles == ((Unit("a/weak"), 2),)
-    more = facing(session, talk(*said, ("tool", FAILED)))
+    more = on_request(session, talk(*said, ("tool", FAILED)))
     assert more.troubles == ((Unit("a/weak"), 2), (Unit("b/strong"), 1))
-    fresh = facing(
+    fresh = on_request(
         more, talk(*said, ("assistant", "Done"), ("user", "Write a changelog entry now"))
     )
     assert fresh.troubles == ()
@@ -147,15 +147,15 @@ def test_an_answered_question_is_news():
     first = talk(("user", "Set up the database"))
     body = orjson.dumps({"model": "m", "messages": messages})
     answered = parse(body, interface=Interface.CHAT)
-    assert facing(NEW, first).evidence.answers == 0
-    assert facing(NEW, answered).evidence.answers == 1
+    assert on_request(NEW, first).evidence.answers == 0
+    assert on_request(NEW, answered).evidence.answers == 1
 
 
 def test_a_compacted_history_is_cached_nowhere():
     long = talk(("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d"), ("user", "e"))
     session = after(NEW, long)
     assert session.cached_tokens("a/x", ECONOMICS, 0.0) > 0
-    assert facing(session, talk(("user", "summary"), ("user", "e"))).caches == ()
+    assert on_request(session, talk(("user", "summary"), ("user", "e"))).caches == ()
 
 
 # Caches, money and authors.
@@ -172,7 +172,7 @@ def test_a_cache_lives_as_long_as_its_vendor_says_and_every_use_renews_it():
 
 
 def billed(session, usage, *, before=0, estimated=1000, usd=0.5):
-    return accounted(
+    return on_usage(
         session, "a/x", usage, estimated_tokens=estimated, cached_before=before, usd=usd, now_s=5.0
     )
 
@@ -247,10 +247,10 @@ def test_parts_of_a_key_cannot_run_into_each_other(caller, session, agent):
 
 
 def test_wishes_last_until_they_are_changed():
-    pinned = wished(NEW, wishes_of({"x-auto-pin": "a/x", "x-auto-switch": "off"}))
+    pinned = on_wishes(NEW, wishes_of({"x-auto-pin": "a/x", "x-auto-switch": "off"}))
     assert (pinned.pin, pinned.stays) == ("a/x", True)
-    assert wished(pinned, wishes_of({})).pin == "a/x"
-    freed = wished(pinned, wishes_of({"x-auto-pin": "off", "x-auto-switch": "on"}))
+    assert on_wishes(pinned, wishes_of({})).pin == "a/x"
+    freed = on_wishes(pinned, wishes_of({"x-auto-pin": "off", "x-auto-switch": "on"}))
     assert (freed.pin, freed.stays) == ("", False)
     assert wishes_of({"x-auto-reassess": "true"}).reassess
     with pytest.raises(BadRequest, match="neither on nor off"):
@@ -327,7 +327,7 @@ async def test_turns_at_the_same_time_never_corrupt_a_session(make):
         usage = Usage(input_tokens=100 + n, output_tokens=1)
         await store.update(
             "k",
-            lambda s: accounted(
+            lambda s: on_usage(
                 s, name, usage, estimated_tokens=10, cached_before=0, usd=1.0, now_s=float(n)
             ),
         )

@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.conversation import Interface
-from router.evidence.catalogue import Target
 from router.providers.attempts import Candidate
 from router.providers.endpoints import Endpoint, Provider
 from router.providers.upstream import Order, write_body
+from router.values import Interface, Target
 from router.wire.request import FORMATS, parse
 from router.wire.splice import without
 

@@ -12,8 +12,8 @@ import logging
 import orjson
 import pytest
 
-from classifier.conversation import Interface
-from router.sessions.session import key_of
+from router.sessions.steps import key_of
+from router.values import Interface
 from router.wire.clients import SUMMARY, TITLE, read_declared
 from router.wire.request import interface_of, parse
 from tests.gateway_rig import ask as smallest

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.conversation import Interface
 from router.errors import BadRequest
+from router.values import Interface
 from router.wire.request import from_text, interface_of, parse
 
 ASK = "Fix the login page."

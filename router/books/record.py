@@ -1,0 +1,82 @@
+"""The record of a request: one small row, told once at every end, and no text of anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from router.values import Failure, Interface, Move, Unit, Usage
+
+
+class End(StrEnum):
+    """How a request ended, as its client saw it."""
+
+    SERVED = "served"
+    """With a whole answer."""
+    REFUSED = "refused"
+    """By the gateway or the upstream, for what the request is or who sent it."""
+    FAILED = "failed"
+    """Nobody could answer, or the answer broke off."""
+    LEFT = "left"
+    """The client did not wait for the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One request; None stands for what was not known by the time it ended."""
+
+    decision_id: str
+    """As in ``x-auto-decision-id``."""
+    end: End
+    status: int | None
+    """HTTP status that the client was sent; None when it left before."""
+    error: str | None
+    """Code of the gateway's own error."""
+    interface: Interface
+    total_s: float
+    """Seconds from the request's head to its end."""
+    first_s: float | None = None
+    """Seconds to the first byte of the answer."""
+    caller: str | None = None
+    anonymous: bool = False
+    asked_model: str | None = None
+    """What the client named: a tier, a model, nothing."""
+    streams: bool | None = None
+    body_bytes: int = 0
+    mode: str | None = None
+    """The client's agent mode."""
+    subagent: bool = False
+    session: str | None = None
+    """Key of the session, a hash scoped by caller."""
+    ask: str | None = None
+    """Digest of the user's ask and its place."""
+    tier: str | None = None
+    """None for a model that was asked for by name."""
+    task: str | None = None
+    """Most probable task type, ``family/type``."""
+    difficulty: float | None = None
+    """Expected level, 1 to 4."""
+    confidence: float | None = None
+    """Probability of the task type, in [0, 1]."""
+    move: Move | None = None
+    why: str | None = None
+    expected_quality: float | None = None
+    expected_cost_usd: float | None = None
+    unit: Unit | None = None
+    """Who answered."""
+    provider: str | None = None
+    usage: Usage | None = None
+    """Tokens, as the provider reported them."""
+    usd: float | None = None
+    """Dollars: the provider's word, else the list price; None without usage."""
+    failures: tuple[Failure, ...] = ()
+    """The attempts before, in order."""
+
+
+Tell = Callable[[Record], None]
+"""Told of every request at its end, on the event loop: it must not wait."""
+
+
+def unrecorded(record: Record) -> None:
+    """Keep no books."""

@@ -1,0 +1,148 @@
+"""May this model serve this request, and if not, why: the one place that says so.  Pure.
+
+A model is come to in one of three ways: the client *named* it, a tier *mapped* to it, or it was
+*decided* on by evidence.  What is asked of it differs, as ``RULES`` says; whatever is asked is asked
+here, for every tier, for fallbacks, for a session's incumbent and for explanations alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from router.evidence.catalogue import Catalogue, Model
+from router.values import NO_LIMITS, Caller, Limits, Needs
+
+
+class Way(StrEnum):
+    """How a model was come to."""
+
+    NAMED = "named"
+    MAPPED = "mapped"
+    DECIDED = "decided"
+
+
+class Bar(StrEnum):
+    """What kind of thing stands against a model."""
+
+    UNKNOWN = "unknown"
+    KEY = "key"
+    LIMIT = "limit"
+    ABILITY = "ability"
+    REACH = "reach"
+
+
+class Refusal(NamedTuple):
+    """What stands against a model: its kind, and the words for a person."""
+
+    bar: Bar
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """One request of one caller, as far as it says which models may serve it."""
+
+    catalogue: Catalogue
+    needs: Needs
+    limits: Limits = NO_LIMITS
+    reachable: frozenset[str] | None = None
+    """Model ids that some provider serves in the request's format; None: all."""
+    anonymous: bool = False
+    """The caller has no key where keys count."""
+    abilities: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "abilities", self.needs.abilities)
+
+    def refusal(self, model_id: str, way: Way) -> Refusal | None:
+        """Return the first thing that stands against a model; None when it may serve."""
+        model = self.catalogue.model(model_id)
+        for rule in RULES:
+            if way in rule.ways and (reason := rule.reason(self, model_id, model)):
+                return Refusal(rule.bar, reason)
+        return None
+
+    def excluded(self, model_ids: Iterable[str], way: Way) -> dict[str, str]:
+        """Map each model that may not serve to the reason."""
+        found = ((model_id, self.refusal(model_id, way)) for model_id in model_ids)
+        return {model_id: refusal.reason for model_id, refusal in found if refusal}
+
+
+def eligibility_of(
+    caller: Caller, needs: Needs, catalogue: Catalogue, reachable: frozenset[str] | None
+) -> Eligibility:
+    """Say what a caller's request may be served by."""
+    return Eligibility(catalogue, needs, caller.limits, reachable, caller.anonymous)
+
+
+def _unknown(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+    return "not in the catalogue" if model is None else None
+
+
+def _needs_key(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+    return "needs an API key" if asked.anonymous and not (model and model.free) else None
+
+
+def _may_log(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+    logs = model is not None and (model.free or model.data_policy == "may_log")
+    return "its provider may log prompts" if logs and not asked.limits.prompt_logging else None
+
+
+def _denied(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+    return "denied" if model_id in asked.limits.deny else None
+
+
+def _limited(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+    """Check the limits that speak of the catalogue's models."""
+    limits = asked.limits
+    if model is None:
+        return None
+    if limits.pin is not None and model_id != limits.pin:
+        return f"the session is pinned to {limits.pin}"
+    if model_id in limits.deny:
+        return "denied"
+    if limits.allow is not None and model_id not in limits.allow:
+        return "not on the allow list"
+    if limits.open_weights_only and not model.open_weights:
+        return "weights are not open"
+    if limits.data_policies is not None and model.data_policy not in limits.data_policies:
+        return f"data policy is {model.data_policy}"
+    return None
+
+
+def _lacks(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+    return None if model is None else model.lacks(asked.needs, asked.abilities)
+
+
+def _out_of_reach(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+    if asked.reachable is None or model_id in asked.reachable:
+        return None
+    return f"no configured provider serves it over {asked.needs.interface.value}"
+
+
+class Rule(NamedTuple):
+    """One thing that is asked of a model, and of which."""
+
+    bar: Bar
+    ways: frozenset[Way]
+    reason: Callable[[Eligibility, str, Model | None], str | None]
+
+
+_ALL: Final = frozenset(Way)
+_CHOSEN: Final = frozenset({Way.MAPPED, Way.DECIDED})
+_DECIDED: Final = frozenset({Way.DECIDED})
+
+RULES: Final = (
+    Rule(Bar.UNKNOWN, _CHOSEN, _unknown),
+    Rule(Bar.KEY, _ALL, _needs_key),
+    Rule(Bar.LIMIT, _DECIDED, _may_log),
+    Rule(Bar.LIMIT, _ALL, _limited),
+    Rule(Bar.LIMIT, _ALL, _denied),
+    Rule(Bar.ABILITY, _DECIDED, _lacks),
+    Rule(Bar.REACH, _CHOSEN, _out_of_reach),
+)
+"""In the order in which they are asked; the first that stands against a model is told.  A tier that
+maps is trusted with what a model can do, and free tiers log prompts by their own description."""

@@ -1,0 +1,81 @@
+"""The data that decisions rest on, as it lies in a folder, reloaded while the gateway runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from classifier.model import ARTEFACT_FILES
+from router.decision.tiers import Data, Decides
+from router.errors import BadArtefact
+from router.evidence.catalogue import CATALOGUE_FILE, Catalogue, load_catalogue
+from router.evidence.table import TABLE_FILE
+from router.providers.endpoints import Providers
+from router.values import Interface
+
+log = logging.getLogger(__name__)
+
+WATCHED: Final = (CATALOGUE_FILE, TABLE_FILE, *ARTEFACT_FILES)
+"""Files of the models folder whose change is picked up.  Providers are not: who is called, under
+which key, is settled when the gateway starts."""
+
+LoadEngine = Callable[[Path, Catalogue], Decides]
+
+
+class LiveData:
+    """The newest good data of a folder; bad data keeps the last good and says so."""
+
+    def __init__(self, folder: Path, providers: Providers, load_engine: LoadEngine) -> None:
+        """Load everything; raises BadArtefact for a bad catalogue, not for a bad engine."""
+        self._folder = folder
+        self._providers = providers
+        self._load_engine = load_engine
+        self._stamp = self._stamps()
+        self.problem = ""
+        self.current = self._load(None)
+
+    def refresh(self) -> bool:
+        """Load again if a file changed; say whether the data is new."""
+        stamp = self._stamps()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        last = self.current
+        try:
+            self.current = self._load(last)
+        except BadArtefact as error:
+            self.problem = str(error)
+            log.error("changed data is not used, the last good one stays: %s", error)
+        return self.current is not last
+
+    def _load(self, last: Data | None) -> Data:
+        """Read the folder: one catalogue, and an engine that decides on it.
+
+        An engine that cannot be loaded leaves ``last`` in place, if that has one: the catalogue and
+        the table that go with it belong together.
+        """
+        catalogue = load_catalogue(self._folder / CATALOGUE_FILE)
+        engine: Decides | None = None
+        self.problem = ""
+        try:
+            engine = self._load_engine(self._folder, catalogue)
+        except BadArtefact as error:
+            self.problem = str(error)
+            log.error("the decision engine cannot be loaded: %s", error)
+            if last is not None and last.engine is not None:
+                return last
+        reachable = {i: self._providers.reachable(catalogue, i) for i in Interface}
+        return Data(catalogue, engine, self.problem, reachable)
+
+    def _stamps(self) -> tuple[tuple[str, int, int], ...]:
+        """Identify the files' state: name, modification time, size."""
+        found = []
+        for name in WATCHED:
+            try:
+                stat = (self._folder / name).stat()
+            except OSError:
+                continue
+            found.append((name, stat.st_mtime_ns, stat.st_size))
+        return tuple(found)

@@ -1,0 +1,303 @@
+"""The values that cross rooms: what one part of the gateway tells another, and nothing more.
+
+A value that only one room knows lives in that room.  None always means "not known", "not set" or
+"not asked for", as its field says; no other value stands for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Final, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Interface(StrEnum):
+    """A wire format; its rules are the module of the same name in ``router.wire``."""
+
+    CHAT = "chat"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+
+
+class Entry(BaseModel):
+    """Base of every block that people write: fixed once read, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# What is served.
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A model at a reasoning effort: what is measured, what is decided on, what is served."""
+
+    model: str
+    """Catalogue id, ``vendor/name``."""
+    effort: str | None = None
+    """As the catalogue names it; None leaves it to the provider."""
+
+    def __str__(self) -> str:
+        """Write ``model`` or ``model@effort``."""
+        return self.model if self.effort is None else f"{self.model}@{self.effort}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A unit as a tier asks for it: with what else the tier sets in the request."""
+
+    unit: Unit
+    verbosity: str | None = None
+    """Of the answer; None leaves it as the client set it."""
+    reasoning: bool | None = None
+    """Switches thinking on or off, for models whose effort has no levels; None leaves it."""
+
+
+def family_of(model: str) -> str:
+    """Return who makes a model: the vendor's part of its id."""
+    return model.partition("/")[0]
+
+
+# What is asked for.
+
+
+ABILITIES: Final = ("tools", "images", "files", "audio", "json_schema")
+"""What a request may need of a model, as the catalogue names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What any answer to a request must support; token counts are estimates.
+
+    The last three bind a request to whoever answered before.
+    """
+
+    interface: Interface = Interface.CHAT
+    input_tokens: int | None = None
+    """Everything sent; None where the request's size is not known."""
+    output_tokens: int = 0
+    """Room that the answer must have."""
+    tools: bool = False
+    images: bool = False
+    files: bool = False
+    audio: bool = False
+    json_schema: bool = False
+    open_tool_call: bool = False
+    """A tool was called, and its result is not there yet."""
+    provider_state: bool = False
+    """It continues a conversation that its provider keeps."""
+    signed_reasoning: bool = False
+    """Reasoning since the last ask is signed or encrypted: only its own family reads it."""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """The abilities that a model must be known to have."""
+        return frozenset(name for name in ABILITIES if getattr(self, name))
+
+
+# Who asks, and what they allow.
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """How much quality may be given up for cost, and how sure one must be."""
+
+    name: str
+    margin: float
+    """Probability of success that may be lost against the best, in [0, 1]."""
+    confidence: float
+    """One-sided, in [0, 1]."""
+
+
+DIALS: Final = {
+    "quality": Dial("quality", margin=0.05, confidence=0.90),
+    "balanced": Dial("balanced", margin=0.10, confidence=0.80),
+    "economy": Dial("economy", margin=0.20, confidence=0.80),
+}
+"""The dial's named stops.  Two standard errors of a paired difference over the 437 issues of the
+largest benchmark are 0.05: less cannot be proven of anything, and costs as much as always taking
+the best.  The promise of each stop is tested by ``auto-efficient evaluate adequacy``."""
+
+DEFAULT_DIAL: Final = "balanced"
+
+Ids = frozenset[str]
+
+
+class Limits(Entry):
+    """What a caller allows, the same for keys, headers and the command line.
+
+    Each is narrowed by its row in ``router.callers.wishes``; there is no other list of them.
+    """
+
+    allow: Annotated[
+        Ids | None,
+        Field(description="Model ids that may serve; not set: all. An empty list allows none."),
+    ] = None
+    deny: Annotated[Ids, Field(description="Model ids that never serve.")] = frozenset()
+    max_cost_usd: Annotated[
+        float | None,
+        Field(
+            ge=0, description="Most expected US dollars of an ordinary task of the request's kind."
+        ),
+    ] = None
+    min_quality: Annotated[
+        float, Field(ge=0, le=1, description="Least expected probability of success.")
+    ] = 0.0
+    open_weights_only: Annotated[bool, Field(description="Only models whose weights are open.")] = (
+        False
+    )
+    data_policies: Annotated[
+        Ids | None,
+        Field(
+            description="Data policies, as the catalogue names them, of models that may serve; not set: any."
+        ),
+    ] = None
+    prompt_logging: Annotated[
+        bool,
+        Field(
+            description="Lets in free offers and providers that may log prompts, on kilo-auto/efficient."
+        ),
+    ] = False
+    pin: Annotated[str | None, Field(description="The one model that serves every tier.")] = None
+
+
+NO_LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request comes from, and what holds for it."""
+
+    name: str
+    """Scopes sessions; fit for logs."""
+    anonymous: bool = False
+    """Came without a key where keys count: free models only."""
+    owner: bool = False
+    """Owns the machine that the gateway runs on: may widen limits as well as narrow them."""
+    balance: bool = True
+    """Has a paid balance."""
+    dial: Dial = DIALS[DEFAULT_DIAL]
+    limits: Limits = NO_LIMITS
+
+
+class Asked(NamedTuple):
+    """What the headers of a request ask of its session; nothing where they do not speak of it."""
+
+    pin: str | None = None
+    """A model that is to serve it from now on."""
+    unpin: bool = False
+    """Any model may again."""
+    stays: bool | None = None
+    """It is to stay where it is, or need no longer."""
+    reassess: bool = False
+    """This request is to be read and decided anew."""
+
+
+NOTHING_ASKED: Final = Asked()
+
+
+# What is decided.
+
+
+class Move(StrEnum):
+    """What a decision does to its session."""
+
+    BEGIN = "begin"
+    STAY = "stay"
+    SWITCH = "switch"
+    ESCALATE = "escalate"
+    LOCKED = "locked"
+    REPLACE = "replace"
+    """The incumbent cannot serve this request."""
+
+
+class Candidate(NamedTuple):
+    """A unit that may serve the request, and what the table expects of it."""
+
+    unit: Unit
+    quality: float
+    """Expected probability of success, in [0, 1]."""
+    lower: float
+    """Its lower bound, one-sided 95%."""
+    cost_usd: float
+    """Dollars of an ordinary task, by the table."""
+    direct: float
+    """Share of the evidence that was measured in the request's own cells, in [0, 1]."""
+    p_adequate: float
+    """Probability of not being worse than the best by more than the dial's margin."""
+    adequate: bool
+    """Proven so, with the dial's confidence."""
+    tolerable: bool
+    """Adequate by the wider margin that an incumbent is allowed."""
+    session_usd: float
+    """Dollars of this request and the rest of its task; ``cost_usd`` where that is not priced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What serves the request, and why."""
+
+    unit: Unit
+    fallbacks: tuple[Unit, ...]
+    """Tried in order when ``unit`` fails."""
+    expected_quality: float | None
+    """Probability of success, in [0, 1]; None without evidence."""
+    expected_cost_usd: float | None
+    """Of this request and the rest of its task in this session, or of an ordinary task where the
+    request's size is not known; None without evidence."""
+    adequate: bool
+    """False when nothing was proven: then the best candidate serves or, without any, the mapping."""
+    why: str
+    """One sentence for a person."""
+    terms: str = ""
+    """What it was made under beside the request: dial, caps and table, as one name."""
+    move: Move = Move.BEGIN
+    mapped: bool = False
+    """No model with evidence was a candidate: the fallback tier's mapping applies."""
+    candidates: tuple[Candidate, ...] = ()
+    """Cheapest first; empty when decided from memory."""
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    """Model id → why it may not serve."""
+
+
+# What came of it.
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an attempt failed, before its first byte."""
+
+    unit: Unit
+    provider: str
+    status: int
+    """The upstream's; 504 for a time-out, 502 for everything else."""
+    reason: str
+    retry_after_s: float | None = None
+    """What the upstream asked to wait; None where it did not."""
+    called: bool = True
+    """False when a penalty forbade the call."""
+
+    def __str__(self) -> str:
+        """Write ``model=reason``, as headers name it."""
+        return f"{self.unit.model}={self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a reply was billed for, in tokens."""
+
+    input_tokens: int = 0
+    """All of it, what the cache served or took included."""
+    output_tokens: int = 0
+    """Answer and reasoning."""
+    cached_tokens: int = 0
+    """Input that the provider's cache served."""
+    cache_write_tokens: int = 0
+    """Input that the provider's cache took, where it says so."""
+    reasoning_tokens: int = 0
+    """Share of the output that was thought."""
+    cost_usd: float | None = None
+    """Dollars by the provider's own word; None where it gives none."""
