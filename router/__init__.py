@@ -1,1 +1,5 @@
-"""Choose the cheapest adequate model for a request, and serve it."""
+"""Auto Efficient's router: decide which model serves a request, and serve it."""
+
+from importlib.metadata import version
+
+__version__ = version("auto-efficient")

@@ -20,7 +20,8 @@ from router.decision.explain import as_json
 from router.errors import BadRequest, RouterError
 from router.evidence.catalogue import MODELS_DIR
 from router.values import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
-from router.wire.request import ChatRequest, from_fields, from_text, interface_of, parse
+from router.wire.format import interface_of
+from router.wire.request import ChatRequest, from_fields, from_text, parse
 
 SHOWN_TYPES: Final = 5
 SHOWN_CANDIDATES: Final = 12

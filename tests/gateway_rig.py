@@ -19,7 +19,8 @@ import uvicorn
 
 from classifier.model import Assessment
 from classifier.tasks import TYPES
-from router.providers.simulated import STREAMED, WHOLE, make_answer
+from router.providers.simulated import STREAMED, WHOLE
+from router.providers.simulated.answer import make_answer
 from router.serving.app import create_app
 from router.serving.guard import GuardedProtocol
 from router.settings import Settings

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from router.errors import BadArtefact
 from router.evidence.catalogue import MODELS_DIR, Catalogue
+from router.providers.simulated.provider import WRITERS
 from router.values import Entry, Interface
 
 PROVIDERS_FILE: Final = "providers.toml"
@@ -78,7 +79,9 @@ class Endpoint:
 
     provider: Provider
     model: str
-    url: str
+    """As the provider names it."""
+    base_url: str
+    """In the request's format, without its path and without a last slash."""
     key: str = field(default="", repr=False)
     theirs: bool = False
 
@@ -95,17 +98,11 @@ SIMULATED_ROW: Final = Provider(
     name=SIMULATED,
     base_url="simulated:",
     auth="none",
-    formats=frozenset(Interface),
+    formats=frozenset(WRITERS),
     serves=("",),
     forward=("x-simulate",),
 )
 """The provider that needs no key: see ``router.providers.simulated``."""
-
-PATHS: Final = {
-    Interface.CHAT: "/chat/completions",
-    Interface.RESPONSES: "/responses",
-    Interface.MESSAGES: "/messages",
-}
 
 
 class Providers:
@@ -147,7 +144,7 @@ class Providers:
             Endpoint(
                 provider=row,
                 model=name,
-                url=row.bases.get(interface, row.base_url).rstrip("/") + PATHS[interface],
+                base_url=row.bases.get(interface, row.base_url).rstrip("/"),
                 key=own_keys.get(row.name) or self._keys.get(row.name, ""),
                 theirs=row.name in own_keys,
             )

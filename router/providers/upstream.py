@@ -5,11 +5,6 @@ next attempt; after it nothing is retried, the relay ends the stream as its form
 "First byte" means the first event of a stream that is no comment, or the whole of a JSON reply:
 until then the client has been sent nothing.  Replies that say 200 and are not what was promised
 (a page, broken JSON, an error in the first event) count as failures.
-
-Requests to upstream are made from scratch: the body with what routing changes, our own
-authentication, and the few client headers that a provider's row names.  Nothing of the client's
-authentication, cookies, addresses or hop-by-hop headers can pass, because nothing passes unless
-it is named.  ``accept-encoding: identity`` keeps bodies readable for the relay.
 """
 
 from __future__ import annotations
@@ -17,11 +12,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from types import ModuleType
 from typing import Any, ClassVar, Final, cast
 
 import httpx
@@ -30,12 +24,11 @@ import orjson
 from router.providers.attempts import KEY_REFUSED, RETRIED, Attempt, attempts, exhausted
 from router.providers.breaker import Admission, Breaker
 from router.providers.endpoints import SIMULATED, Timeouts
-from router.values import Failure, Interface, Usage
-from router.wire import responses
+from router.providers.outgoing import JSON, Order, write_body, write_headers, write_url
+from router.values import Failure, Usage
+from router.wire.format import FORMATS
 from router.wire.parts import parsed
 from router.wire.relay import Opening, Relay, error_in, promised
-from router.wire.request import FORMATS, ChatRequest
-from router.wire.splice import Path, set_fields, without
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +40,6 @@ DRAIN_S: Final = 1.0
 
 PASSED_BACK: Final = (b"request-id", b"x-request-id", b"retry-after", b"retry-after-ms")
 """Headers of an upstream that reach the client."""
-
-FORWARDED_MESSAGES: Final = ("anthropic-beta", "anthropic-version")
-"""Client headers that belong to the messages format itself."""
-
-ANTHROPIC_VERSION: Final = "2023-06-01"
-USER_AGENT: Final = "auto-efficient/0.1"
-
-JSON: Final = "application/json"
 
 
 @dataclass(slots=True)
@@ -115,22 +100,6 @@ class Streamed:
 
 Reply = Whole | Streamed
 """What the client is answered with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One request to be served by the first attempt that can.
-
-    ``routed`` says that a tier chose the model, and so sets its effort; ``foreign`` tells, for
-    a model, which items of the conversation another family wrote.
-    """
-
-    request: ChatRequest
-    attempts: Sequence[Attempt]
-    headers: Mapping[str, str]
-    routed: bool
-    beta: bool = False
-    foreign: Callable[[str], frozenset[int]] = lambda model: frozenset()
 
 
 class NotPromised(Exception):
@@ -214,13 +183,12 @@ class Upstream:
 
     async def _send(self, order: Order, attempt: Attempt) -> httpx.Response:
         """Send an attempt; a ready ``stream`` and full headers spare httpx its own guesses."""
-        url = _url(attempt.endpoint.url + ("?beta=true" if order.beta else ""))
-        body = write_body(order, attempt)
+        url, body = _url(write_url(order, attempt)), write_body(order, attempt)
         own = [(b"host", url.netloc), (b"content-length", b"%d" % len(body))]
         request = httpx.Request(
             "POST",
             url,
-            headers=[*own, *_headers(order, attempt)],
+            headers=[*own, *write_headers(order, attempt)],
             stream=httpx.ByteStream(body),
             extensions=self._patient if not order.request.streams else self._watchful,
         )
@@ -389,67 +357,3 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 def _passed_back(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
     return [(n.decode(), v.decode("latin-1")) for n in PASSED_BACK if (v := headers.get(n))]
-
-
-def _headers(order: Order, attempt: Attempt) -> list[tuple[bytes, bytes]]:
-    """Make the upstream's request headers from nothing; see the module's text."""
-    endpoint = attempt.endpoint
-    headers = {
-        "content-type": JSON,
-        "accept": "text/event-stream" if order.request.streams else JSON,
-        "accept-encoding": "identity",
-        "user-agent": USER_AGENT,
-        **endpoint.provider.headers,
-    }
-    forward = endpoint.provider.forward
-    if order.request.interface is Interface.MESSAGES:
-        headers.setdefault("anthropic-version", ANTHROPIC_VERSION)
-        forward = (*forward, *FORWARDED_MESSAGES)
-    if forward:
-        headers |= {n: v for n, v in order.headers.items() if n.startswith(forward)}
-    pairs = [*headers.items(), *endpoint.auth_headers()]
-    return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in pairs]
-
-
-def write_body(order: Order, attempt: Attempt) -> bytes:
-    """Return the client's body with what routing changes, and every other byte as it was."""
-    request, provider = order.request, attempt.endpoint.provider
-    format, body, fields = FORMATS[request.interface], request.body, request.fields
-    if refused := [*_refused(order, attempt, format)]:
-        body = without(body, refused)
-        fields = orjson.loads(body)
-    changes: dict[str, Any] = {}
-    if fields.get("model") != attempt.endpoint.model:
-        changes["model"] = attempt.endpoint.model
-    if order.routed:
-        changes |= format.write_target(fields, attempt.target)
-        changes |= format.ask_for_usage(fields) if provider.reports_usage else {}
-    if provider.strict:
-        changes = {k: v for k, v in changes.items() if k not in format.ONLY_OPENROUTER}
-    return set_fields(body, fields, changes)
-
-
-def _refused(order: Order, attempt: Attempt, format: ModuleType) -> Iterator[Path]:
-    """Yield where in a body stands what this attempt would refuse."""
-    fields = order.request.fields
-    if attempt.endpoint.provider.strict:
-        yield from ((key,) for key in format.ONLY_OPENROUTER & fields.keys())
-    items = fields.get(format.ITEMS)
-    if isinstance(items, list):
-        for path in _refused_in(items, order, attempt, format):
-            yield format.ITEMS, *path
-
-
-def _refused_in(
-    items: list[Any], order: Order, attempt: Attempt, format: ModuleType
-) -> Iterator[Path]:
-    """Yield the same of a conversation, with paths that begin at its items."""
-    provider = attempt.endpoint.provider
-    if foreign := order.foreign(attempt.target.unit.model):
-        yield from format.foreign_reasoning(items, foreign.__contains__)
-    if order.request.interface is Interface.RESPONSES and (order.routed or not provider.stateful):
-        yield from responses.references(items)
-    if provider.strict and format.ONLY_CLIENTS:
-        for i, item in enumerate(items):
-            if isinstance(item, dict):
-                yield from ((i, key) for key in format.ONLY_CLIENTS & item.keys())

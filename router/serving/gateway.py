@@ -27,7 +27,8 @@ from router.decision.tiers import Plan, Standing, plan
 from router.errors import BadRequest, Exhausted, RateLimited, RouterError, TooLarge, UnknownModel
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Providers
-from router.providers.upstream import Order, Reply, Streamed, Upstream
+from router.providers.outgoing import Order
+from router.providers.upstream import Reply, Streamed, Upstream
 from router.serving.asgi import (
     Call,
     Disconnected,
@@ -56,7 +57,8 @@ from router.sessions.store import MemorySessions, Sessions, learn, recall
 from router.settings import Settings
 from router.values import Caller, Interface
 from router.wire.content import decoded
-from router.wire.request import FORMATS, ChatRequest, answered_as, parse
+from router.wire.format import FORMATS
+from router.wire.request import ChatRequest, answered_as, parse
 
 log = logging.getLogger("router.requests")
 
@@ -171,7 +173,7 @@ class Gateway:
         """Parse a body within the limits; raises BadRequest."""
         limits = self.settings.requests
         try:
-            request = parse(body, interface=call.interface, headers=call.headers)
+            request = parse(body, interface=call.interface, headers=call.headers, path=call.path)
         except RecursionError:
             raise BadRequest("the request body is nested too deeply; flatten it") from None
         for name, limit in (
@@ -244,7 +246,7 @@ class Gateway:
             attempts=attempts,
             headers=call.headers,
             routed=passage.made.tier is not None,
-            beta=b"beta=true" in call.query,
+            query=call.query,
             foreign=lambda model: foreign_items(session, request.n_items, model),
         )
         async with watched(call) as watch:

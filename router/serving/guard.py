@@ -1,26 +1,35 @@
 """uvicorn's httptools protocol with two limits that it lacks: on a head's size and its time.
 
 A connection that never finishes its head would otherwise be kept, and its bytes collected, for
-ever.  Bodies are bounded where they are read, in ``router.serving.gateway``.
+ever.  Bodies are bounded where they are read, in ``router.serving.asgi``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any
 
+from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEAD_BYTES: Final = 64 << 10
-"""nginx and Apache take 8 KiB a line and 32 to 100 KiB in all; clients send under 4 KiB."""
+from router.settings import RequestLimits
 
-MAX_HEAD_S: Final = 15.0
-"""nginx waits 60 s and Apache 20 s for a head."""
+
+class GuardedConfig(Config):
+    """uvicorn's configuration, with the limits that ``GuardedProtocol`` keeps.
+
+    It travels to worker processes whole, which a protocol made to measure could not.
+    """
+
+    def __init__(self, app: Any, *, limits: RequestLimits, **options: Any) -> None:
+        super().__init__(app, http=GuardedProtocol, ws="none", proxy_headers=False, **options)
+        self.request_limits = limits
 
 
 class GuardedProtocol(HttpToolsProtocol):
     """Close a connection whose head is too long, or too long in coming."""
 
+    config: GuardedConfig
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
@@ -40,7 +49,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+            if self._head_bytes > self.config.request_limits.header_bytes:
                 self._refuse(b"431 Request Header Fields Too Large")
 
     def on_message_begin(self) -> None:
@@ -50,14 +59,20 @@ class GuardedProtocol(HttpToolsProtocol):
             self._await_head()
 
     def on_headers_complete(self) -> None:
-        """Stop the clock."""
+        """Stop the clock, and refuse a head that came in one piece and is too long."""
         self._in_head = False
         self._stop_clock()
+        size = sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.config.request_limits.header_bytes:
+            self._refuse(b"431 Request Header Fields Too Large")
+            return
         super().on_headers_complete()
 
     def _await_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
-        self._head_timer = self.loop.call_later(MAX_HEAD_S, self._refuse, b"408 Request Timeout")
+        self._head_timer = self.loop.call_later(
+            self.config.request_limits.header_s, self._refuse, b"408 Request Timeout"
+        )
 
     def _stop_clock(self) -> None:
         if self._head_timer is not None:

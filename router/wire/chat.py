@@ -17,9 +17,16 @@ from router.wire.parts import (
     Reading,
     add_missing,
     count,
+    in_body,
+    kept_nowhere,
     mappings,
     merged,
+    model_in_body,
     name_of,
+    never_stored,
+    no_headers,
+    no_references,
+    not_counted,
     openai_error,
     parsed,
     positive_int,
@@ -31,8 +38,25 @@ from router.wire.parts import (
 from router.wire.splice import Path
 
 PATH: Final = "/chat/completions"
+COUNT_PATH: Final[str | None] = None
 ITEMS: Final = "messages"
-error_body: Final = openai_error
+TELLS: Final[frozenset[str]] = frozenset()
+HEADERS: Final[tuple[str, ...]] = ()
+
+wanted = in_body
+write_model = model_in_body
+continues = kept_nowhere
+is_stored = never_stored
+references = no_references
+headers = no_headers
+error_body = openai_error
+counted = not_counted
+
+
+def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
+    """Return where a provider takes requests."""
+    return base_url + PATH
+
 
 ROLES: Final = {
     "system": Role.SYSTEM,
@@ -81,7 +105,7 @@ def _is_signed(detail: Mapping[str, Any]) -> bool:
     return detail.get("type") == "reasoning.encrypted" or bool(detail.get("signature"))
 
 
-MARKS: Final = (
+MARKS: Final[tuple[bytes, ...]] = (
     *(b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {'),
     *(b'"tool_calls"', b'"error"', b"[DONE]"),
 )

@@ -17,21 +17,58 @@ from router.wire.parts import (
     Progress,
     Reading,
     count,
+    in_body,
+    kept_nowhere,
     kind_of,
     mappings,
     merged,
+    model_in_body,
     name_of,
+    never_stored,
+    no_references,
+    nothing_to_ask,
     parsed,
     positive_int,
     system_text,
     texts_of,
     tool_call,
     tool_names,
+    usage_is_reported,
 )
 from router.wire.splice import Path
 
 PATH: Final = "/messages"
+COUNT_PATH: Final[str | None] = "/messages/count_tokens"
 ITEMS: Final = "messages"
+TELLS: Final = frozenset({"system", "stop_sequences", "thinking", "output_config", "top_k"})
+HEADERS: Final[tuple[str, ...]] = ("anthropic-beta", "anthropic-version")
+
+VERSION: Final = "2023-06-01"
+"""Of the format, for clients that name none: the only one there is."""
+
+wanted = in_body
+write_model = model_in_body
+continues = kept_nowhere
+is_stored = never_stored
+references = no_references
+wants_usage = usage_is_reported
+ask_for_usage = nothing_to_ask
+
+
+def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
+    """Return where a provider takes requests; Anthropic's SDK marks betas in the query too."""
+    return base_url + PATH + ("?beta=true" if b"beta=true" in query else "")
+
+
+def headers() -> dict[str, str]:
+    """Return the headers that the format demands."""
+    return {"anthropic-version": VERSION}
+
+
+def counted(tokens: int) -> dict[str, Any]:
+    """Shape the answer of ``COUNT_PATH``."""
+    return {"input_tokens": tokens}
+
 
 ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
 THINKING: Final = frozenset({"thinking", "redacted_thinking"})
@@ -80,7 +117,12 @@ def _wants_schema(config: object) -> bool:
     return isinstance(wanted, Mapping) and wanted.get("type") == "json_schema"
 
 
-MARKS: Final = (b'"message_', b'"content_block_start"', b'"content_block_stop"', b'"error"')
+MARKS: Final[tuple[bytes, ...]] = (
+    b'"message_',
+    b'"content_block_start"',
+    b'"content_block_stop"',
+    b'"error"',
+)
 """Bytes that an event holds which must be looked into; ``router.wire.relay`` says why bytes."""
 
 ONLY_OPENROUTER: Final[frozenset[str]] = frozenset()
@@ -95,16 +137,6 @@ def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     elif target.unit.effort:
         changes["output_config"] = merged(fields, "output_config", effort=target.unit.effort)
     return changes
-
-
-def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nothing: usage is always reported."""
-    return {}
-
-
-def wants_usage(fields: Mapping[str, Any]) -> bool:
-    """Say yes: usage is always reported."""
-    return True
 
 
 def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:

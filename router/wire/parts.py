@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from classifier.conversation import Role, ToolCall, Turn
 from router.values import Usage
+from router.wire.splice import Path
 
 IMAGE_TOKENS: Final = 1600
 """Tokens one image counts for: the most that Anthropic bills for a full-size image
@@ -68,6 +69,14 @@ class Reading:
     provider_state: bool = False
 
 
+class Wanted(NamedTuple):
+    """What a request asks for, wherever its format says it."""
+
+    model: str | None
+    """None where the client named none."""
+    streams: bool
+
+
 CUT_SHORT: Final = "the upstream ended the stream before its answer was complete"
 
 
@@ -90,6 +99,54 @@ class Progress:
     items: list[Any] = field(default_factory=list)
     sequence: int = 0
     usage: Usage | None = None
+
+
+# Where most formats keep what some keep elsewhere: each takes these as its own.
+
+
+def in_body(path: str, fields: Mapping[str, Any]) -> Wanted:
+    """Read model and stream flag where they stand in the body."""
+    model = fields.get("model")
+    return Wanted(model if isinstance(model, str) and model else None, fields.get("stream") is True)
+
+
+def model_in_body(fields: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Write the model where it stands in the body."""
+    return {} if fields.get("model") == model else {"model": model}
+
+
+def kept_nowhere(fields: Mapping[str, Any]) -> None:
+    """Return nothing: no answer is kept by its provider."""
+
+
+def never_stored(fields: Mapping[str, Any]) -> bool:
+    """Say no: no answer is kept by its provider."""
+    return False
+
+
+def no_references(items: list[Any]) -> Iterator[Path]:
+    """Yield nothing: items stand for themselves."""
+    return iter(())
+
+
+def no_headers() -> dict[str, str]:
+    """Return none: the format demands none."""
+    return {}
+
+
+def usage_is_reported(fields: Mapping[str, Any]) -> bool:
+    """Say yes: usage is always reported."""
+    return True
+
+
+def nothing_to_ask(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nothing: usage is always reported."""
+    return {}
+
+
+def not_counted(tokens: int) -> dict[str, Any]:
+    """Refuse: the format has no endpoint that counts tokens."""
+    raise NotImplementedError
 
 
 def kind_of(part: object) -> str:

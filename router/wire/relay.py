@@ -13,20 +13,20 @@ stream without it makes some clients hang and one call the model for ever.
 from __future__ import annotations
 
 import re
-from types import ModuleType
 from typing import Final
 
 from router.wire import sse
+from router.wire.format import Format
 from router.wire.parts import Progress, parsed
 
 ODD_SPACES: Final = re.compile(rb'"(?:\s+:|:\s\s|:[\t\r\n])')
 
 
 class Relay:
-    """One stream in one format, which is a module of ``router.wire.request``."""
+    """One stream in one format."""
 
     def __init__(
-        self, format: ModuleType, *, wants_usage: bool, model: str, first: bytes = b"{}"
+        self, format: Format, *, wants_usage: bool, model: str, first: bytes = b"{}"
     ) -> None:
         """Begin; ``wants_usage`` is false for a client that did not ask for a usage event.
 
@@ -75,8 +75,7 @@ class Relay:
             *_, (raw, data) = sse.events(self._last)
             if not self._marked(raw):  # nobody looked yet, and the ending continues its numbers
                 self._format.see(data, self.progress)
-        closing: bytes = self._format.closing(self.progress, problem)
-        return last + closing
+        return last + self._format.closing(self.progress, problem)
 
 
 class Opening:

@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
-from types import ModuleType
 from typing import Any, Final
 
 import orjson
@@ -20,22 +19,9 @@ import orjson
 from classifier.conversation import Conversation, Role, ask_of, read_conversation
 from router.errors import BadRequest
 from router.values import Interface, Needs
-from router.wire import chat, messages, responses
 from router.wire.clients import Declared, read_declared
+from router.wire.format import FORMATS, shape_of
 from router.wire.parts import Reading, system_text
-
-FORMATS: Final[dict[Interface, ModuleType]] = {
-    Interface.CHAT: chat,
-    Interface.RESPONSES: responses,
-    Interface.MESSAGES: messages,
-}
-
-PATHS: Final = {
-    "chat/completions": Interface.CHAT,
-    "responses": Interface.RESPONSES,
-    "messages": Interface.MESSAGES,
-}
-"""How a request path ends, without query, → the format of its body."""
 
 BYTES_PER_TOKEN: Final = 3.6
 """Request bytes per input token, a low estimate for JSON-wrapped code and prose, so that the
@@ -50,13 +36,13 @@ class ChatRequest:
     """A client's request: what it says, what any answer must support, and its own bytes.
 
     ``session`` identifies the conversation, and ``agent`` a subagent that shares its parent's id;
-    scope them by caller before using them as a key (``router.sessions.session.key_of``).  ``stored``: the
+    scope them by caller before using them as a key (``router.sessions.steps.key_of``).  ``stored``: the
     client gave no id, and may go on by naming the answer that its provider keeps.  ``n_items``
     counts the messages or items of the conversation.
     """
 
     interface: Interface
-    model: str
+    model: str | None
     conversation: Conversation
     needs: Needs
     streams: bool
@@ -68,18 +54,12 @@ class ChatRequest:
     fields: Mapping[str, Any]
 
 
-def interface_of(path: str) -> Interface:
-    """Return the wire format a path asks for; raises BadRequest."""
-    end = path.partition("?")[0].rstrip("/")
-    for suffix, interface in PATHS.items():
-        if end.endswith(suffix):
-            return interface
-    known = ", ".join(f"/v1/{suffix}" for suffix in PATHS)
-    raise BadRequest(f"no wire format is known for the path {path!r}; use one of {known}")
-
-
 def parse(
-    body: bytes, *, interface: Interface | None, headers: Mapping[str, str] | None = None
+    body: bytes,
+    *,
+    interface: Interface | None,
+    headers: Mapping[str, str] | None = None,
+    path: str = "",
 ) -> ChatRequest:
     """Read a request body; header names may be in any case.  Raises BadRequest.
 
@@ -92,7 +72,7 @@ def parse(
     if not isinstance(fields, dict):
         raise BadRequest("the request body must be a JSON object")
     interface = interface or shape_of(fields)
-    return from_fields(fields, body=body, interface=interface, headers=headers)
+    return from_fields(fields, body=body, interface=interface, headers=headers, path=path)
 
 
 def from_fields(
@@ -101,39 +81,33 @@ def from_fields(
     body: bytes,
     interface: Interface,
     headers: Mapping[str, str] | None = None,
+    path: str = "",
 ) -> ChatRequest:
-    """Read a body that is parsed already; ``body`` is the same as bytes."""
+    """Read a body that is parsed already; ``body`` is the same as bytes.
+
+    ``path`` is the request's, for formats that name the model there.
+    """
+    format = FORMATS[interface]
     lower = {name.lower(): value for name, value in (headers or {}).items()}
     declared = read_declared(lower, fields)
-    reading = FORMATS[interface].read(fields)
+    reading, wanted = format.read(fields), format.wanted(path, fields)
+    continued = format.continues(fields)
+    items = fields.get(format.ITEMS)
     conversation = _conversation(reading, declared)
     return ChatRequest(
         interface=interface,
-        model=fields["model"] if isinstance(fields.get("model"), str) else "",
+        model=wanted.model,
         conversation=conversation,
         needs=_needs(reading, conversation, interface, len(body)),
-        streams=fields.get("stream") is True,
-        session=declared.session_id or _continued(fields) or _fingerprint(reading),
+        streams=wanted.streams,
+        session=declared.session_id
+        or (answered_as(continued) if continued else _fingerprint(reading)),
         agent=declared.agent,
-        stored=interface is Interface.RESPONSES
-        and not declared.session_id
-        and fields.get("store") is not False,
-        n_items=len(items)
-        if isinstance(items := fields.get(FORMATS[interface].ITEMS), list)
-        else 0,
+        stored=not declared.session_id and format.is_stored(fields),
+        n_items=len(items) if isinstance(items, list) else 0,
         body=body,
         fields=fields,
     )
-
-
-def shape_of(fields: Mapping[str, Any]) -> Interface:
-    """Tell the format of a body by the fields that only one of them has."""
-    if "input" in fields:
-        return Interface.RESPONSES
-    only_anthropic = {"system", "stop_sequences", "thinking", "output_config", "top_k"}
-    if not only_anthropic.isdisjoint(fields):
-        return Interface.MESSAGES
-    return Interface.CHAT
 
 
 def from_text(text: str) -> ChatRequest:
@@ -173,12 +147,6 @@ def _needs(
         provider_state=reading.provider_state,
         signed_reasoning=conversation.signed,
     )
-
-
-def _continued(fields: Mapping[str, Any]) -> str:
-    """Identify a session by the stored answer that its request continues; see ``answered_as``."""
-    previous = fields.get("previous_response_id")
-    return answered_as(previous) if isinstance(previous, str) and previous else ""
 
 
 def answered_as(response_id: str) -> str:

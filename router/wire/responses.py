@@ -18,10 +18,15 @@ from router.wire.parts import (
     Reading,
     add_missing,
     count,
+    in_body,
     kind_of,
     mappings,
     merged,
+    model_in_body,
     name_of,
+    no_headers,
+    not_counted,
+    nothing_to_ask,
     openai_error,
     parsed,
     positive_int,
@@ -29,12 +34,40 @@ from router.wire.parts import (
     texts_of,
     tool_call,
     tool_names,
+    usage_is_reported,
 )
 from router.wire.splice import Path
 
 PATH: Final = "/responses"
+COUNT_PATH: Final[str | None] = None
 ITEMS: Final = "input"
-error_body: Final = openai_error
+TELLS: Final = frozenset({"input"})
+HEADERS: Final[tuple[str, ...]] = ()
+
+wanted = in_body
+write_model = model_in_body
+headers = no_headers
+wants_usage = usage_is_reported
+ask_for_usage = nothing_to_ask
+error_body = openai_error
+counted = not_counted
+
+
+def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
+    """Return where a provider takes requests."""
+    return base_url + PATH
+
+
+def continues(fields: Mapping[str, Any]) -> str | None:
+    """Return the name of the answer, kept by its provider, that a request goes on from."""
+    previous = fields.get("previous_response_id")
+    return previous if isinstance(previous, str) and previous else None
+
+
+def is_stored(fields: Mapping[str, Any]) -> bool:
+    """Say whether the provider may keep the answer: it does unless it is told not to."""
+    return fields.get("store") is not False
+
 
 ROLES: Final = {
     "system": Role.SYSTEM,
@@ -85,7 +118,7 @@ def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
     return None
 
 
-MARKS: Final = (
+MARKS: Final[tuple[bytes, ...]] = (
     *(b'"response.created"', b'"response.output_item.', b'"response.completed"'),
     *(b'"response.incomplete"', b'"response.failed"', b'"error"'),
 )
@@ -108,16 +141,6 @@ def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     if target.verbosity:
         changes["text"] = merged(fields, "text", verbosity=target.verbosity)
     return changes
-
-
-def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nothing: usage is always reported."""
-    return {}
-
-
-def wants_usage(fields: Mapping[str, Any]) -> bool:
-    """Say yes: usage is always reported."""
-    return True
 
 
 def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:

@@ -20,7 +20,8 @@ from classifier.conversation import (
     clip,
     read_conversation,
 )
-from router.wire.request import interface_of, parse
+from router.wire.format import interface_of
+from router.wire.request import parse
 
 ASK = "Make the importer skip rows whose date lies in the future."
 NEXT = "Why did that slow the nightly job down?"

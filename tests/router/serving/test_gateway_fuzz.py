@@ -13,13 +13,14 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.providers.simulated import STREAMED, make_answer
+from router.providers.simulated import STREAMED
+from router.providers.simulated.answer import make_answer
 from router.serving.app import create_app
 from router.settings import Settings
 from router.values import Interface
 from router.wire import sse
+from router.wire.format import FORMATS
 from router.wire.relay import Relay
-from router.wire.request import FORMATS
 from tests.gateway_rig import PATHS, StubEngine, ask, check_ended, error_of
 
 ALL = list(Interface)

@@ -18,7 +18,8 @@ from router.providers.attempts import Candidate
 from router.providers.endpoints import Endpoint, Provider
 from router.providers.upstream import Order, write_body
 from router.values import Interface, Target
-from router.wire.request import FORMATS, parse
+from router.wire.format import FORMATS
+from router.wire.request import parse
 from router.wire.splice import without
 
 CHAT, RESPONSES, MESSAGES = Interface.CHAT, Interface.RESPONSES, Interface.MESSAGES

@@ -15,7 +15,8 @@ import pytest
 from router.sessions.steps import key_of
 from router.values import Interface
 from router.wire.clients import SUMMARY, TITLE, read_declared
-from router.wire.request import interface_of, parse
+from router.wire.format import interface_of
+from router.wire.request import parse
 from tests.gateway_rig import ask as smallest
 from tests.gateway_rig import gateway
 

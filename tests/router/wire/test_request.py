@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from router.errors import BadRequest
 from router.values import Interface
-from router.wire.request import from_text, interface_of, parse
+from router.wire.format import interface_of
+from router.wire.request import from_text, parse
 
 ASK = "Fix the login page."
 IMAGE = "data:image/png;base64," + "A" * 400_000

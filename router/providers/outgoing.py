@@ -1,0 +1,106 @@
+"""What a provider is sent: address, headers and body of one attempt.  Pure.
+
+The client's body goes as it came, with what routing changes; headers are made from nothing: our own
+authentication, and the few of the client's that a provider's row or the format names.  Nothing of
+the client's authentication, cookies, addresses or hop-by-hop headers can pass, because nothing
+passes unless it is named.  ``accept-encoding: identity`` keeps bodies readable for the relay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from router import __version__
+from router.providers.attempts import Attempt
+from router.wire.format import FORMATS, Format
+from router.wire.request import ChatRequest
+from router.wire.splice import Path, set_fields, without
+
+USER_AGENT: Final = f"auto-efficient/{__version__}"
+
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One request to be served by the first attempt that can."""
+
+    request: ChatRequest
+    attempts: Sequence[Attempt]
+    headers: Mapping[str, str]
+    """The client's own, names in lower case."""
+    routed: bool
+    """A tier chose the model, and so sets its effort."""
+    query: bytes = b""
+    """The client's own."""
+    foreign: Callable[[str], frozenset[int]] = lambda model: frozenset()
+    """Model → which items of the conversation another family wrote."""
+
+
+def write_url(order: Order, attempt: Attempt) -> str:
+    """Return where an attempt is sent."""
+    request, endpoint = order.request, attempt.endpoint
+    return FORMATS[request.interface].url(
+        endpoint.base_url, endpoint.model, streams=request.streams, query=order.query
+    )
+
+
+def write_headers(order: Order, attempt: Attempt) -> list[tuple[bytes, bytes]]:
+    """Make the request's headers from nothing; see the module's text."""
+    endpoint, format = attempt.endpoint, FORMATS[order.request.interface]
+    headers = {
+        "content-type": JSON,
+        "accept": "text/event-stream" if order.request.streams else JSON,
+        "accept-encoding": "identity",
+        "user-agent": USER_AGENT,
+        **endpoint.provider.headers,
+    }
+    headers |= {n: v for n, v in format.headers().items() if n not in headers}
+    if forward := (*endpoint.provider.forward, *format.HEADERS):
+        headers |= {n: v for n, v in order.headers.items() if n.startswith(forward)}
+    pairs = [*headers.items(), *endpoint.auth_headers()]
+    return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in pairs]
+
+
+def write_body(order: Order, attempt: Attempt) -> bytes:
+    """Return the client's body with what routing changes, and every other byte as it was."""
+    request, provider = order.request, attempt.endpoint.provider
+    format, body, fields = FORMATS[request.interface], request.body, request.fields
+    if refused := [*_refused(order, attempt, format)]:
+        body = without(body, refused)
+        fields = orjson.loads(body)
+    changes = format.write_model(fields, attempt.endpoint.model)
+    if order.routed:
+        changes |= format.write_target(fields, attempt.target)
+        changes |= format.ask_for_usage(fields) if provider.reports_usage else {}
+    if provider.strict:
+        changes = {k: v for k, v in changes.items() if k not in format.ONLY_OPENROUTER}
+    return set_fields(body, fields, changes)
+
+
+def _refused(order: Order, attempt: Attempt, format: Format) -> Iterator[Path]:
+    """Yield where in a body stands what this attempt would refuse."""
+    fields = order.request.fields
+    if attempt.endpoint.provider.strict:
+        yield from ((key,) for key in format.ONLY_OPENROUTER & fields.keys())
+    items = fields.get(format.ITEMS)
+    if isinstance(items, list):
+        for path in _refused_in(items, order, attempt, format):
+            yield format.ITEMS, *path
+
+
+def _refused_in(items: list[Any], order: Order, attempt: Attempt, format: Format) -> Iterator[Path]:
+    """Yield the same of a conversation, with paths that begin at its items."""
+    provider = attempt.endpoint.provider
+    if foreign := order.foreign(attempt.target.unit.model):
+        yield from format.foreign_reasoning(items, foreign.__contains__)
+    if order.routed or not provider.stateful:
+        yield from format.references(items)
+    if provider.strict and format.ONLY_CLIENTS:
+        for i, item in enumerate(items):
+            if isinstance(item, dict):
+                yield from ((i, key) for key in format.ONLY_CLIENTS & item.keys())

@@ -1,0 +1,1 @@
+"""The provider that needs no key: answers without any model or network."""

@@ -1,0 +1,289 @@
+"""The gateway's HTTP API: one table of routes, the same under every prefix that clients expect.
+
+The model endpoints are hot: ``HotPaths`` hands them to ``Gateway.serve`` as bare ASGI before
+FastAPI's routing and dependencies, which cost as much again as the gateway's own work.  FastAPI
+documents them, and serves everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from router.decision.explain import as_json
+from router.errors import RouterError, UnknownModel
+from router.serving.asgi import Headers, Receive, Scope, Send, read_headers
+from router.serving.gateway import Gateway, Passage
+from router.serving.headers import error_headers
+from router.serving.listing import entries, model_entry
+from router.values import Interface
+from router.wire.format import FORMATS, spoken_in
+
+PREFIXES: Final = (
+    "/v1",
+    "/api/gateway",
+    "/api/gateway/v1",
+    "/api/openrouter",
+    "/api/openrouter/v1",
+)
+"""Where clients expect the API; the first is the documented one."""
+
+ERRORS: Final[dict[int | str, dict[str, Any]]] = {
+    "4XX": {"description": "What is wrong with the request, in the client's own format."},
+    "5XX": {"description": "No upstream could answer, in the client's own format."},
+}
+
+
+class HotPaths:
+    """Pure ASGI middleware: serve the model endpoints, pass on the rest."""
+
+    def __init__(self, app: ASGIApp, *, gateway: Gateway) -> None:
+        self._app = app
+        self._exact: dict[str, Callable[..., Awaitable[None]]] = {}
+        self._patterns: list[tuple[re.Pattern[str], Callable[..., Awaitable[None]]]] = []
+        for interface, format in FORMATS.items():
+            serve = partial(gateway.serve, interface)
+            for prefix in PREFIXES:
+                if "{" in format.PATH:
+                    pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(prefix + format.PATH))
+                    self._patterns.append((re.compile(pattern), serve))
+                else:
+                    self._exact[prefix + format.PATH] = serve
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Look the path up."""
+        serve = self._served_by(scope.get("path", "")) if scope.get("method") == "POST" else None
+        await (serve or self._app)(scope, receive, send)
+
+    def _served_by(self, path: str) -> Callable[..., Awaitable[None]] | None:
+        if found := self._exact.get(path):
+            return found
+        return next((serve for pattern, serve in self._patterns if pattern.fullmatch(path)), None)
+
+
+class Handed(Response):
+    """A response that hands the bare ASGI call on."""
+
+    def __init__(self, serve: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        super().__init__()
+        self._serve = serve
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let it answer."""
+        await self._serve(scope, receive, send)
+
+
+class Json(Response):
+    """A JSON body, by orjson."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Dump the content."""
+        return orjson.dumps(content)
+
+
+def _body(*required: str) -> dict[str, Any]:
+    """Document a body: its format's own fields are the vendor's, and unknown ones pass."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "model": {"type": "string", "example": "kilo-auto/efficient"},
+            "stream": {"type": "boolean"},
+            "messages": {"type": "array", "items": {"type": "object"}},
+            "input": {"anyOf": [{"type": "string"}, {"type": "array"}]},
+        },
+        "required": list(required),
+        "additionalProperties": True,
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _gateway(request: Request) -> Gateway:
+    found: Gateway = request.app.state.gateway
+    return found
+
+
+def _passage(request: Request, interface: Interface | None) -> Passage:
+    """Take in a request of a route that calls no model; None: in any format."""
+
+    async def send(message: Any) -> None:
+        raise AssertionError("FastAPI sends the reply")
+
+    call = _gateway(request).call_of(interface, request.scope, request.receive, send)
+    return Passage(call)
+
+
+# The same under every prefix.
+
+api = APIRouter(default_response_class=Json, responses=ERRORS)
+
+
+def _answers(interface: Interface) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        return Handed(partial(_gateway(request).serve, interface))
+
+    return answer
+
+
+def _counts(interface: Interface) -> Callable[[Request], Awaitable[Response]]:
+    async def count_tokens(request: Request) -> Response:
+        read = await _gateway(request).read(_passage(request, interface))
+        return Json(FORMATS[interface].counted(max(1, read.needs.input_tokens or 0)))
+
+    return count_tokens
+
+
+for _interface, _format in FORMATS.items():
+    api.add_api_route(
+        _format.PATH,
+        _answers(_interface),
+        methods=["POST"],
+        name=_interface.value,
+        summary=f"Answer a request in the {_interface.value} format, streamed or not.",
+        response_class=Response,
+        openapi_extra=_body(_format.ITEMS),
+    )
+    if _format.COUNT_PATH:
+        api.add_api_route(
+            _format.COUNT_PATH,
+            _counts(_interface),
+            methods=["POST"],
+            name=f"{_interface.value}: count tokens",
+            summary="Estimate the input tokens of a request from its bytes.",
+            openapi_extra=_body(_format.ITEMS),
+        )
+
+
+@api.get("/models")
+async def models(request: Request, hidden: bool = False) -> Response:
+    """List the tiers, then the models that a configured provider serves."""
+    found = _listed(request, hidden=hidden)
+    first, last = found[0]["id"], found[-1]["id"]
+    page = {"has_more": False, "first_id": first, "last_id": last}
+    return Json({"object": "list", "data": found, **page})
+
+
+@api.get("/models/{model_id:path}")
+async def model(request: Request, model_id: str) -> Response:
+    """Describe one tier or model."""
+    listed = _listed(request, hidden=True)
+    catalogue = _gateway(request).data.current.catalogue
+    tier = catalogue.tier(model_id)
+    wanted = tier.id if tier else model_id
+    for entry in listed:
+        if entry["id"] == wanted:
+            return Json(entry)
+    if found := catalogue.model(model_id):
+        return Json(model_entry(found))
+    raise UnknownModel(f"there is no model {model_id!r}; GET /v1/models lists what there is")
+
+
+def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
+    gateway, headers = _gateway(request), read_headers(request.scope)
+    gateway.identify(headers, gateway.address_of(request.scope, headers))
+    data = gateway.data.current
+    served = frozenset[str]().union(*data.reachable.values())
+    decided = sorted(data.engine.models) if data.engine else []
+    return entries(data.catalogue, reachable=served, decided=decided, hidden=hidden)
+
+
+# Once.
+
+own = APIRouter(default_response_class=Json)
+
+
+@own.post("/v1/route", openapi_extra=_body(), responses=ERRORS)
+async def route(request: Request, format: Interface | None = None) -> Response:
+    """Decide what would serve a request, and why; calls no model.
+
+    The body is a request in any of the formats, told apart by its shape unless ``format`` says
+    which it is.
+    """
+    gateway, passage = _gateway(request), _passage(request, format)
+    asked = await gateway.read(passage)
+    attempts = await gateway.choose(passage)
+    made = passage.made
+    assert made is not None
+    first = made.targets[0]
+    decided: Mapping[str, Any] = (
+        as_json(made.assessment, made.decision) if made.assessment and made.decision else {}
+    )
+    return Json(
+        {
+            "tier": made.tier,
+            "interface": asked.interface.value,
+            "session": passage.key,
+            "model": first.unit.model,
+            "effort": first.unit.effort,
+            "verbosity": first.verbosity,
+            "fallbacks": [target.unit.model for target in made.targets[1:]],
+            "attempts": [
+                {"model": a.target.unit.model, "provider": a.endpoint.provider.name}
+                for a in attempts
+            ],
+            "why": made.why,
+            **{k: v for k, v in decided.items() if k not in {"why", "model"}},
+        }
+    )
+
+
+@own.get("/healthz")
+async def healthz() -> Response:
+    """Say that the process runs."""
+    return Json({"status": "ok"})
+
+
+@own.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Say whether the data is good; the last good data serves while it is not."""
+    gateway = _gateway(request)
+    data = gateway.data
+    efficient = "decides" if data.current.engine else "falls back to kilo-auto/balanced"
+    return Json(
+        {
+            "status": "degraded" if data.problem else "ok",
+            "problem": data.problem or None,
+            "efficient": efficient,
+            "providers": [p.name for p in gateway.providers.configured],
+        }
+    )
+
+
+@own.get("/", include_in_schema=False)
+async def root() -> Response:
+    """Say what this is."""
+    return Json({"service": "auto-efficient", "try": "GET /v1/models, POST /v1/route"})
+
+
+# Errors, in the format of the client that asks.
+
+
+async def tell_router_error(request: Request, error: Exception) -> Response:
+    """Answer with an error of our own."""
+    assert isinstance(error, RouterError)
+    return _told(request, error.status, error.code, str(error), error_headers(error, "-"))
+
+
+async def tell_http_error(request: Request, error: Exception) -> Response:
+    """Answer with an error of the framework's."""
+    assert isinstance(error, HTTPException)
+    hint = "see /docs for the paths and methods there are"
+    message = f"{error.detail}: {request.method} {request.url.path}; {hint}"
+    headers = [(k.encode(), v.encode()) for k, v in (error.headers or {}).items()]
+    code = "not_found" if error.status_code == 404 else "invalid_request"
+    return _told(request, error.status_code, code, message, headers)
+
+
+def _told(request: Request, status: int, code: str, message: str, headers: Headers) -> Response:
+    format = FORMATS[spoken_in(request.url.path, request.headers)]
+    response = Json(format.error_body(status, code, message), status_code=status)
+    response.raw_headers += [h for h in headers if h[0] != b"content-type"]
+    return response

@@ -1,0 +1,179 @@
+"""What a wire format must say of itself, and the formats there are.
+
+A format is a module of this package, named after its member of ``Interface``.  Everything that
+depends on the format is asked of it through ``Format``; nothing outside this package asks which one
+it is.  A further format is a file here, and a row of ``Interface``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from router.errors import BadRequest
+from router.values import Interface, Target, Usage
+from router.wire.parts import Foreign, Progress, Reading, Wanted
+from router.wire.splice import Path
+
+
+class Format(Protocol):
+    """The rules of one wire format; ``fields`` is always a parsed body."""
+
+    PATH: str
+    """How the path of its endpoint ends, ``{name}`` standing for one segment."""
+    COUNT_PATH: str | None
+    """The same of its endpoint that counts tokens, if it has one."""
+    ITEMS: str
+    """The field that holds the conversation."""
+    TELLS: frozenset[str]
+    """Fields that no other format has: they give away a body whose path does not say."""
+    HEADERS: tuple[str, ...]
+    """How headers begin that belong to the format itself: they go upstream, and give away who asks."""
+    MARKS: tuple[bytes, ...]
+    """Bytes that an event holds which must be looked into; ``router.wire.relay`` says why bytes."""
+    ONLY_OPENROUTER: frozenset[str]
+    """Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
+    ONLY_CLIENTS: frozenset[str]
+    """Fields of an item that strict vendors refuse."""
+
+    # What a request says.
+
+    def wanted(self, path: str, fields: Mapping[str, Any]) -> Wanted:
+        """Say which model is asked for, and whether the answer is to be streamed."""
+        ...
+
+    def read(self, fields: Mapping[str, Any]) -> Reading:
+        """Find turns, system prompt, tools and needs."""
+        ...
+
+    def continues(self, fields: Mapping[str, Any]) -> str | None:
+        """Return the name of the answer, kept by its provider, that a request goes on from."""
+        ...
+
+    def is_stored(self, fields: Mapping[str, Any]) -> bool:
+        """Say whether the provider may keep the answer, to be gone on from by its name."""
+        ...
+
+    def wants_usage(self, fields: Mapping[str, Any]) -> bool:
+        """Say whether the client of a stream asked to be told its usage."""
+        ...
+
+    # What is sent upstream.
+
+    def url(self, base_url: str, model: str, *, streams: bool, query: bytes) -> str:
+        """Return where a provider takes requests; ``query`` is the client's own."""
+        ...
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that the format demands, as far as the client gives none."""
+        ...
+
+    def write_model(self, fields: Mapping[str, Any], model: str) -> dict[str, Any]:
+        """Return the fields that name a model, as far as they must change."""
+        ...
+
+    def write_target(self, fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
+        """Return the fields that give a tier's effort and verbosity."""
+        ...
+
+    def ask_for_usage(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that make a stream report its usage."""
+        ...
+
+    def foreign_reasoning(self, items: list[Any], foreign: Foreign) -> Iterator[Path]:
+        """Yield where reasoning stands that another family signed; paths begin at the items."""
+        ...
+
+    def references(self, items: list[Any]) -> Iterator[Path]:
+        """Yield where items stand that only refer to what a provider stored."""
+        ...
+
+    # What comes back.
+
+    def is_reply(self, fields: Mapping[str, Any]) -> bool:
+        """Say whether a body is the reply this format promises."""
+        ...
+
+    def complete(self, fields: dict[str, Any]) -> bool:
+        """Add what clients rely on to a reply's usage; say whether anything was missing."""
+        ...
+
+    def usage_of(self, fields: Mapping[str, Any]) -> Usage | None:
+        """Read the usage of a reply."""
+        ...
+
+    def see(self, data: bytes, progress: Progress) -> bytes | None:
+        """Look at one event; return what to send in its place, or None to leave it as it is."""
+        ...
+
+    def closing(self, progress: Progress, problem: str) -> bytes:
+        """Write what a stream still lacks: an error if it broke, a reason to stop, the terminator."""
+        ...
+
+    def error_body(self, status: int, code: str, message: str) -> dict[str, Any]:
+        """Shape an error."""
+        ...
+
+    def counted(self, tokens: int) -> dict[str, Any]:
+        """Shape the answer of ``COUNT_PATH``."""
+        ...
+
+
+def _module(interface: Interface) -> Format:
+    return cast(Format, import_module(f"router.wire.{interface.value}"))
+
+
+FORMATS: Final[dict[Interface, Format]] = {interface: _module(interface) for interface in Interface}
+
+if TYPE_CHECKING:  # mypy holds these to the protocol; tests hold every format to it
+    from router.wire import chat, messages, responses
+
+    _CHAT: Format = chat
+    _MESSAGES: Format = messages
+    _RESPONSES: Format = responses
+
+DEFAULT: Final = Interface.CHAT
+"""Where nothing says which format it is: the one that most clients speak."""
+
+
+@lru_cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """Return what matches paths that end in a template, with or without a last slash."""
+    pieces = re.split(r"(\{\w+\})", template)
+    ending = "".join("[^/]+" if p.startswith("{") else re.escape(p) for p in pieces)
+    return re.compile(rf"(?:.*/)?{ending.removeprefix('/')}/?")
+
+
+def interface_of(path: str) -> Interface:
+    """Return the wire format a path asks for; raises BadRequest."""
+    plain = path.partition("?")[0]
+    for interface, format in FORMATS.items():
+        if _pattern(format.PATH).fullmatch(plain):
+            return interface
+    known = ", ".join(f"/v1{format.PATH}" for format in FORMATS.values())
+    raise BadRequest(f"no wire format is known for the path {path!r}; use one of {known}")
+
+
+def shape_of(fields: Mapping[str, Any]) -> Interface:
+    """Tell the format of a body by the fields that only one of them has."""
+    for interface, format in FORMATS.items():
+        if not format.TELLS.isdisjoint(fields):
+            return interface
+    return DEFAULT
+
+
+def spoken_in(path: str, headers: Mapping[str, str]) -> Interface:
+    """Tell the format of a client by what it asks for, whether or not that is there.
+
+    ``headers`` have names in lower case.
+    """
+    for interface, format in FORMATS.items():
+        if format.PATH in path:
+            return interface
+    for interface, format in FORMATS.items():
+        if format.HEADERS and any(name.startswith(format.HEADERS) for name in headers):
+            return interface
+    return DEFAULT
