@@ -2,10 +2,13 @@
 
 Defaults, a TOML file, the environment and the command line each override the one before.  The
 file is ``auto-efficient.toml`` in the working directory, or what ``AUTO_EFFICIENT_CONFIG``
-names; any setting ``port`` of it is also read from ``AUTO_EFFICIENT_PORT``::
+names; any setting ``port`` of it is also read from ``AUTO_EFFICIENT_PORT``.  docs/configuration.md
+is written from the fields below::
 
     port = 4000
     keys = { openrouter = "sk-or-…" }        # provider keys; else the providers' own variables
+    [aliases]
+    "claude-haiku-*" = "kilo-auto/small"     # names that a client fixes
     [[callers]]
     name   = "anna"
     sha256 = "…"                             # printf %s KEY | sha256sum
@@ -24,11 +27,11 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ImportString, SecretStr, ValidationError
 
 from router.callers.keys import Key
 from router.errors import BadArtefact
@@ -41,6 +44,7 @@ from router.providers.endpoints import (
     configured_providers,
     load_providers,
 )
+from router.sessions.store import Sessions
 from router.values import Entry
 
 PREFIX: Final = "AUTO_EFFICIENT_"
@@ -51,43 +55,87 @@ MB: Final = 1 << 20
 class RequestLimits(Entry):
     """What is refused before it is read further.
 
-    Anthropic takes bodies of 32 MB; the largest first request of a client has 27 tools.
+    Anthropic takes bodies of 32 MB; the largest first request of a client has 27 tools and a head
+    of under 4 KiB, where nginx and Apache take 32 to 100 KiB and wait 20 to 60 s for it.
     """
 
-    body_bytes: int = Field(default=32 * MB, gt=0)
-    header_bytes: int = Field(default=64 << 10, gt=0)
-    header_s: float = Field(default=15.0, gt=0)
-    body_s: float = Field(default=30.0, gt=0)
-    tools: int = Field(default=2000, gt=0)
-    items: int = Field(default=50_000, gt=0)
+    body_bytes: int = Field(default=32 * MB, gt=0, description="Longest body, decoded.")
+    header_bytes: int = Field(default=64 << 10, gt=0, description="Longest head.")
+    header_s: float = Field(default=15.0, gt=0, description="Seconds that a head may take.")
+    body_s: float = Field(
+        default=30.0, gt=0, description="Seconds that a body may take before it must keep a pace."
+    )
+    tools: int = Field(default=2000, gt=0, description="Most tools.")
+    items: int = Field(default=50_000, gt=0, description="Most messages or items.")
 
 
 class Settings(Entry):
-    """Everything a gateway is told when it starts.
+    """Everything a gateway is told when it starts."""
 
-    ``sessions`` is how many are remembered, at about 3 KB each; ``session_idle_s`` how long one is
-    after its last request, longer than any provider's cache lives.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=4000, ge=0, le=65535)
-    workers: int = Field(default=1, ge=1, le=256)
-    upstream: str = Field(default="", pattern=r"^(https?://.+)?$")
-    upstream_key: SecretStr = SecretStr("")
-    keys: dict[str, SecretStr] = {}
-    callers: tuple[Key, ...] = ()
-    providers: tuple[Provider, ...] = ()
-    models_dir: Path = MODELS_DIR
-    timeouts: Timeouts = Timeouts()
-    requests: RequestLimits = RequestLimits()
-    sessions: int = Field(default=20_000, gt=0)
-    session_idle_s: float = Field(default=6 * 3600.0, gt=0)
-    anonymous_per_hour: int = Field(default=200, ge=0)
-    trust_forwarded: bool = False
-    shutdown_s: int = Field(default=30, ge=0)
-    reload_s: float = Field(default=2.0, gt=0)
-    simulated_tokens_per_s: float = Field(default=200.0, ge=0)
-    log_requests: bool = False
+    host: str = Field(default="127.0.0.1", description="Address to bind.")
+    port: int = Field(default=4000, ge=0, le=65535, description="Port; 0 takes any free one.")
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes. Each remembers its own sessions unless `session_store` is shared.",
+    )
+    upstream: str = Field(
+        default="",
+        pattern=r"^(https?://.+)?$",
+        description="Base URL of one server that takes every model, instead of providers.",
+    )
+    upstream_key: SecretStr = Field(default=SecretStr(""), description="Its API key.")
+    keys: dict[str, SecretStr] = Field(
+        default={}, description="Provider → API key; wins over the provider's own variable."
+    )
+    aliases: dict[str, str] = Field(
+        default={},
+        description="Model name that a client sends, `*` standing for any text → the tier or model "
+        "that serves it; the first that fits holds.",
+    )
+    callers: tuple[Key, ...] = Field(
+        default=(), description="Keys of callers; without any, local callers are the owner."
+    )
+    providers: tuple[Provider, ...] = Field(
+        default=(), description="Further providers, or other rows for known ones."
+    )
+    models_dir: Path = Field(
+        default=MODELS_DIR, description="Folder with catalogue, table and classifier."
+    )
+    timeouts: Timeouts = Field(default=Timeouts(), description="How long to wait for an upstream.")
+    requests: RequestLimits = Field(
+        default=RequestLimits(), description="What is refused before it is read further."
+    )
+    sessions: int = Field(
+        default=20_000, gt=0, description="Sessions remembered in memory, about 3 KB each."
+    )
+    session_idle_s: float = Field(
+        default=6 * 3600.0,
+        gt=0,
+        description="Seconds after its last request for which one is remembered; longer than any "
+        "provider's cache lives.",
+    )
+    session_store: ImportString[Callable[[], Sessions]] | None = Field(
+        default=None,
+        description="`package.module:name` of what makes a store that several processes share.",
+    )
+    anonymous_per_hour: int = Field(
+        default=200, ge=0, description="Requests an hour of a caller without a key, by address."
+    )
+    trust_forwarded: bool = Field(
+        default=False, description="Take a caller's address from the last `X-Forwarded-For`."
+    )
+    shutdown_s: int = Field(
+        default=30, ge=0, description="Seconds that open streams have to end on shutdown."
+    )
+    reload_s: float = Field(
+        default=2.0, gt=0, description="Seconds between looks for changed data."
+    )
+    simulated_tokens_per_s: float = Field(
+        default=200.0, ge=0, description="Pace of the simulated provider; 0 is as fast as it can."
+    )
+    log_requests: bool = Field(default=False, description="Log a line per request.")
 
     @property
     def local(self) -> bool:

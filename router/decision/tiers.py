@@ -14,6 +14,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Protocol
 
 from classifier.model import Assessment
@@ -58,6 +59,8 @@ class Data:
     engine: Decides | None
     """None where its artefacts could not be loaded; ``engine_error`` says why."""
     engine_error: str
+    aliases: Mapping[str, str]
+    """Name that a client sends, ``*`` standing for any text → tier or model that serves it."""
     reachable: Mapping[Interface, frozenset[str]]
     """Format → ids of the models that some configured provider serves in it."""
 
@@ -101,6 +104,7 @@ def plan(
     catalogue = data.catalogue
     defaults = catalogue.defaults
     name = request.model or (defaults.without_key if caller.anonymous else defaults.with_key)
+    name = aliased(name, data.aliases)
     tier = catalogue.tier(name)
     if tier is None:
         return _by_name(name, eligibility_of(caller, request.needs, catalogue, None))
@@ -115,6 +119,11 @@ def plan(
     else:
         made = _by_rule(tier, request, caller, data, standing)
     return _permitted(made, eligibility_of(caller, request.needs, catalogue, standing.reachable))
+
+
+def aliased(name: str, aliases: Mapping[str, str]) -> str:
+    """Return what serves a name: the first alias that fits, else the name itself."""
+    return next((to for pattern, to in aliases.items() if fnmatchcase(name, pattern)), name)
 
 
 def _pinned(caller: Caller, request: ChatRequest, session: Session) -> Caller:

@@ -143,7 +143,6 @@ class Model(Entry):
     interfaces: frozenset[Interface]
     efforts: tuple[str, ...] = ()
     reasoning: bool = False
-    reasoning_control: Literal["", "effort", "budget", "toggle", "always"] = ""
     abilities: frozenset[str] = frozenset()
     open_weights: bool = False
     licence: str = ""

@@ -33,32 +33,63 @@ class Timeouts(Entry):
     silent for 300 s.
     """
 
-    connect_s: float = Field(default=5.0, gt=0)
-    first_byte_s: float = Field(default=120.0, gt=0)
-    reply_s: float = Field(default=600.0, gt=0)
-    idle_s: float = Field(default=120.0, gt=0)
+    connect_s: float = Field(default=5.0, gt=0, description="To connect.")
+    first_byte_s: float = Field(default=120.0, gt=0, description="For a stream's first event.")
+    reply_s: float = Field(default=600.0, gt=0, description="For a whole reply.")
+    idle_s: float = Field(default=120.0, gt=0, description="Between two pieces of a stream.")
 
 
 class Provider(Entry):
-    """One row of the table; the file's head explains the keys."""
+    """One row of the table of providers.
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    base_url: str = Field(default="", pattern=r"^(https?://.+|simulated:.*)?$")
-    bases: dict[Interface, str] = {}
-    key_env: tuple[str, ...] = ()
-    url_env: str = ""
-    auth: Literal["bearer", "x-api-key", "none"] = "bearer"
-    formats: frozenset[Interface]
-    serves: tuple[str, ...] = ()
-    strip: str = ""
-    dashes: bool = False
-    bare: tuple[str, ...] = ()
-    models: dict[str, str] = {}
-    strict: bool = False
-    stateful: bool = False
-    reports_usage: bool = True
-    headers: dict[str, str] = {}
-    forward: tuple[str, ...] = ()
+    One is used when it has a key, by the configuration or the environment, or when its address is
+    in the environment.  For a model that several serve, the first in the table's order is tried
+    first: vendors before aggregators.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="Names it in keys and logs.")
+    base_url: str = Field(
+        default="",
+        pattern=r"^(https?://.+|simulated:.*)?$",
+        description="Where the paths of the formats begin.",
+    )
+    bases: dict[Interface, str] = Field(
+        default={}, description="The same for single formats, where they differ."
+    )
+    key_env: tuple[str, ...] = Field(
+        default=(), description="Environment variables that may hold its key."
+    )
+    url_env: str = Field(
+        default="", description="Environment variable that holds its address, and switches it on."
+    )
+    auth: Literal["bearer", "x-api-key", "none"] = Field(
+        default="bearer", description="How the key is sent: `bearer`, `x-api-key` or `none`."
+    )
+    formats: frozenset[Interface] = Field(description="Wire formats that it speaks.")
+    serves: tuple[str, ...] = Field(
+        default=(), description='How the ids of served models begin; "" serves any.'
+    )
+    strip: str = Field(default="", description="Prefix taken off before the id is sent.")
+    dashes: bool = Field(
+        default=False, description="Dots of the id are sent as dashes (opus-4.7 → opus-4-7)."
+    )
+    bare: tuple[str, ...] = Field(
+        default=(), description="How ids without a vendor begin that it knows."
+    )
+    models: dict[str, str] = Field(
+        default={}, description="Catalogue id → its own name, where no rule gives it."
+    )
+    strict: bool = Field(
+        default=False, description="Refuses fields it does not know: other dialects' are dropped."
+    )
+    stateful: bool = Field(
+        default=False, description="Stores responses, so that items may refer to them."
+    )
+    reports_usage: bool = Field(default=True, description="Knows `stream_options.include_usage`.")
+    headers: dict[str, str] = Field(default={}, description="Sent with every request.")
+    forward: tuple[str, ...] = Field(
+        default=(), description="Client headers passed on, by how they begin."
+    )
 
     def name_of(self, model: str) -> str:
         """Return the name under which this provider serves a model; empty when it does not."""

@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -69,14 +69,14 @@ def create_app(
         simulated=SimulatedTransport(tokens_per_s=settings.simulated_tokens_per_s),
         timeouts=settings.timeouts,
     )
-    data = LiveData(settings.models_dir, providers, load_engine)
+    data = LiveData(settings.models_dir, providers, load_engine, settings.aliases)
     gateway = Gateway(
         settings,
         providers=providers,
         data=data,
         upstream=upstream,
         record=record,
-        sessions=sessions,
+        sessions=sessions or (settings.session_store() if settings.session_store else None),
     )
 
     @asynccontextmanager
@@ -115,17 +115,15 @@ def serve(
     settings: Settings,
     *,
     record: Tell = unrecorded,
-    make_sessions: Callable[[], Sessions] | None = None,
 ) -> None:
     """Run the gateway in the foreground until it is told to stop; streams are drained first.
 
-    ``make_sessions`` makes a store that other processes share.  With several workers each makes its
-    own application and store, so ``record`` and ``make_sessions`` must be picklable.  Raises
+    With several workers each makes its own application, and ``record`` must be picklable.  Raises
     BadArtefact before anything is bound, OSError when the address cannot be.
     """
     level = logging.INFO if settings.log_requests else logging.WARNING
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=level)
-    make = partial(_made, settings, record, make_sessions)
+    make = partial(create_app, settings, record=record)
     app = make()
     config = GuardedConfig(
         app if settings.workers == 1 else make,
@@ -146,12 +144,6 @@ def serve(
     else:
         sys.stderr.write(text)
         Multiprocess(config, sockets=[bound]).run()
-
-
-def _made(
-    settings: Settings, record: Tell, make_sessions: Callable[[], Sessions] | None
-) -> FastAPI:
-    return create_app(settings, record=record, sessions=make_sessions() if make_sessions else None)
 
 
 def _bound(settings: Settings) -> socket.socket:

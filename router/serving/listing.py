@@ -88,7 +88,7 @@ def model_entry(model: Model) -> dict[str, Any]:
         for ability, kind in (("images", "image"), ("files", "file"), ("audio", "audio"))
         if ability in model.abilities
     }
-    return _entry(
+    entry = _entry(
         model.id,
         model.name,
         f"{model.name} by {model.vendor}.",
@@ -103,6 +103,9 @@ def model_entry(model: Model) -> dict[str, Any]:
         policy=LOGGED if model.data_policy == "may_log" else NOT_STATED,
         tools="tools" in model.abilities,
     )
+    entry["expiration_date"] = model.retires.isoformat() if model.retires else None
+    entry["license"] = model.licence or None
+    return entry
 
 
 def _entry(

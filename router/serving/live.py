@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,8 +27,15 @@ LoadEngine = Callable[[Path, Catalogue], Decides]
 class LiveData:
     """The newest good data of a folder; bad data keeps the last good and says so."""
 
-    def __init__(self, folder: Path, providers: Providers, load_engine: LoadEngine) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        providers: Providers,
+        load_engine: LoadEngine,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
         """Load everything; raises BadArtefact for a bad catalogue, not for a bad engine."""
+        self._aliases = aliases or {}
         self._folder = folder
         self._providers = providers
         self._load_engine = load_engine
@@ -57,6 +64,9 @@ class LiveData:
         the table that go with it belong together.
         """
         catalogue = load_catalogue(self._folder / CATALOGUE_FILE)
+        for name, to in self._aliases.items():
+            if "/" not in to and catalogue.tier(to) is None:
+                raise BadArtefact(f"aliases: {name} = {to!r}: no such tier, and no model's id")
         engine: Decides | None = None
         self.problem = ""
         try:
@@ -67,7 +77,7 @@ class LiveData:
             if last is not None and last.engine is not None:
                 return last
         reachable = {i: self._providers.reachable(catalogue, i) for i in Interface}
-        return Data(catalogue, engine, self.problem, reachable)
+        return Data(catalogue, engine, self.problem, self._aliases, reachable)
 
     def _stamps(self) -> tuple[tuple[str, int, int], ...]:
         """Identify the files' state: name, modification time, size."""
