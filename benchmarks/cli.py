@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 
-from router.cli import DialName, route, serve
 from router.errors import RouterError
 from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR
 from router.evidence.table import TABLE_FILE, load_table
+from router.options import DialName
 from router.values import DEFAULT_DIAL, DIALS
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ app = typer.Typer(
     help="Route each request to the cheapest model that benchmark evidence shows to be adequate.",
     pretty_exceptions_enable=False,
 )
-app.command()(serve)
-app.command()(route)
 
 Shared = Annotated[Path, typer.Option(help="Folder with the public outcomes and labels.")]
 

@@ -1,14 +1,14 @@
-"""``auto-efficient route`` and ``serve``: explain decisions, or run the gateway that makes them."""
+"""``auto-efficient route``: say what a request asks for, what should serve it, and why."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import orjson
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
@@ -19,6 +19,7 @@ from router.decision.engine import Engine
 from router.decision.explain import as_json
 from router.errors import BadRequest, RouterError
 from router.evidence.catalogue import MODELS_DIR
+from router.options import DialName, Json, ModelsDir
 from router.values import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
 from router.wire.format import interface_of
 from router.wire.request import ChatRequest, from_fields, from_text, parse
@@ -27,22 +28,6 @@ SHOWN_TYPES: Final = 5
 SHOWN_CANDIDATES: Final = 12
 
 DEFAULT_PATH: Final = "/v1/chat/completions"
-
-ModelsDir = Annotated[
-    Path, typer.Option("--models", help="Folder with catalogue, table and classifier.")
-]
-
-
-def _known_dial(name: str) -> str:
-    if name not in DIALS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(DIALS)}")
-    return name
-
-
-DialName = Annotated[
-    str, typer.Option("--dial", help=f"One of: {', '.join(DIALS)}.", callback=_known_dial)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a page for people.")]
 
 
 def route(
@@ -62,14 +47,32 @@ def route(
         typer.Option(help='Decide for every line: {"text": …} or {"path", "headers", "body"}.'),
     ] = None,
     dial: DialName = DEFAULT_DIAL,
-    deny: Annotated[list[str] | None, typer.Option(help="Model id never to use.")] = None,
-    open_weights: Annotated[bool, typer.Option(help="Only models with open weights.")] = False,
-    prompt_logging: Annotated[
-        bool, typer.Option("--allow-logging", help="Also free offers, which may log prompts.")
-    ] = False,
-    max_cost: Annotated[
-        float | None, typer.Option(help="Most expected US dollars per task.")
+    allow: Annotated[
+        list[str] | None, typer.Option(help="Model id that may serve; all without it.  Repeatable.")
     ] = None,
+    deny: Annotated[
+        list[str] | None, typer.Option(help="Model id never to use.  Repeatable.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(help="Most expected US dollars of an ordinary task of the kind.")
+    ] = None,
+    min_quality: Annotated[
+        float, typer.Option(help="Least expected probability of success, 0 to 1.")
+    ] = 0.0,
+    open_weights: Annotated[
+        bool, typer.Option("--open-weights", help="Only models with open weights.")
+    ] = False,
+    data_policy: Annotated[
+        list[str] | None,
+        typer.Option(help="Data policy, as the catalogue names it, that will do.  Repeatable."),
+    ] = None,
+    prompt_logging: Annotated[
+        bool,
+        typer.Option(
+            "--prompt-logging", "--allow-logging", help="Also free offers, which may log prompts."
+        ),
+    ] = False,
+    pin: Annotated[str | None, typer.Option(help="The one model that may serve.")] = None,
     json: Json = False,
     models: ModelsDir = MODELS_DIR,
 ) -> None:
@@ -78,11 +81,15 @@ def route(
         raise typer.BadParameter(
             "lines of a file carry their own text and headers; drop the others"
         )
-    limits = Limits(
-        deny=frozenset(deny or ()),
-        open_weights_only=open_weights,
-        prompt_logging=prompt_logging,
+    limits = _limits(
+        allow=allow,
+        deny=deny or [],
         max_cost_usd=max_cost,
+        min_quality=min_quality,
+        open_weights_only=open_weights,
+        data_policies=data_policy,
+        prompt_logging=prompt_logging,
+        pin=pin,
     )
     headers = _headers(header or [], mode)
     try:
@@ -100,40 +107,14 @@ def route(
         show(assessment, decision, DIALS[dial], Console())
 
 
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address to bind; loopback by default.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to bind; 4000 by default.")] = None,
-    upstream: Annotated[
-        str | None, typer.Option(help="Send every model to this one server (base URL).")
-    ] = None,
-    upstream_key: Annotated[
-        str | None, typer.Option(envvar="AUTO_EFFICIENT_UPSTREAM_KEY", help="Its API key.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; 1 by default.")] = None,
-    models: Annotated[
-        Path | None, typer.Option("--models", help="Folder with catalogue, table and classifier.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file (TOML); ./auto-efficient.toml if it exists.")
-    ] = None,
-) -> None:
-    """Run the gateway.  Without --upstream or any provider key a simulated provider answers."""
-    from router.serving import app
-    from router.settings import Settings
-
-    overrides = {
-        "host": host,
-        "port": port,
-        "upstream": upstream,
-        "upstream_key": upstream_key,
-        "workers": workers,
-        "models_dir": models,
-    }
+def _limits(**fields: object) -> Limits:
+    """Check what the options allow, as keys and headers are checked."""
     try:
-        app.serve(Settings.load(environ=os.environ, overrides=overrides, config=config))
-    except (RouterError, OSError) as error:
-        typer.echo(f"auto-efficient serve: {error}", err=True)
-        raise typer.Exit(2) from error
+        return Limits.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).removesuffix("_usd").replace("_", "-")
+        raise typer.BadParameter(first["msg"].lower(), param_hint=f"--{option}") from None
 
 
 def _route_lines(engine: Engine, path: Path, dial: Dial, limits: Limits) -> int:

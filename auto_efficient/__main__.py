@@ -1,0 +1,5 @@
+"""``python -m auto_efficient`` is ``auto-efficient``."""
+
+from auto_efficient.cli import main
+
+main()

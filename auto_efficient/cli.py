@@ -1,0 +1,62 @@
+"""The console command: every layer's subcommands, put together at the front door."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from auto_efficient.route import route
+from auto_efficient.serve import serve
+from benchmarks.cli import app as offline
+from router import __version__
+
+EXTRAS: Final = {
+    "matplotlib": "plots",
+    "onnx": "train",
+    "polars": "train",
+    "sklearn": "train",
+}
+"""Module → the extra that brings it; the server needs none of them."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Route each request to the cheapest model that benchmark evidence shows to be adequate.",
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(route)
+app.add_typer(offline)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"auto-efficient {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def main() -> None:
+    """Run the command; a missing extra is one line that names it."""
+    try:
+        app()
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        command = " ".join(["auto-efficient", *sys.argv[1:2]])
+        typer.echo(
+            f"{command}: this needs the {extra} extra: pip install 'auto-efficient[{extra}]'",
+            err=True,
+        )
+        raise SystemExit(2) from None
