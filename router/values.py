@@ -255,6 +255,8 @@ class Decision:
     terms: str = ""
     """What it was made under beside the request: dial, caps and table, as one name."""
     move: Move = Move.BEGIN
+    background: bool = False
+    """The client asks on its own account (a title, a summary): its session must not change."""
     mapped: bool = False
     """No model with evidence was a candidate: the fallback tier's mapping applies."""
     candidates: tuple[Candidate, ...] = ()

@@ -85,10 +85,11 @@ class Engine:
             if incumbent and basis and _settled(basis, faced, terms, incumbent, asked):
                 return basis.assessment, _stays(faced, incumbent, asked, now_s)
         assessment = self._assess(request, faced)
-        if is_background(request, assessment):
+        background = is_background(request, assessment)
+        if background:
             faced = aside(session)
         decision = decide(assessment, asked, faced, self.table, dial, now_s=now_s)
-        return assessment, replace(decision, terms=terms)
+        return assessment, replace(decision, terms=terms, background=background)
 
     def _terms(self, dial: Dial, limits: Limits) -> str:
         """Name what a decision was made under, beside the request; another name, another decision.

@@ -20,7 +20,7 @@ import orjson
 from router.books.record import End, Record, Tell, unrecorded
 from router.callers.keys import Keys, own_keys
 from router.callers.rates import Window, block_of
-from router.callers.wishes import NOTHING_WISHED, Wished, narrowed, read_wishes
+from router.callers.wishes import Wished, narrowed, read_wishes
 from router.decision.economics import usage_usd
 from router.decision.engine import is_background
 from router.decision.tiers import Plan, Standing, plan
@@ -41,7 +41,7 @@ from router.serving.asgi import (
 )
 from router.serving.headers import STREAM_HEADERS, decision_headers, error_headers
 from router.serving.live import LiveData
-from router.sessions.session import NEW, Session
+from router.sessions.session import Session
 from router.sessions.steps import (
     Heard,
     foreign_items,
@@ -57,28 +57,48 @@ from router.sessions.store import MemorySessions, Sessions, learn, recall
 from router.settings import Settings
 from router.values import Caller, Interface
 from router.wire.content import decoded
-from router.wire.format import FORMATS
+from router.wire.format import DEFAULT, FORMATS
 from router.wire.request import ChatRequest, answered_as, parse
 
 log = logging.getLogger("router.requests")
 
 
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A request that was read: who asks, and what for."""
+
+    caller: Caller
+    """Under the request's own limits."""
+    wished: Wished
+    request: ChatRequest
+    own_keys: Mapping[str, str]
+    """Provider → key that the caller brought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A request that was decided: what serves it, in its session."""
+
+    inbound: Inbound
+    heard: Heard
+    key: str
+    """Of the session."""
+    session: Session
+    """As it was before the request, under its user's wishes."""
+    plan: Plan
+    attempts: tuple[Attempt, ...]
+    background: bool
+    """The client asks on its own account: the session does not change."""
+
+
 @dataclass(slots=True)
 class Passage:
-    """One request on its way, as far as it has come; None stands before what is not known yet."""
+    """One request on its way, as far as it has come: what its record is made from."""
 
     call: Call
     caller: Caller | None = None
-    wished: Wished = NOTHING_WISHED
-    request: ChatRequest | None = None
-    heard: Heard | None = None
-    own_keys: Mapping[str, str] | None = None
-    """Provider → key that the caller brought."""
-    key: str | None = None
-    """Of its session."""
-    session: Session = NEW
-    """As it was before the request, under its user's wishes."""
-    made: Plan | None = None
+    inbound: Inbound | None = None
+    routed: Routed | None = None
     reply: Reply | None = None
     first_s: float | None = None
     usd: float | None = None
@@ -158,16 +178,13 @@ class Gateway:
         wished = read_wishes(headers)
         return narrowed(caller, wished), wished
 
-    async def read(self, passage: Passage) -> ChatRequest:
-        """Find out who asks and what for; raises RouterError."""
-        call = passage.call
-        passage.caller, passage.wished = self.identify(call.headers, call.address)
-        body = await read_body(call.receive, call.headers, self.settings.requests)
+    async def read(self, call: Call, caller: Caller, wished: Wished) -> Inbound:
+        """Read what a caller asks for; raises BadRequest or Disconnected."""
+        limits = self.settings.requests
+        body = await read_body(call.receive, call.headers, limits)
         encoding = call.headers.get("content-encoding", "")
-        plain = decoded(body, encoding, limit_bytes=self.settings.requests.body_bytes)
-        passage.own_keys = own_keys(call.headers)
-        passage.request = request = self._parsed(plain, passage.call)
-        return request
+        plain = decoded(body, encoding, limit_bytes=limits.body_bytes)
+        return Inbound(caller, wished, self._parsed(plain, call), own_keys(call.headers))
 
     def _parsed(self, body: bytes, call: Call) -> ChatRequest:
         """Parse a body within the limits; raises BadRequest."""
@@ -187,37 +204,36 @@ class Gateway:
                 )
         return request
 
-    async def choose(self, passage: Passage) -> list[Attempt]:
-        """Decide what serves a request that was read; raises RouterError."""
-        caller, request, keys = passage.caller, passage.request, passage.own_keys
-        assert caller is not None
-        assert request is not None
-        passage.heard = hear(request)
-        passage.key = key_of(caller.name, request.session, request.agent)
-        stored = await recall(self.sessions, passage.key)
-        passage.session = on_wishes(stored, passage.wished.asked)
+    async def choose(self, inbound: Inbound) -> Routed:
+        """Decide what serves a request; raises RouterError."""
+        caller, request, keys = inbound.caller, inbound.request, inbound.own_keys
+        heard, wished = hear(request), inbound.wished.asked
+        key = key_of(caller.name, request.session, request.agent)
+        session = on_wishes(await recall(self.sessions, key), wished)
         data = self.data.current
         standing = Standing(
-            session=passage.session,
-            heard=passage.heard,
+            session=session,
+            heard=heard,
             now_s=self._clock(),
-            reassess=passage.wished.asked.reassess,
+            reassess=wished.reassess,
             reachable=self.providers.reachable(data.catalogue, request.interface, keys)
             if keys
             else None,
         )
-        passage.made = made = plan(request, caller, data, standing)
-        attempts = [
+        made = plan(request, caller, data, standing)
+        attempts = tuple(
             Attempt(target, endpoint)
             for target in made.targets
             for endpoint in self.providers.endpoints(target.unit.model, request.interface, keys)
-        ]
+        )
         if not attempts:
             raise UnknownModel(
                 f"no configured provider serves {made.targets[0].unit.model!r} over "
                 f"{request.interface.value}; GET /v1/models lists what is served"
             )
-        return attempts
+        decision = made.decision
+        background = decision.background if decision else is_background(request, None)
+        return Routed(inbound, heard, key, session, made, attempts, background)
 
     async def serve(self, interface: Interface, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -237,15 +253,15 @@ class Gateway:
 
     async def _serve(self, passage: Passage) -> None:
         call = passage.call
-        request = await self.read(passage)
-        attempts = await self.choose(passage)
-        assert passage.made is not None
-        session = passage.session
+        passage.caller, wished = self.identify(call.headers, call.address)
+        passage.inbound = inbound = await self.read(call, passage.caller, wished)
+        passage.routed = routed = await self.choose(inbound)
+        request, session = inbound.request, routed.session
         order = Order(
             request=request,
-            attempts=attempts,
+            attempts=routed.attempts,
             headers=call.headers,
-            routed=passage.made.tier is not None,
+            routed=routed.plan.tier is not None,
             query=call.query,
             foreign=lambda model: foreign_items(session, request.n_items, model),
         )
@@ -253,8 +269,8 @@ class Gateway:
             try:
                 passage.reply = reply = await self.upstream.run(order)
                 passage.first_s = self._clock() - call.began
-                await self._begins(passage, request, reply)
-                await self._relay(passage, reply)
+                await self._begins(routed, reply)
+                await self._relay(passage, routed, reply)
                 watch.over = True
             except RouterError:
                 watch.over = True
@@ -262,63 +278,60 @@ class Gateway:
             finally:
                 if passage.reply is not None:
                     await passage.reply.aclose()
-                    await self._account(passage, request, passage.reply)
+                    passage.usd = self._usd(passage.reply)
+                    await self._account(routed, passage.reply)
 
-    async def _begins(self, passage: Passage, request: ChatRequest, reply: Reply) -> None:
+    async def _begins(self, routed: Routed, reply: Reply) -> None:
         """Let the session know who answers, before the client can send its next request."""
-        made, heard = passage.made, passage.heard
-        assert made is not None
-        assert heard is not None
-        assert passage.key is not None
-        if reply.status != 200 or is_background(request, made.assessment):
+        made, heard, wished = routed.plan, routed.heard, routed.inbound.wished.asked
+        if reply.status != 200 or routed.background:
             return
         unit, now_s = reply.attempt.target.unit, self._clock()
 
         def change(session: Session) -> Session:
-            session = on_request(on_wishes(session, passage.wished.asked), heard)
+            session = on_request(on_wishes(session, wished), heard)
             session = on_decision(session, made.assessment, made.decision, unit)
             return on_serving(session, unit, heard, now_s)
 
-        await learn(self.sessions, passage.key, change)
+        await learn(self.sessions, routed.key, change)
 
-    async def _account(self, passage: Passage, request: ChatRequest, reply: Reply) -> None:
-        """Let the session know what the provider reported, and work out what it cost."""
-        usage, model_id = reply.usage, reply.attempt.target.unit.model
-        catalogue = self.data.current.catalogue
-        made, caller = passage.made, passage.caller
-        assert made is not None
-        assert caller is not None
-        assert passage.key is not None
-        if usage is None:
+    async def _account(self, routed: Routed, reply: Reply) -> None:
+        """Let the session know what the provider reported."""
+        inbound, usage = routed.inbound, reply.usage
+        request, model = inbound.request, reply.attempt.target.unit.model
+        if usage is None or reply.status != 200 or routed.background:
             return
-        model = catalogue.model(model_id)
-        passage.usd = usage_usd(usage, model.price if model else None)
-        if reply.status != 200 or is_background(request, made.assessment):
-            return
-        now_s, lifetime_s = self._clock(), catalogue.economics.lifetime_s(model_id)
-        expected = passage.session.cached_tokens(model_id, lifetime_s, now_s)
+        now_s = self._clock()
+        lifetime_s = self.data.current.catalogue.economics.lifetime_s(model)
+        expected = routed.session.cached_tokens(model, lifetime_s, now_s)
 
         def change(session: Session) -> Session:
             return on_usage(
                 session,
-                model_id,
+                model,
                 usage,
-                estimated_tokens=request.needs.input_tokens or 0,
+                estimated_tokens=routed.heard.input_tokens,
                 cached_before=expected,
                 now_s=now_s,
             )
 
-        held = await learn(self.sessions, passage.key, change)
+        held = await learn(self.sessions, routed.key, change)
         if held is not None and request.stored and reply.response_id:
-            again = key_of(caller.name, answered_as(reply.response_id), request.agent)
+            again = key_of(inbound.caller.name, answered_as(reply.response_id), request.agent)
             await learn(self.sessions, again, lambda _: held)
 
-    async def _relay(self, passage: Passage, reply: Reply) -> None:
+    def _usd(self, reply: Reply) -> float | None:
+        """Return what a reply cost; None where its usage is not known."""
+        if reply.usage is None:
+            return None
+        model = self.data.current.catalogue.model(reply.attempt.target.unit.model)
+        return usage_usd(reply.usage, model.price if model else None)
+
+    async def _relay(self, passage: Passage, routed: Routed, reply: Reply) -> None:
         """Send a reply to the client."""
-        call, made = passage.call, passage.made
-        assert made is not None
+        call = passage.call
         headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers]
-        headers += decision_headers(call.decision_id, made, reply)
+        headers += decision_headers(call.decision_id, routed.plan, reply)
         if isinstance(reply, Streamed):
             await call.start(reply.status, headers + STREAM_HEADERS)
             async for data in reply.stream:
@@ -335,9 +348,10 @@ class Gateway:
         if call.status is not None:
             await call.finish()
             return
-        format = FORMATS[call.interface or Interface.CHAT]
+        format = FORMATS[call.interface or DEFAULT]
         body = orjson.dumps(format.error_body(error.status, error.code, str(error)))
-        headers = error_headers(error, call.decision_id, passage.made)
+        made = passage.routed.plan if passage.routed else None
+        headers = error_headers(error, call.decision_id, made)
         await call.answer(error.status, headers, body)
         passage.done = True
 
@@ -369,9 +383,10 @@ class Gateway:
 
 def record_of(passage: Passage, now_s: float) -> Record:
     """Return the record of a request that ended, with as much as was known by then."""
-    call, request, made, reply = passage.call, passage.request, passage.made, passage.reply
-    read = made.assessment if made else None
-    decision = made.decision if made else None
+    call, routed, reply = passage.call, passage.routed, passage.reply
+    request = passage.inbound.request if passage.inbound else None
+    made = routed.plan if routed else None
+    read, decision = (made.assessment, made.decision) if made else (None, None)
     error = passage.error
     failures = error.failures if isinstance(error, Exhausted) else ()
     return Record(
@@ -379,18 +394,18 @@ def record_of(passage: Passage, now_s: float) -> Record:
         end=_end_of(passage),
         status=call.status,
         error=error.code if error else None,
-        interface=request.interface if request else call.interface or Interface.CHAT,
+        interface=request.interface if request else call.interface or DEFAULT,
         total_s=now_s - call.began,
         first_s=passage.first_s,
         caller=passage.caller.name if passage.caller else None,
         anonymous=passage.caller is not None and passage.caller.anonymous,
-        asked_model=(request.model or None) if request else None,
+        asked_model=request.model if request else None,
         streams=request.streams if request else None,
         body_bytes=len(request.body) if request else 0,
         mode=(request.conversation.mode or None) if request else None,
         subagent=request is not None and request.conversation.subagent,
-        session=passage.key,
-        ask=passage.heard.ask if passage.heard else None,
+        session=routed.key if routed else None,
+        ask=routed.heard.ask if routed else None,
         tier=made.tier if made else None,
         task=read.task if read else None,
         difficulty=read.expected_level if read else None,

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from router.decision.explain import as_json
 from router.errors import RouterError, UnknownModel
 from router.serving.asgi import Headers, Receive, Scope, Send, read_headers
-from router.serving.gateway import Gateway, Passage
+from router.serving.gateway import Gateway, Inbound
 from router.serving.headers import error_headers
 from router.serving.listing import entries, model_entry
 from router.values import Interface
@@ -111,14 +111,15 @@ def _gateway(request: Request) -> Gateway:
     return found
 
 
-def _passage(request: Request, interface: Interface | None) -> Passage:
-    """Take in a request of a route that calls no model; None: in any format."""
+async def _read(request: Request, interface: Interface | None) -> Inbound:
+    """Read the request of a route that calls no model; None: in any format."""
 
     async def send(message: Any) -> None:
         raise AssertionError("FastAPI sends the reply")
 
-    call = _gateway(request).call_of(interface, request.scope, request.receive, send)
-    return Passage(call)
+    gateway = _gateway(request)
+    call = gateway.call_of(interface, request.scope, request.receive, send)
+    return await gateway.read(call, *gateway.identify(call.headers, call.address))
 
 
 # The same under every prefix.
@@ -135,8 +136,8 @@ def _answers(interface: Interface) -> Callable[[Request], Awaitable[Response]]:
 
 def _counts(interface: Interface) -> Callable[[Request], Awaitable[Response]]:
     async def count_tokens(request: Request) -> Response:
-        read = await _gateway(request).read(_passage(request, interface))
-        return Json(FORMATS[interface].counted(max(1, read.needs.input_tokens or 0)))
+        asked = (await _read(request, interface)).request
+        return Json(FORMATS[interface].counted(max(1, asked.needs.input_tokens or 0)))
 
     return count_tokens
 
@@ -207,27 +208,24 @@ async def route(request: Request, format: Interface | None = None) -> Response:
     The body is a request in any of the formats, told apart by its shape unless ``format`` says
     which it is.
     """
-    gateway, passage = _gateway(request), _passage(request, format)
-    asked = await gateway.read(passage)
-    attempts = await gateway.choose(passage)
-    made = passage.made
-    assert made is not None
-    first = made.targets[0]
+    inbound = await _read(request, format)
+    routed = await _gateway(request).choose(inbound)
+    made, first = routed.plan, routed.plan.targets[0]
     decided: Mapping[str, Any] = (
         as_json(made.assessment, made.decision) if made.assessment and made.decision else {}
     )
     return Json(
         {
             "tier": made.tier,
-            "interface": asked.interface.value,
-            "session": passage.key,
+            "interface": inbound.request.interface.value,
+            "session": routed.key,
             "model": first.unit.model,
             "effort": first.unit.effort,
             "verbosity": first.verbosity,
             "fallbacks": [target.unit.model for target in made.targets[1:]],
             "attempts": [
                 {"model": a.target.unit.model, "provider": a.endpoint.provider.name}
-                for a in attempts
+                for a in routed.attempts
             ],
             "why": made.why,
             **{k: v for k, v in decided.items() if k not in {"why", "model"}},
