@@ -1,4 +1,4 @@
-"""What is imported is declared, and what is declared is imported."""
+"""What is installed is what is declared, and what is declared is used."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from router.catalogue import models_dir
 from tests.conftest import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -43,3 +44,12 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     shipped = imported("auto_efficient", "router", "classifier", "benchmarks")
     assert shipped == names([*BASE, *EXTRAS])
     assert imported("tests") <= names(DEV)
+
+
+def test_artefacts_are_found_in_a_checkout_and_in_a_wheel(tmp_path):
+    assert models_dir(tmp_path) == tmp_path / "models"
+    packaged = tmp_path / "auto_efficient" / "models"
+    packaged.mkdir(parents=True)
+    assert models_dir(tmp_path) == tmp_path / "models"
+    (packaged / "catalogue.toml").touch()
+    assert models_dir(tmp_path) == packaged

@@ -299,11 +299,17 @@ class Catalogue(Entry):
         return next((t for t in self.tiers if name in (t.id, *t.aliases)), None)
 
 
-MODELS_DIR: Final = Path(__file__).resolve().parents[2] / "models"
-"""Where the artefacts lie: catalogue, table and classifier."""
-
-
 CATALOGUE_FILE: Final = "catalogue.toml"
+
+
+def models_dir(root: Path) -> Path:
+    """Return where the artefacts lie under ``root``: a wheel carries them inside its package."""
+    packaged = root / "auto_efficient" / "models"
+    return packaged if (packaged / CATALOGUE_FILE).is_file() else root / "models"
+
+
+MODELS_DIR: Final = models_dir(Path(__file__).resolve().parents[2])
+"""Where the artefacts lie: catalogue, table and classifier."""
 
 
 def load_catalogue(path: Path = MODELS_DIR / CATALOGUE_FILE) -> Catalogue:
