@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve test check train table
+.PHONY: help serve test check train table lock
 
 help:
 	@grep -E '^# [a-z]+:' Makefile | sed 's/^# //'
@@ -31,14 +31,26 @@ train: $(VENV)/dev.installed
 table: $(VENV)/dev.installed
 	$(BIN)/auto-efficient table build
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+# lock: write requirements/ anew from pyproject.toml; with UPGRADE=1 in newer versions
+lock: $(VENV)/installer
+	$(LOCK) requirements/dev.txt pyproject.toml --all-extras --group dev
+	$(LOCK) requirements/serve.txt pyproject.toml --constraints requirements/dev.txt
+	$(LOCK) requirements/install.txt --group install --constraints requirements/dev.txt
 
-$(VENV)/serve.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+# One version of each package for every system and Python, and no word of where it was found.
+LOCK = $(BIN)/uv pip compile --quiet --no-config --universal --fork-strategy fewest \
+	--python-version 3.11 --generate-hashes --custom-compile-command 'make lock' \
+	$(if $(UPGRADE),--upgrade) --output-file
+
+# pip installs uv, and uv the rest; --python, as uv would rather use an environment that is active.
+$(VENV)/installer: requirements/install.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
-$(VENV)/dev.installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[train,plots]' --group dev
+# An environment holds what its locks name and no more: what an older lock brought goes.
+$(VENV)/%.installed: $(VENV)/installer pyproject.toml $(wildcard requirements/*.txt)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes \
+		requirements/install.txt requirements/$*.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/serve.installed

@@ -1,12 +1,14 @@
-"""What is installed is what is declared, and what is declared is used."""
+"""What is installed is what is declared, what is declared is used, and the locks are fresh."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -17,11 +19,50 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 BASE = PYPROJECT["project"]["dependencies"]
 EXTRAS = [r for extra in PYPROJECT["project"]["optional-dependencies"].values() for r in extra]
 GROUPS = PYPROJECT["dependency-groups"]
-DEV = [*BASE, *EXTRAS, *GROUPS["dev"]]
+LOCKS = {
+    "serve": BASE,
+    "dev": [*BASE, *EXTRAS, *GROUPS["dev"]],
+    "install": GROUPS["install"],
+}
+every_lock = pytest.mark.parametrize("name", LOCKS)
 
 
 def names(requirements):
     return {canonicalize_name(Requirement(r).name) for r in requirements}
+
+
+def locked(name):
+    """Return name → (version, the rest of its block: hashes, and who asks for it)."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text("utf-8")
+    blocks = re.findall(r"^([a-z0-9-]+)==([^\s;]+)(.*?)(?=^[a-z]|\Z)", text, re.M | re.S)
+    return {package: (version, rest) for package, version, rest in blocks}
+
+
+@every_lock
+def test_locks_are_fresh(name):
+    """Run `make lock` when this fails."""
+    lock = locked(name)
+    for requirement in map(Requirement, LOCKS[name]):
+        version, _ = lock[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version, prereleases=True), requirement
+        assert not requirement.extras, "name what the extra brings: a lock does not say"
+    asked = {package for package, (_, rest) in lock.items() if "auto-efficient (" in rest}
+    assert asked == names(LOCKS[name])
+
+
+@every_lock
+def test_locks_hold_hashes_and_name_no_place(name):
+    text = (ROOT / "requirements" / f"{name}.txt").read_text("utf-8")
+    assert not re.search(r"://|^-|\.\./|@ ", text, re.MULTILINE)
+    assert all("--hash=sha256:" in rest for _, rest in locked(name).values())
+
+
+def test_locks_agree_on_every_version():
+    dev = locked("dev")
+    for name in ("serve", "install"):
+        for package, (version, _) in locked(name).items():
+            assert dev.get(package, (version,))[0] == version, package
+    assert locked("serve").keys() <= dev.keys()
 
 
 def imported(*folders):
@@ -43,7 +84,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
     assert imported("router") <= names(BASE)  # the gateway needs no extra
     shipped = imported("auto_efficient", "router", "classifier", "benchmarks")
     assert shipped == names([*BASE, *EXTRAS])
-    assert imported("tests") <= names(DEV)
+    assert imported("tests") <= names(LOCKS["dev"])
 
 
 def test_artefacts_are_found_in_a_checkout_and_in_a_wheel(tmp_path):
