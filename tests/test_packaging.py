@@ -11,7 +11,10 @@ from importlib.metadata import packages_distributions
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
 
+from auto_efficient import __version__
+from benchmarks.cli import app
 from router.catalogue import models_dir
 from tests.conftest import ROOT
 
@@ -94,3 +97,8 @@ def test_artefacts_are_found_in_a_checkout_and_in_a_wheel(tmp_path):
     assert models_dir(tmp_path) == tmp_path / "models"
     (packaged / "catalogue.toml").touch()
     assert models_dir(tmp_path) == packaged
+
+
+def test_the_version_is_written_down_once():
+    shown = CliRunner().invoke(app, ["--version"])
+    assert shown.stdout.strip() == __version__ == PYPROJECT["project"]["version"]
