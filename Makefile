@@ -16,11 +16,12 @@ serve: $(VENV)/serve.installed
 test: check
 	$(BIN)/pytest -q
 
-# check: format, lint, types and the import contract
+# check: format, lint, types, dead code and the import contracts
 check: $(VENV)/dev.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/vulture
 	$(BIN)/lint-imports
 
 # train: retrain the classifier (uses ../shared/data where it lies, else the committed corpus)

@@ -16,6 +16,7 @@ EXTRAS: Final = {
     "matplotlib": "plots",
     "onnx": "train",
     "polars": "train",
+    "scipy": "train",
     "sklearn": "train",
 }
 """Module → the extra that brings it; the server needs none of them."""
@@ -32,7 +33,7 @@ app.add_typer(offline)
 
 def _tell_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"auto-efficient {__version__}")
+        typer.echo(__version__)
         raise typer.Exit
 
 

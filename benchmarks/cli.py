@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -29,22 +28,6 @@ app = typer.Typer(
     help="Route each request to the cheapest model that benchmark evidence shows to be adequate.",
     pretty_exceptions_enable=False,
 )
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(version("auto-efficient"))
-        raise typer.Exit
-
-
-@app.callback()
-def main(
-    asked: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
-) -> None:
-    """Hold the options that belong to no command."""
 
 
 Shared = Annotated[Path, typer.Option(help="Folder with the public outcomes and labels.")]

@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 
 from auto_efficient import __version__
-from benchmarks.cli import app
-from router.catalogue import models_dir
+from auto_efficient.cli import app
+from router.evidence.catalogue import models_dir
 from tests.conftest import ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
