@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+
+settings.register_profile("laws", deadline=None)  # a law holds on a slow machine too
+settings.load_profile("laws")
 
 
 @pytest.fixture(scope="session")

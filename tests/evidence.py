@@ -8,9 +8,18 @@ import numpy as np
 
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
-from router.evidence.catalogue import Catalogue, Change, Defaults, Economics, Model, Price, Tier
+from router.evidence.catalogue import (
+    Catalogue,
+    Change,
+    Defaults,
+    Economics,
+    Mapping,
+    Model,
+    Price,
+    Tier,
+)
 from router.evidence.table import Table
-from router.values import Interface, Target, Unit
+from router.values import Interface, Unit
 
 DAY = date(2026, 1, 1)
 ABILITIES = frozenset({"tools", "images", "files", "audio", "json_schema"})
@@ -38,7 +47,7 @@ def model(name, *, cost=1.0, context=100_000, abilities=ABILITIES, **more):
 
 
 def catalogue(*models):
-    mapped = {interface: Target(model=models[-1].id) for interface in Interface}
+    mapped = {interface: Mapping(model=models[-1].id) for interface in Interface}
     tier = Tier(
         id="kilo-auto/balanced", name="b", description="b", rule="interface", interfaces=mapped
     )

@@ -19,8 +19,9 @@ import uvicorn
 
 from classifier.model import Assessment
 from classifier.tasks import TYPES
-from router.providers.simulated import STREAMED, WHOLE
+from router.books.record import Record
 from router.providers.simulated.answer import make_answer
+from router.providers.simulated.provider import WRITERS
 from router.serving.app import create_app
 from router.serving.guard import GuardedProtocol
 from router.settings import Settings
@@ -145,14 +146,14 @@ def replies(status: int, body: bytes, *more: str, kind: str = "application/json"
 
 def events_of(seen: Seen) -> list[bytes]:
     answer = make_answer(seen.fields, seen.interface, seen.headers.get("x-simulate", ""))
-    return list(STREAMED[seen.interface](answer))
+    return list(WRITERS[seen.interface].events(answer))
 
 
 async def good(seen: Seen, writer: asyncio.StreamWriter) -> bool:
     """Answer as a sound provider does."""
     if seen.fields.get("stream") is True:
         return await streams(events_of(seen))(seen, writer)
-    body = json.dumps(WHOLE[seen.interface](make_answer(seen.fields, seen.interface))).encode()
+    body = json.dumps(WRITERS[seen.interface].whole(make_answer(seen.fields, seen.interface))).encode()
     return bool(await replies(200, body)(seen, writer))
 
 
@@ -176,29 +177,22 @@ def streams(events: list[bytes], *, end: bool = True) -> Callable[..., Awaitable
 class StubEngine:
     """Decides without data: always the same model."""
 
-    def __init__(self, model: str = "openai/gpt-5.5", effort: str = "low") -> None:
-        self.model, self.effort = model, effort
-        self.calls = 0
+    unit = Unit("openai/gpt-5.5", "low")
+    models = frozenset({unit.model})
 
-    models = frozenset({"openai/gpt-5.5"})
-
-    def terms(self, dial, limits):
-        return dial.name
-
-    def decide(self, request, *, dial, limits, reachable, session, reassess, now_s):
-        self.calls += 1
+    def decide(self, request, *, dial, limits, reachable, session, heard, reassess, now_s):
         n = len(TYPES)
         assessment = Assessment(
             np.full(n, 1 / n, dtype=np.float32), np.full(4, 0.25, dtype=np.float32)
         )
         decision = Decision(
-            model=self.model,
-            effort=self.effort,
+            unit=self.unit,
             fallbacks=(Unit("anthropic/claude-sonnet-4.6", "high"),),
             expected_quality=0.9,
             expected_cost_usd=0.1,
             adequate=True,
             why="the stub decided – “so”\n",
+            terms=dial.name,
         )
         return assessment, decision
 
@@ -207,7 +201,6 @@ class StubEngine:
 async def gateway(
     fake: FakeUpstream | None = None,
     *,
-    record=None,
     transport=None,
     environ=None,
     engine=None,
@@ -217,13 +210,13 @@ async def gateway(
     """Run a gateway on a free port, in front of ``fake`` if there is one; yield its client."""
     given: dict[str, Any] = {"timeouts": QUICK, "simulated_tokens_per_s": 0, "reload_s": 0.05}
     settings = Settings.model_validate(given | ({"upstream": fake.url} if fake else {}) | overrides)
-    served: list[Any] = []
+    records: list[Record] = []
     app = create_app(
         settings,
         environ=environ or {},
-        load_engine=lambda folder: engine or StubEngine(),
+        load_engine=lambda folder, catalogue: engine or StubEngine(),
         sessions=sessions,
-        record=record or served.append,
+        record=records.append,
         transport=transport,
     )
     config = uvicorn.Config(
@@ -246,7 +239,7 @@ async def gateway(
     base = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=base, timeout=5, limits=limits) as client:
         client.app = app  # type: ignore[attr-defined]  # for tests to reach in
-        client.served = served  # type: ignore[attr-defined]  # as above
+        client.records = records  # type: ignore[attr-defined]  # as above
         yield client
     server.should_exit = True
     await running

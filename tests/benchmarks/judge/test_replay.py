@@ -14,10 +14,21 @@ from benchmarks.judge.replay import Pool
 from classifier.conversation import Conversation
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
-from router.decision.policy import Session, decide
-from router.evidence.catalogue import Balance, Catalogue, Change, Defaults, Model, Price, Tier
+from router.decision.eligible import Eligibility
+from router.decision.policy import decide
+from router.evidence.catalogue import (
+    Balance,
+    Catalogue,
+    Change,
+    Defaults,
+    Mapping,
+    Model,
+    Price,
+    Tier,
+)
 from router.evidence.table import Table
-from router.values import DIALS, Dial, Interface, Needs, Target, Unit
+from router.sessions.session import NEW
+from router.values import DIALS, Dial, Interface, Needs, Unit
 from tests.evidence import ECONOMICS
 
 
@@ -80,7 +91,7 @@ def a_catalogue(table: Table) -> Catalogue:
     first = models[0].id
     tier = Tier(
         id="kilo-auto/balanced", name="b", description="b", rule="interface",
-        interfaces={face: Target(model=first) for face in Interface},
+        interfaces={face: Mapping(model=first) for face in Interface},
     )  # fmt: skip
     small = Tier(
         id="kilo-auto/small", name="s", description="s", rule="balance",
@@ -109,8 +120,9 @@ def test_the_bulk_rule_is_the_servers_rule(seed: int, dial: Dial) -> None:
     p_level = rng.dirichlet(np.full(N_LEVELS, 0.7), 6).astype(np.float32)
     picks = replay.adequate_picks(table, p_type, p_level, dial)
     for k, pick in enumerate(picks):
-        made = decide(Assessment(p_type[k], p_level[k]), Needs(), Session(), table, catalogue, dial)
-        assert made.model == table.units[pick].model
+        read = Assessment(p_type[k], p_level[k])
+        made = decide(read, Eligibility(catalogue, Needs()), NEW, table, dial)
+        assert made.unit.model == table.units[pick].model
 
 
 def test_expected_is_the_tables_own_average() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -31,7 +32,7 @@ from benchmarks.table.quality import Problem, draw_cells, fit_quality
 from benchmarks.table.shrinkage import METHODS, SCENARIOS, compare, count_methods
 from classifier.tasks import N_LEVELS, TYPES
 from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
-from router.evidence.table import Table, load_table, table_from_json
+from router.evidence.table import DEFAULT_EFFORT, Table, load_table, table_from_json
 from router.values import Unit
 
 FIX = TYPES.index("debugging/bug_fixing")
@@ -138,6 +139,13 @@ def artefact(catalogue: Catalogue) -> dict[str, object]:
 @pytest.fixture(scope="module")
 def table(artefact: dict[str, object]) -> Table:
     return table_from_json(json.loads(to_bytes(artefact)))
+
+
+def test_the_providers_own_effort_is_a_word_in_files_and_nothing_in_memory(
+    artefact: dict[str, Any], table: Table
+) -> None:
+    assert {unit["effort"] for unit in artefact["units"]} == {DEFAULT_EFFORT}
+    assert {unit.effort for unit in table.units} == {None}
 
 
 # --- any pool -----------------------------------------------------------------------------------

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.decision.policy import MAX_FALLBACKS, Session, decide
+from router.decision.eligible import Eligibility
+from router.decision.policy import MAX_FALLBACKS, decide
 from router.errors import NoModelFits
-from router.values import DIALS, Dial, Interface, Limits, Needs, Unit
+from router.sessions.session import NEW
+from router.values import DIALS, NO_LIMITS, Dial, Interface, Limits, Needs, Unit
 from tests.evidence import assessment, catalogue, model, table
 
 MODELS = tuple(model(f"m{i}") for i in range(4))
@@ -18,16 +20,17 @@ DIAL = Dial("test", margin=0.05, confidence=0.9)
 TABLE = table([0.70, 0.86, 0.90, 0.88], [0.01, 0.10, 1.00, 2.00])
 
 
-def choose(*, table=TABLE, dial=DIAL, needs=None, limits=None, reachable=None, read=None):
-    return decide(
-        read or assessment(), needs or Needs(), Session(), table, CATALOGUE, dial,
-        limits=limits or Limits(), reachable=reachable,
-    )  # fmt: skip
+def choose(
+    *, table=TABLE, dial=DIAL, needs=None, limits=NO_LIMITS, reachable=None, read=None,
+    offer=CATALOGUE,
+):  # fmt: skip
+    asked = Eligibility(offer, needs or Needs(), limits, reachable)
+    return decide(read or assessment(), asked, NEW, table, dial)
 
 
 def test_the_cheapest_model_proven_near_the_best_is_chosen():
     decision = choose()
-    assert decision.model == "m1"
+    assert decision.unit.model == "m1"
     assert decision.adequate
     assert decision.expected_quality == pytest.approx(0.86, abs=0.01)
     assert decision.expected_cost_usd == pytest.approx(0.10)
@@ -36,16 +39,17 @@ def test_the_cheapest_model_proven_near_the_best_is_chosen():
 def test_thin_evidence_is_not_proof():
     """The same means with wide intervals: only the best itself is adequate."""
     assert (
-        choose(table=table([0.70, 0.86, 0.90, 0.88], [0.01, 0.1, 1, 2], spread=0.2)).model == "m2"
+        choose(table=table([0.70, 0.86, 0.90, 0.88], [0.01, 0.1, 1, 2], spread=0.2)).unit.model
+        == "m2"
     )
 
 
 def test_an_unsure_reading_costs_margin_not_a_wrong_turn():
     """A model good on easy work only is not risked when the level is unclear."""
     rising = table([[0.95, 0.95], [0.6, 0.9], [0.3, 0.85], [0.1, 0.8]], [0.01, 1.0])
-    assert choose(table=rising, read=assessment(level=1)).model == "m0"
-    assert choose(table=rising, read=assessment(level=1, sure=0.6)).model == "m1"
-    assert choose(table=rising, read=assessment(level=4)).model == "m1"
+    assert choose(table=rising, read=assessment(level=1)).unit.model == "m0"
+    assert choose(table=rising, read=assessment(level=1, sure=0.6)).unit.model == "m1"
+    assert choose(table=rising, read=assessment(level=4)).unit.model == "m1"
 
 
 def test_the_reason_names_the_model_the_evidence_and_the_alternative():
@@ -58,7 +62,7 @@ def test_the_reason_names_the_model_the_evidence_and_the_alternative():
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
-        (Limits(deny=frozenset({"m1"})), "m3"),
+        (Limits(deny=frozenset({"m1"})), "m2"),
         (Limits(allow=frozenset({"m0", "m3"})), "m3"),
         (Limits(max_cost_usd=0.05), "m0"),
         (Limits(min_quality=0.89), "m2"),
@@ -66,15 +70,13 @@ def test_the_reason_names_the_model_the_evidence_and_the_alternative():
     ],
 )
 def test_limits_are_kept(limits, expected):
-    if expected == "m3" and limits.deny:
-        expected = "m2"
-    assert choose(limits=limits).model == expected
+    assert choose(limits=limits).unit.model == expected
 
 
 def test_a_model_that_cannot_serve_is_no_candidate():
     blind = catalogue(MODELS[0], model("m1", abilities=frozenset({"tools"})), *MODELS[2:])
-    decision = decide(assessment(), Needs(images=True), Session(), TABLE, blind, DIAL)
-    assert decision.model == "m2"
+    decision = choose(offer=blind, needs=Needs(images=True))
+    assert decision.unit.model == "m2"
     assert decision.excluded == {"m1": "no images"}
 
 
@@ -82,13 +84,11 @@ def test_providers_that_may_log_prompts_serve_only_where_that_is_allowed():
     free = catalogue(MODELS[0], model("m1", free=True), *MODELS[2:])
     logs = catalogue(MODELS[0], model("m1", data_policy="may_log"), *MODELS[2:])
     for offer in (free, logs):
-        decision = decide(assessment(), Needs(), Session(), TABLE, offer, DIAL)
-        assert decision.model == "m2"
+        decision = choose(offer=offer)
+        assert decision.unit.model == "m2"
         assert decision.excluded == {"m1": "its provider may log prompts"}
-        allowed = decide(
-            assessment(), Needs(), Session(), TABLE, offer, DIAL, limits=Limits(prompt_logging=True)
-        )
-        assert allowed.model == "m1"
+        allowed = choose(offer=offer, limits=Limits(prompt_logging=True))
+        assert allowed.unit.model == "m1"
 
 
 def test_an_unknown_data_policy_is_not_fine():
@@ -98,34 +98,33 @@ def test_an_unknown_data_policy_is_not_fine():
 
 def test_context_includes_the_requested_output():
     short = catalogue(MODELS[0], model("m1", context=1000), *MODELS[2:])
-    needs = Needs(input_tokens=800, output_tokens=300)
-    decision = decide(assessment(), needs, Session(), TABLE, short, DIAL)
-    assert decision.model == "m2"
+    decision = choose(offer=short, needs=Needs(input_tokens=800, output_tokens=300))
+    assert decision.unit.model == "m2"
     assert "1,100" in decision.excluded["m1"]
 
 
 def test_an_answer_longer_than_a_model_can_give_rules_it_out():
     terse = catalogue(MODELS[0], model("m1", max_output_tokens=1000), *MODELS[2:])
-    decision = decide(assessment(), Needs(output_tokens=2000), Session(), TABLE, terse, DIAL)
-    assert decision.model == "m2"
+    decision = choose(offer=terse, needs=Needs(output_tokens=2000))
+    assert decision.unit.model == "m2"
 
 
 def test_under_a_price_cap_the_best_that_may_be_paid_is_the_measure():
     """What the cap rules out must not make the rest look inadequate."""
     capped = table([0.80, 0.82, 0.99], [0.01, 0.10, 1.00])
     decision = choose(table=capped, limits=Limits(max_cost_usd=0.5))
-    assert decision.model == "m0"
+    assert decision.unit.model == "m0"
     assert decision.adequate
 
 
 def test_only_reachable_models_are_candidates():
-    assert choose(reachable=frozenset({"m0", "m2"})).model == "m2"
+    assert choose(reachable=frozenset({"m0", "m2"})).unit.model == "m2"
 
 
 def test_without_candidates_the_balanced_mapping_serves_and_says_so():
     unknown = table([0.9], [1.0], units=(Unit("elsewhere"),))
     decision = choose(table=unknown)
-    assert decision.model == "m3"
+    assert decision.unit.model == "m3"
     assert not decision.adequate
     assert "not in the catalogue" in decision.why
 
@@ -138,7 +137,7 @@ def test_when_nothing_may_serve_the_error_says_what_to_do():
 def test_fallbacks_are_other_models_adequate_ones_first():
     decision = choose()
     names = [unit.model for unit in decision.fallbacks]
-    assert decision.model not in names
+    assert decision.unit.model not in names
     assert len(names) == len(set(names)) <= MAX_FALLBACKS
     assert names[0] == "m2"
 
@@ -147,7 +146,7 @@ def test_efforts_of_one_model_compete_as_units():
     units = (Unit("m0", "low"), Unit("m0", "high"), Unit("m1"))
     efforts = table([0.5, 0.9, 0.9], [0.1, 0.5, 1.0], units=units)
     decision = choose(table=efforts)
-    assert (decision.model, decision.effort) == ("m0", "high")
+    assert decision.unit == Unit("m0", "high")
 
 
 grids = st.integers(2, 4).flatmap(
@@ -189,7 +188,7 @@ def test_the_order_of_the_table_does_not_matter(grid, random):
         cost_usd=t.cost_usd[:, :, order], cost_upper_usd=t.cost_upper_usd[:, :, order],
         items=t.items[:, :, order], successes=t.successes[:, :, order], version="", meta={},
     )  # fmt: skip
-    assert choose(table=shuffled).model == choose(table=t).model
+    assert choose(table=shuffled).unit == choose(table=t).unit
 
 
 @given(grids, st.integers(0, 3))
@@ -198,7 +197,7 @@ def test_a_denied_model_is_never_chosen_or_a_fallback(grid, denied):
     name = f"m{denied}"
     limits = Limits(deny=frozenset({name}))
     decision = choose(table=table(quality, cost, spread=spread), limits=limits)
-    assert name not in (decision.model, *(u.model for u in decision.fallbacks))
+    assert name not in (decision.unit.model, *(u.model for u in decision.fallbacks))
 
 
 def test_expectations_average_the_table_over_the_reading():
@@ -213,4 +212,4 @@ def test_expectations_average_the_table_over_the_reading():
 def test_every_interface_falls_back_to_its_own_mapping():
     nothing = table([0.9], [1.0], units=(Unit("elsewhere"),))
     for interface in Interface:
-        assert choose(table=nothing, needs=Needs(interface=interface)).model == "m3"
+        assert choose(table=nothing, needs=Needs(interface=interface)).unit.model == "m3"

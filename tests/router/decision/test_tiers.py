@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from dataclasses import replace
 
@@ -14,11 +12,9 @@ from hypothesis import strategies as st
 
 from router.callers.keys import OWNER
 from router.decision.tiers import Data, plan, rank
-from router.errors import BadArtefact, NoModelFits, Unauthenticated
-from router.evidence.catalogue import MODELS_DIR, Weighted, load_catalogue
-from router.providers.endpoints import SIMULATED_ROW, Providers
-from router.serving.live import LiveData
-from router.values import Caller, Interface, Limits
+from router.errors import NoModelFits, Unauthenticated
+from router.evidence.catalogue import Weighted, load_catalogue
+from router.values import Caller, Interface, Limits, Unit
 from router.wire.request import parse
 from tests.gateway_rig import StubEngine, ask
 
@@ -48,20 +44,20 @@ def test_frontier_maps_by_mode(tier, mode, model):
     made = plan(request(tier, x_kilocode_mode=mode), OWNER, DATA)
     assert made.tier == "kilo-auto/frontier"
     first = made.targets[0]
-    assert (first.model, first.effort, first.verbosity) == (model, "medium", "medium")
+    assert (first.unit.model, first.unit.effort, first.verbosity) == (model, "medium", "medium")
 
 
 @pytest.mark.parametrize(
     ("interface", "model", "effort", "reasoning"),
     [
-        (Interface.CHAT, "qwen/qwen3.6-plus", "", True),
+        (Interface.CHAT, "qwen/qwen3.6-plus", None, True),
         (Interface.RESPONSES, "openai/gpt-5.5", "low", None),
         (Interface.MESSAGES, SONNET, "low", None),
     ],
 )
 def test_balanced_maps_by_interface(interface, model, effort, reasoning):
     first = plan(request("kilo-auto/balanced", interface), OWNER, DATA).targets[0]
-    assert (first.model, first.effort, first.reasoning) == (model, effort, reasoning)
+    assert (first.unit.model, first.unit.effort, first.reasoning) == (model, effort, reasoning)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +70,7 @@ def test_balanced_maps_by_interface(interface, model, effort, reasoning):
 )
 @pytest.mark.parametrize("tier", ["kilo-auto/small", "auto-small"])
 def test_small_maps_by_balance(tier, caller, model):
-    assert plan(request(tier), caller, DATA).targets[0].model == model
+    assert plan(request(tier), caller, DATA).targets[0].unit.model == model
 
 
 def test_the_default_follows_from_authentication():
@@ -88,13 +84,15 @@ def test_free_keeps_a_sessions_model_and_falls_back_through_all_others(tier):
     again = [plan(request(tier, x_session_id=f"s{i}"), ANONYMOUS, DATA) for i in range(200)]
     assert plans == again
     listed = {w.model for w in CATALOGUE.tier("kilo-auto/free").affinity}
-    assert all({t.model for t in p.targets} == listed for p in plans)
-    assert {p.targets[0].model for p in plans} == listed
+    assert all({t.unit.model for t in p.targets} == listed for p in plans)
+    assert {p.targets[0].unit.model for p in plans} == listed
 
 
 def test_a_session_is_its_callers_own():
     firsts = {
-        plan(request("kilo-auto/free", x_session_id="s"), Caller(f"c{i}"), DATA).targets[0].model
+        plan(request("kilo-auto/free", x_session_id="s"), Caller(f"c{i}"), DATA)
+        .targets[0]
+        .unit.model
         for i in range(40)
     }
     assert len(firsts) > 1
@@ -119,14 +117,11 @@ def test_removing_a_model_moves_only_its_own_sessions(session, removed):
 
 def test_efficient_is_decided_by_the_engine():
     made = plan(request("kilo-auto/efficient"), OWNER, DATA)
-    assert [(t.model, t.effort) for t in made.targets] == [
-        ("openai/gpt-5.5", "low"),
-        (SONNET, "high"),
-    ]
+    assert [t.unit for t in made.targets] == [Unit("openai/gpt-5.5", "low"), Unit(SONNET, "high")]
     assert made.assessment is not None
 
 
-class Broken:
+class Broken(StubEngine):
     def decide(self, *args, **kwargs):
         raise RuntimeError("boom")
 
@@ -141,7 +136,7 @@ class Broken:
 def test_without_an_engine_efficient_maps_as_balanced_and_says_why(data):
     made = plan(request("kilo-auto/efficient", Interface.RESPONSES), OWNER, data)
     assert made.tier == "kilo-auto/efficient"
-    assert made.targets[0].model == "openai/gpt-5.5"
+    assert made.targets[0].unit.model == "openai/gpt-5.5"
     assert made.why.startswith(("the table is missing", "the decision engine failed"))
 
 
@@ -153,13 +148,15 @@ def test_paid_tiers_and_models_need_a_key(tier):
         plan(request(tier), ANONYMOUS, DATA)
     with pytest.raises(Unauthenticated):
         plan(request(OPUS), ANONYMOUS, DATA)
-    assert plan(request("openrouter/free"), ANONYMOUS, DATA).targets[0].model == "openrouter/free"
+    assert (
+        plan(request("openrouter/free"), ANONYMOUS, DATA).targets[0].unit.model == "openrouter/free"
+    )
 
 
 def test_concrete_ids_pass_and_limits_hold_on_every_tier():
-    assert plan(request("any/thing"), OWNER, DATA).targets[0].model == "any/thing"
+    assert plan(request("any/thing"), OWNER, DATA).targets[0].unit.model == "any/thing"
     denied = Caller("k", limits=Limits(deny=frozenset({SONNET, "any/thing"})))
-    assert plan(request("kilo-auto/frontier"), denied, DATA).targets[0].model == OPUS
+    assert plan(request("kilo-auto/frontier"), denied, DATA).targets[0].unit.model == OPUS
     for model in (SONNET, "any/thing"):
         with pytest.raises(NoModelFits, match="denied"):
             plan(request(model), denied, DATA)
@@ -171,68 +168,7 @@ def test_concrete_ids_pass_and_limits_hold_on_every_tier():
 def test_unreachable_targets_are_passed_over():
     data = replace(DATA, reachable=dict.fromkeys(Interface, frozenset({OPUS})))
     made = plan(request("kilo-auto/frontier"), OWNER, data)
-    assert [t.model for t in made.targets] == [OPUS]
+    assert [t.unit.model for t in made.targets] == [OPUS]
     assert "no configured provider serves it" in made.why
     with pytest.raises(NoModelFits, match="no configured provider"):
         plan(request("kilo-auto/balanced", Interface.RESPONSES), OWNER, replace(data, engine=None))
-
-
-# Hot reload.
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name in ("catalogue.toml", "providers.toml"):
-        shutil.copy(MODELS_DIR / name, tmp_path)
-    return tmp_path
-
-
-def touch(path, text):
-    path.write_text(text)
-    at = path.stat().st_mtime_ns + 10**9
-    os.utime(path, ns=(at, at))
-
-
-def test_changed_data_is_picked_up_and_bad_data_keeps_the_last_good(folder):
-    live = LiveData(folder, Providers([SIMULATED_ROW], {}), lambda path: StubEngine())
-    path = folder / "catalogue.toml"
-    good = path.read_text()
-    assert not live.refresh()
-    touch(path, good.replace('explore      = "anthropic/claude-sonnet-4.6"', f'explore = "{OPUS}"'))
-    assert live.refresh()
-    made = plan(request("kilo-auto/frontier", x_kilocode_mode="explore"), OWNER, live.current)
-    assert made.targets[0].model == OPUS
-    for bad in ("[[tiers]", good.replace('rule        = "mode"', 'rule = "modal"'), ""):
-        touch(path, bad + "#" * len(live.problem))
-        assert not live.refresh()
-        assert "catalogue" in live.problem
-        again = plan(request("kilo-auto/frontier", x_kilocode_mode="explore"), OWNER, live.current)
-        assert again.targets[0].model == OPUS
-    touch(path, good)
-    assert live.refresh()
-    assert not live.problem
-
-
-def test_a_bad_engine_keeps_the_last_good_one_and_a_bad_first_one_degrades(folder):
-    engines = [StubEngine()]
-
-    def load(path):
-        if not engines:
-            raise BadArtefact("the table is malformed")
-        return engines.pop()
-
-    live = LiveData(folder, Providers([SIMULATED_ROW], {}), load)
-    first = live.current.engine
-    touch(folder / "table.json", "{}")
-    live.refresh()
-    assert live.current.engine is first
-    assert live.problem == "the table is malformed"
-    fresh = LiveData(folder, Providers([SIMULATED_ROW], {}), load)
-    assert fresh.current.engine is None
-    assert fresh.current.engine_error == "the table is malformed"
-
-
-def test_a_bad_catalogue_is_refused_at_start(folder):
-    (folder / "catalogue.toml").write_text("nonsense = 1")
-    with pytest.raises(BadArtefact):
-        LiveData(folder, Providers([SIMULATED_ROW], {}), lambda path: StubEngine())

@@ -98,4 +98,4 @@ def test_unknown_is_not_capable():
     bare = model("bare", abilities=frozenset(), context=None)
     assert bare.lacks(Needs()) == "context length unknown"
     assert model("m", abilities=frozenset()).lacks(Needs(json_schema=True)) == "no json schema"
-    assert model("m").lacks(Needs(tools=True, images=True)) == ""
+    assert model("m").lacks(Needs(tools=True, images=True)) is None

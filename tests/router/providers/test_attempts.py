@@ -6,55 +6,55 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.providers.attempts import MAX_ATTEMPTS, Candidate, attempts, exhausted
+from router.providers.attempts import MAX_ATTEMPTS, Attempt, attempts, exhausted
 from router.providers.breaker import COOLDOWN_S, MAX_PENALTY_S, THRESHOLD, Admission, Breaker
 from router.providers.endpoints import Endpoint, Provider
-from router.values import Failure, Interface, Target
+from router.values import Interface, Target, Unit
 
 
-def candidate(model: str, provider: str = "p") -> Candidate:
+def attempt(model: str, provider: str = "p") -> Attempt:
     row = Provider(name=provider, base_url="http://x", formats=frozenset(Interface), serves=("",))
-    return Candidate(Target(model=model), Endpoint(row, model, "http://x/chat"))
+    return Attempt(Target(Unit(model)), Endpoint(row, model, "http://x/chat"))
 
 
-def walk(candidates, statuses, admit=lambda c: (Admission.YES, 0.0)):
+def walk(planned, statuses, admit=lambda a: (Admission.YES, 0.0)):
     """Let every attempt fail with the next status; return who was called, and the failures."""
-    flow = attempts(candidates, admit)
+    flow = attempts(planned, admit)
     called = []
     try:
         current = next(flow)
         for status in statuses:
-            called.append(current.target.model)
-            current = flow.send(Failure(current, status, f"status {status}"))
+            called.append(current.target.unit.model)
+            current = flow.send(current.failed(status, f"status {status}"))
     except StopIteration as stop:
         return called, stop.value
-    called.append(current.target.model)
+    called.append(current.target.unit.model)
     return called, None
 
 
-def test_candidates_are_tried_in_order_until_none_is_left():
-    called, failures = walk([candidate("a"), candidate("b")], [500, 429])
+def test_attempts_are_made_in_order_until_none_is_left():
+    called, failures = walk([attempt("a"), attempt("b")], [500, 429])
     assert called == ["a", "b"]
     assert [f.status for f in failures] == [500, 429]
 
 
 def test_there_is_an_end_to_trying():
-    called, _ = walk([candidate(str(i)) for i in range(9)], [500] * 9)
+    called, _ = walk([attempt(str(i)) for i in range(9)], [500] * 9)
     assert len(called) == MAX_ATTEMPTS
 
 
 def test_a_provider_that_refused_our_key_is_not_asked_again():
-    called, _ = walk([candidate("a"), candidate("b"), candidate("a", "q")], [401, 500])
+    called, _ = walk([attempt("a"), attempt("b"), attempt("a", "q")], [401, 500])
     assert called == ["a", "a"]
 
 
 def test_a_suspected_model_goes_last_and_a_penalised_one_not_at_all():
     states = {"a": Admission.IF_NEEDED, "b": Admission.NO, "c": Admission.YES}
     called, failures = walk(
-        [candidate(m) for m in "abc"], [500, 500], lambda c: (states[c.target.model], 9.0)
+        [attempt(m) for m in "abc"], [500, 500], lambda a: (states[a.target.unit.model], 9.0)
     )
     assert called == ["c", "a"]
-    assert [(f.candidate.target.model, f.called) for f in failures] == [
+    assert [(f.unit.model, f.called) for f in failures] == [
         ("c", True), ("a", True), ("b", False)
     ]  # fmt: skip
 
@@ -63,9 +63,9 @@ def test_a_suspected_model_goes_last_and_a_penalised_one_not_at_all():
     st.lists(st.sampled_from(list(Admission)), max_size=8), st.lists(st.sampled_from([401, 500]))
 )
 def test_nobody_is_called_twice_and_nobody_in_penalty(admissions, statuses):
-    candidates = [candidate(str(i)) for i in range(len(admissions))]
+    planned = [attempt(str(i)) for i in range(len(admissions))]
     called, _ = walk(
-        candidates, [*statuses, *[500] * 8], lambda c: (admissions[int(c.target.model)], 1.0)
+        planned, [*statuses, *[500] * 8], lambda a: (admissions[int(a.target.unit.model)], 1.0)
     )
     assert len(called) == len(set(called)) <= MAX_ATTEMPTS
     assert all(admissions[int(model)] is not Admission.NO for model in called)
@@ -83,7 +83,7 @@ def test_nobody_is_called_twice_and_nobody_in_penalty(admissions, statuses):
     ],
 )
 def test_the_client_is_told_what_it_can_act_on(statuses, status):
-    error = exhausted([Failure(candidate("m"), s, f"status {s}") for s in statuses])
+    error = exhausted([attempt("m").failed(s, f"status {s}") for s in statuses])
     assert error.status == status
     assert "m" in str(error)
     assert (error.retry_after_s is not None) == (status == 429)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.callers.keys import OWNER, Key, Keys, own_keys, presented_key, with_wishes
+from router.callers.keys import OWNER, Key, Keys, own_keys, presented_key
 from router.callers.rates import Window, block_of
-from router.errors import BadArtefact, BadRequest, Unauthenticated
+from router.errors import BadArtefact, Unauthenticated
 from router.evidence.catalogue import load_catalogue
 from router.providers.endpoints import Provider, Providers, configured_providers, load_providers
 from router.settings import Settings
-from router.values import DIALS, Caller, Interface, Limits
+from router.values import Interface
 
 CHAT, RESPONSES, MESSAGES = Interface.CHAT, Interface.RESPONSES, Interface.MESSAGES
 ROWS = load_providers()
@@ -165,25 +165,6 @@ def test_any_authorization_header_is_read_without_failing(value):
     own_keys({"x-provider-key-openai": value})
 
 
-def test_a_request_can_narrow_what_its_key_allows_and_never_widen_it():
-    caller = Caller("k", limits=Limits(allow=frozenset("ab"), max_cost_usd=1.0, pin="a"))
-    wished = with_wishes(
-        caller,
-        {"x-auto-allow": "b, c", "x-auto-max-cost": "5", "x-auto-pin": "z", "x-auto-dial": "quality",
-         "x-auto-deny": "d", "x-auto-open-weights": "1", "x-auto-min-quality": "0.5"},
-    )  # fmt: skip
-    assert wished.limits == Limits(
-        allow=frozenset("b"), deny=frozenset("d"), max_cost_usd=1.0, min_quality=0.5,
-        open_weights_only=True, pin="a",
-    )  # fmt: skip
-    assert wished.dial is DIALS["quality"]
-    assert with_wishes(caller, {"x-auto-allow": "z"}).limits.allow == {"nothing"}
-    with pytest.raises(BadRequest):
-        with_wishes(caller, {"x-auto-max-cost": "cheap"})
-    with pytest.raises(BadRequest):
-        with_wishes(caller, {"x-auto-dial": "loud"})
-
-
 # How often.
 
 
@@ -207,6 +188,3 @@ def test_addresses_are_counted_by_what_one_caller_holds():
     assert block_of("2001:db8:1:2:3::4") == block_of("2001:db8:1:2:ffff::1")
     assert block_of("::ffff:1.2.3.4") == "1.2.3.4"
     assert block_of("nonsense") == "nonsense"
-
-
-# Whose reasoning.

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from router.books.record import End
 from router.providers.breaker import Breaker
 from router.values import Interface
 from tests.gateway_rig import (
@@ -191,7 +192,7 @@ async def test_every_failure_after_the_first_byte_ends_the_stream_properly(inter
             assert len(fake.seen) == before + 1
             if how != "clean end" or interface is not Interface.CHAT:
                 assert error_of(interface, response.content)
-                assert client.served[-1].broke
+                assert client.records[-1].end is End.FAILED
 
 
 @pytest.mark.parametrize("directive", ["no_finish", "no_finish; tool=t"])
@@ -210,7 +211,7 @@ async def test_an_answer_that_is_whole_but_not_finished_is_finished(interface, d
         response = await client.post(PATHS[interface], json=body)
         check_ended(interface, response.content)
         assert not error_of(interface, response.content)
-        assert not client.served[-1].broke
+        assert client.records[-1].end is End.SERVED
         last = [e for e in event_data(response.content) if isinstance(e, dict)][-2:]
         if "tool" in directive:
             assert any(word in str(last) for word in ("tool_calls", "tool_use", "function_call"))
@@ -317,7 +318,7 @@ async def test_usage_is_read_on_the_way():
             for stream in (False, True):
                 body = ask(interface, MODEL, stream=stream)
                 await client.post(PATHS[interface], json=body)
-                usage = client.served[-1].usage
+                usage = client.records[-1].usage
                 assert usage.input_tokens > 5, (interface, stream)
                 assert usage.output_tokens > 20, (interface, stream)
 
@@ -339,4 +340,4 @@ async def test_usage_events_reach_only_clients_that_asked_and_name_cached_tokens
         assert len(found) == bool(asked)
         if asked:
             assert found[0]["usage"]["prompt_tokens_details"] == {"cached_tokens": 0}
-        assert client.served[-1].usage.input_tokens == 9
+        assert client.records[-1].usage.input_tokens == 9

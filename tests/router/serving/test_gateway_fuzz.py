@@ -31,12 +31,18 @@ QUIET = settings(
 )
 
 
+def simulated_app():
+    return create_app(
+        Settings(simulated_tokens_per_s=0),
+        environ={},
+        load_engine=lambda folder, catalogue: StubEngine(),
+    )
+
+
 @contextmanager
 def application():
     """An application over its own event loop, which hypothesis can call into."""
-    app = create_app(
-        Settings(simulated_tokens_per_s=0), environ={}, load_engine=lambda folder: StubEngine()
-    )
+    app = simulated_app()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -182,10 +188,7 @@ def test_no_garbage_in_a_stream_breaks_the_relay(interface, garbage):
 
 # Whatever the OpenAPI schema allows.
 
-schema = schemathesis.openapi.from_asgi(
-    "/openapi.json",
-    create_app(Settings(simulated_tokens_per_s=0), environ={}, load_engine=lambda f: StubEngine()),
-)
+schema = schemathesis.openapi.from_asgi("/openapi.json", simulated_app())
 
 
 @schema.parametrize()

@@ -9,7 +9,7 @@ from tests.gateway_rig import StubEngine
 
 
 def test_a_thousand_mixed_failures_lose_duplicate_and_leave_nothing():
-    found = uvloop.run(soak(1200, 48, load_engine=lambda folder: StubEngine()))
+    found = uvloop.run(soak(1200, 48, load_engine=lambda folder, catalogue: StubEngine()))
     for what in ("lost", "not_ended", "duplicated", "tasks_left", "upstream_connections_left"):
         assert found[what] == 0, found
     assert {"200", "SSE", "400", "429", "502"} <= found["seen"].keys()

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.providers.attempts import Candidate
+from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Provider
-from router.providers.upstream import Order, write_body
-from router.values import Interface, Target
+from router.providers.outgoing import Order, write_body
+from router.values import Interface, Target, Unit
 from router.wire.format import FORMATS
 from router.wire.request import parse
 from router.wire.splice import without
@@ -109,25 +109,25 @@ def sent(
     model: str,
     *,
     foreign: frozenset[int] = frozenset(),
-    effort: str = "",
+    effort: str | None = None,
     reasoning: bool | None = None,
     **row: Any,
 ) -> bytes:
     """Return what a provider with such a row is sent for a body."""
     formats = frozenset(Interface)
     provider = Provider(name="p", base_url="https://p/v1", formats=formats, serves=("",), **row)
-    candidate = Candidate(
-        Target(model=model, effort=effort, reasoning=reasoning),
+    attempt = Attempt(
+        Target(Unit(model, effort), reasoning=reasoning),
         Endpoint(provider, model, "https://p/v1"),
     )
     order = Order(
         request=parse(body, interface=interface),
-        candidates=[candidate],
+        attempts=[attempt],
         headers={},
-        routed=bool(effort) or reasoning is not None,
+        routed=effort is not None or reasoning is not None,
         foreign={model: foreign}.__getitem__,
     )
-    return write_body(order, candidate)
+    return write_body(order, attempt)
 
 
 def named(body: bytes, model: str) -> bytes:

@@ -461,9 +461,9 @@ async def test_ids_reach_neither_the_log_nor_an_answer(caplog):
         answer = await client.post(
             "/v1/chat/completions", json=smallest(CHAT, "kilo-auto/efficient"), headers=headers
         )
-        assert client.served[0].session == key_of(
-            client.served[0].caller.name, "ses_secret", "agent_secret"
-        )
+        [record] = client.records
+        assert record.session == key_of(record.caller, "ses_secret", "agent_secret")
+        assert "secret" not in repr(record)
     assert answer.status_code == 200
     ours = [record for record in caplog.records if record.name.startswith("router")]
     assert ours
