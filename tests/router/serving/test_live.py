@@ -1,0 +1,98 @@
+"""Data that changes under a running gateway: the new if it is good, else all of the last good."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from router.decision.engine import Engine
+from router.errors import BadArtefact
+from router.evidence.catalogue import MODELS_DIR
+from router.providers.endpoints import SIMULATED_ROW, Providers
+from router.serving.live import WATCHED, LiveData
+from tests.gateway_rig import StubEngine
+
+SONNET = 'explore      = "anthropic/claude-sonnet-4.6"'
+OPUS = 'explore      = "anthropic/claude-opus-4.7"'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in WATCHED:
+        shutil.copy(MODELS_DIR / name, tmp_path)
+    return tmp_path
+
+
+def stub(folder, catalogue):
+    return StubEngine()
+
+
+def live_of(folder, load_engine=stub):
+    return LiveData(folder, Providers([SIMULATED_ROW], {}), load_engine)
+
+
+def touch(path, text):
+    path.write_text(text)
+    at = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(at, at))
+
+
+def explores_with(live):
+    return live.current.catalogue.tier("kilo-auto/frontier").modes["explore"]
+
+
+def test_changed_data_is_picked_up_and_bad_data_keeps_the_last_good(folder):
+    live = live_of(folder)
+    path = folder / "catalogue.toml"
+    good = path.read_text()
+    assert not live.refresh()
+    touch(path, good.replace(SONNET, OPUS))
+    assert live.refresh()
+    assert explores_with(live) == "anthropic/claude-opus-4.7"
+    for bad in ("[[tiers]", good.replace('rule        = "mode"', 'rule = "modal"'), ""):
+        touch(path, bad + "#" * len(live.problem))
+        assert not live.refresh()
+        assert "catalogue" in live.problem
+        assert explores_with(live) == "anthropic/claude-opus-4.7"
+    touch(path, good)
+    assert live.refresh()
+    assert not live.problem
+
+
+def test_data_and_engine_rest_on_one_catalogue_also_after_a_broken_table(folder):
+    """A new catalogue without its table would let tiers and decisions disagree: both stay."""
+    live = live_of(folder, Engine.load)
+    first, catalogue, table = live.current, folder / "catalogue.toml", folder / "table.json"
+    assert first.catalogue is first.engine.catalogue
+    good = table.read_text()
+    touch(catalogue, catalogue.read_text().replace(SONNET, OPUS))
+    touch(table, "{}")
+    assert not live.refresh()
+    assert live.current is first
+    assert "table" in live.problem
+    touch(table, good)
+    assert live.refresh()
+    assert live.current.catalogue is live.current.engine.catalogue
+    assert explores_with(live) == "anthropic/claude-opus-4.7"
+    assert not live.problem
+
+
+def test_a_bad_engine_at_start_degrades_and_new_catalogues_are_still_read(folder):
+    def broken(folder, catalogue):
+        raise BadArtefact("the table is malformed")
+
+    live = live_of(folder, broken)
+    assert live.current.engine is None
+    assert live.current.engine_error == live.problem == "the table is malformed"
+    path = folder / "catalogue.toml"
+    touch(path, path.read_text().replace(SONNET, OPUS))
+    assert live.refresh()
+    assert explores_with(live) == "anthropic/claude-opus-4.7"
+
+
+def test_a_bad_catalogue_is_refused_at_start(folder):
+    (folder / "catalogue.toml").write_text("nonsense = 1")
+    with pytest.raises(BadArtefact):
+        live_of(folder)
