@@ -1,0 +1,259 @@
+"""May this model serve: every rule by the way a model was come to, and one answer everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import orjson
+import pytest
+
+from router.callers.keys import OWNER
+from router.decision.eligible import RULES, Bar, Eligibility, Way
+from router.decision.engine import Engine
+from router.decision.tiers import Data, Standing, plan
+from router.errors import NoModelFits
+from router.evidence.catalogue import Tier
+from router.sessions.session import NEW, Incumbent
+from router.sessions.steps import hear, on_decision, on_request, on_serving
+from router.values import NO_LIMITS, Interface, Limits, Needs, Unit
+from router.wire.request import parse
+from tests.evidence import assessment, catalogue, model, table
+from tests.gateway_rig import PATHS, ask, gateway
+
+NAMED, MAPPED, DECIDED = Way
+ALL, CHOSEN = frozenset(Way), frozenset({MAPPED, DECIDED})
+
+PLAIN, OPEN, FREE, LOGS = "x/plain", "y/open", "z/free", "z/logs"
+MODELS = (
+    model(PLAIN, abilities=frozenset({"tools"}), data_policy="none_kept"),
+    model(OPEN, open_weights=True, data_policy="kept"),
+    model(FREE, free=True),
+    model(LOGS, data_policy="may_log"),
+)
+
+
+def mapped(name, rule, **more):
+    return Tier(id=name, name=name, description=name, rule=rule, **more)
+
+
+CATALOGUE = catalogue(*MODELS).model_copy(
+    update={
+        "tiers": (
+            mapped("plain", "mode", modes={"default": PLAIN}),
+            mapped("open", "mode", modes={"default": OPEN}),
+            mapped("efficient", "efficient", fallback="open"),
+        )
+    }
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that stands against a model: in which ways of coming to it, and its words."""
+
+    model: str
+    ways: frozenset[Way]
+    bar: Bar
+    words: str
+    limits: Limits = NO_LIMITS
+    needs: Needs = field(default_factory=Needs)
+    reachable: frozenset[str] | None = None
+    anonymous: bool = False
+
+
+CASES = {
+    "unknown": Case("no/such", CHOSEN, Bar.UNKNOWN, "not in the catalogue"),
+    "without a key": Case(PLAIN, ALL, Bar.KEY, "needs an API key", anonymous=True),
+    "unknown, without a key": Case("no/such", ALL, Bar.KEY, "needs an API key", anonymous=True),
+    "free": Case(FREE, frozenset({DECIDED}), Bar.LIMIT, "its provider may log prompts"),
+    "logs": Case(LOGS, frozenset({DECIDED}), Bar.LIMIT, "its provider may log prompts"),
+    "pin": Case(PLAIN, ALL, Bar.LIMIT, f"the session is pinned to {OPEN}", Limits(pin=OPEN)),
+    "deny": Case(PLAIN, ALL, Bar.LIMIT, "denied", Limits(deny=frozenset({PLAIN}))),
+    "allow": Case(PLAIN, ALL, Bar.LIMIT, "not on the allow list", Limits(allow=frozenset({OPEN}))),
+    "open": Case(PLAIN, ALL, Bar.LIMIT, "weights are not open", Limits(open_weights_only=True)),
+    "policy": Case(
+        PLAIN, ALL, Bar.LIMIT, "data policy is none_kept", Limits(data_policies=frozenset({"kept"}))
+    ),
+    "ability": Case(
+        PLAIN, frozenset({DECIDED}), Bar.ABILITY, "no images", needs=Needs(images=True)
+    ),
+    "size": Case(
+        PLAIN, frozenset({DECIDED}), Bar.ABILITY, "context of 100,000 tokens is short of 200,000",
+        needs=Needs(input_tokens=200_000),
+    ),
+    "reach": Case(
+        PLAIN, CHOSEN, Bar.REACH, "no configured provider serves it over chat",
+        reachable=frozenset({OPEN}),
+    ),
+}  # fmt: skip
+
+
+def asked_of(case):
+    return Eligibility(CATALOGUE, case.needs, case.limits, case.reachable, case.anonymous)
+
+
+def refusals(asked, model_id):
+    return {way: asked.refusal(model_id, way) for way in Way}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_rule_is_asked_in_its_ways_and_no_other(name):
+    case = CASES[name]
+    found = refusals(asked_of(case), case.model)
+    refused = {way: refusal for way, refusal in found.items() if refusal}
+    if name == "unknown, without a key":  # what is not there cannot be had with a key either
+        assert refused.pop(MAPPED) == refused.pop(DECIDED) == (Bar.UNKNOWN, "not in the catalogue")
+        assert refused == {NAMED: (case.bar, case.words)}
+    else:
+        assert refused == dict.fromkeys(case.ways, (case.bar, case.words))
+
+
+def test_a_limit_on_a_model_that_is_not_in_the_catalogue_holds_by_name():
+    denied = Eligibility(CATALOGUE, Needs(), Limits(deny=frozenset({"no/such"})))
+    assert denied.refusal("no/such", NAMED) == (Bar.LIMIT, "denied")
+
+
+def test_no_rule_is_without_a_case():
+    hit = {
+        rule
+        for case in CASES.values()
+        for rule in RULES
+        if rule.reason(asked_of(case), case.model, CATALOGUE.model(case.model))
+    }
+    assert hit == set(RULES)
+    assert {case.bar for case in CASES.values()} == set(Bar)
+
+
+def test_with_nothing_asked_only_prompt_logging_stands_against_a_known_model():
+    asked = Eligibility(CATALOGUE, Needs())
+    assert asked.excluded([m.id for m in MODELS], DECIDED).keys() == {FREE, LOGS}
+    logged = replace(asked, limits=Limits(prompt_logging=True))
+    for way in Way:
+        assert not logged.excluded([m.id for m in MODELS], way)
+
+
+def test_an_allow_list_that_is_not_set_allows_all_and_an_empty_one_nothing():
+    unset, empty = (Eligibility(CATALOGUE, Needs(), Limits(allow=a)) for a in (None, frozenset()))
+    assert refusals(unset, PLAIN) == dict.fromkeys(Way)
+    assert refusals(empty, PLAIN) == dict.fromkeys(Way, (Bar.LIMIT, "not on the allow list"))
+    none_known = Eligibility(CATALOGUE, Needs(), Limits(data_policies=frozenset()))
+    assert none_known.refusal(PLAIN, DECIDED) == (Bar.LIMIT, "data policy is none_kept")
+
+
+# One answer: whoever asks, the same model under the same limit is refused in the same words.
+
+
+class Reads:
+    """A classifier that reads the same of everything."""
+
+    def assess(self, conversation):
+        return assessment()
+
+
+UNITS = (Unit(PLAIN), Unit(OPEN), Unit(LOGS))
+ENGINE = Engine(Reads(), table([0.8, 0.8, 0.8], [0.1, 0.2, 0.3], units=UNITS), CATALOGUE)
+DATA = Data(CATALOGUE, ENGINE, "", dict.fromkeys(Interface, frozenset(m.id for m in MODELS)))
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+LIMITED = ["pin", "deny", "allow", "open", "policy", "ability", "reach", "logs"]
+
+
+def request(name, *, images=False):
+    body = ask(Interface.CHAT, name)
+    if images:
+        body["messages"][0]["content"] = [{"type": "text", "text": "Hello there"}, IMAGE]
+    return parse(orjson.dumps(body), interface=Interface.CHAT)
+
+
+def planned(case, tier, session=NEW):
+    caller = replace(OWNER, limits=case.limits)
+    standing = Standing(session, reachable=case.reachable or DATA.reachable[Interface.CHAT])
+    return plan(request(tier, images=case.needs.images), caller, DATA, standing)
+
+
+def session_with(*units):
+    """Return a session that was served its first request by the first, the rest in reserve."""
+    said, caller = request("efficient"), replace(OWNER, limits=Limits(prompt_logging=True))
+    made = plan(said, caller, DATA)
+    session = on_request(NEW, hear(said))
+    session = on_decision(session, made.assessment, made.decision, made.decision.unit)
+    session = on_serving(session, units[0], hear(said), 0.0)
+    return replace(session, incumbent=Incumbent(units[0], fallbacks=units[1:]))
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_the_engine_says_of_a_candidate_what_is_said_of_the_model(name):
+    case = CASES[name]
+    assert planned(case, "efficient").decision.excluded[case.model] == case.words
+
+
+@pytest.mark.parametrize("name", ["deny", "allow", "open", "policy", "reach"])
+def test_a_tier_says_the_same_of_what_it_maps_to(name):
+    case = CASES[name]
+    with pytest.raises(NoModelFits) as refused:
+        planned(case, "plain")
+    assert f"({case.model}: {case.words})" in str(refused.value)
+
+
+def test_a_tier_is_served_by_the_pin_instead_within_the_other_limits():
+    assert [t.unit.model for t in planned(CASES["pin"], "plain").targets] == [OPEN]
+    both = replace(CASES["pin"], limits=Limits(pin=OPEN, deny=frozenset({OPEN})))
+    with pytest.raises(NoModelFits, match=f"{OPEN}: denied"):
+        planned(both, "plain")
+
+
+@pytest.mark.parametrize("name", [name for name in LIMITED if NAMED in CASES[name].ways])
+def test_a_model_that_is_asked_for_by_name_is_refused_in_the_same_words(name):
+    case = CASES[name]
+    with pytest.raises(NoModelFits, match=f"{case.model} is not allowed: {case.words};"):
+        planned(case, case.model)
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_sessions_incumbent_is_replaced_with_the_same_words(name):
+    case = CASES[name]
+    session = session_with(Unit(case.model))
+    made = planned(case, "efficient", session)
+    assert made.targets[0].unit.model != case.model
+    assert f"{case.model} cannot go on ({case.words})" in made.why
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_fallback_is_not_kept_where_a_candidate_would_not_be(name):
+    """Also one that the session remembers from before the limit was set."""
+    case = CASES[name]
+    session = session_with(Unit(OPEN), Unit(case.model))
+    made = planned(case, "efficient", session)
+    assert "nothing is new" in made.why
+    assert [target.unit.model for target in made.targets] == [OPEN]
+
+
+def wishes_against(model_id, known):
+    other = next(m for m in known.models if m.open_weights and not m.free and m.id != model_id)
+    return [
+        {"x-auto-deny": model_id},
+        {"x-auto-allow": other.id},
+        {"x-auto-open-weights": "on"},
+        {"x-auto-data-policies": "none_kept"},
+        {"x-auto-pin": other.id},
+        {"x-auto-max-cost": "0"},
+    ]
+
+
+async def test_the_dry_run_says_what_the_request_would_be_told():
+    engine = Engine.load()
+    async with gateway(engine=engine) as client:
+        body, ids = ask(Interface.CHAT, "kilo-auto/efficient"), {"x-session-id": "s"}
+        first = await client.post(PATHS[Interface.CHAT], json=body, headers=ids)
+        serving = first.headers["x-auto-model"]
+        for wish in wishes_against(serving, engine.catalogue):
+            headers = {"x-session-id": f"s {wish}"}
+            await client.post(PATHS[Interface.CHAT], json=body, headers=headers)
+            told = await client.post("/v1/route", json=body, headers=headers | wish)
+            done = await client.post(PATHS[Interface.CHAT], json=body, headers=headers | wish)
+            assert told.status_code == done.status_code, wish
+            if done.status_code == 200:
+                assert told.json()["why"] == done.headers["x-auto-reason"]
+                assert told.json()["model"] == done.headers["x-auto-model"]
+            else:
+                assert told.json()["error"]["message"] == done.json()["error"]["message"]
