@@ -20,6 +20,7 @@ from benchmarks.table.evidence import Selected, aliases_of
 from benchmarks.table.item_response import Floats
 from benchmarks.table.time_scale import codes
 from classifier.tasks import N_LEVELS, TYPES
+from router.decision.economics import TABLE_READ
 from router.evidence.catalogue import Catalogue, Model
 
 STATED_BY: Final = "OpenHands"
@@ -27,9 +28,8 @@ STATED_BY: Final = "OpenHands"
 
 TOKENS_PER_OUTPUT: Final = 125.0
 CACHED_SHARE: Final = 0.9
-CACHED_PRICE: Final = 0.1
 """An agent's bill: input tokens per output token (the median of DeepSWE's totals, whose tokens
-are published), nine tenths of them read from the cache at a tenth of the price."""
+are published), nine tenths of them read from the cache at TABLE_READ of the price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _meta(
         "list_price_ratio": {k: v for k, v in sorted(ratio.items()) if v != 1.0},
         "list_price_ratio_is": "the catalogue's price over the list price OpenHands states for its"
         f" runs, blended over {TOKENS_PER_OUTPUT:.0f} input tokens per output token,"
-        f" {CACHED_SHARE:.0%} of them cached at {CACHED_PRICE:.0%} of the price",
+        f" {CACHED_SHARE:.0%} of them cached at {TABLE_READ:.0%} of the price",
         "priced_by": names,
         "single_turn": {
             "formula": "(input tokens x input price + output tokens x output price) x the unit's"
@@ -138,7 +138,7 @@ def _meta(
 
 def blend_weights() -> Floats:
     """Uncached-equivalent input tokens, and output tokens, of an agent's bill: (2,)."""
-    return np.array([TOKENS_PER_OUTPUT * (1 - CACHED_SHARE + CACHED_SHARE * CACHED_PRICE), 1.0])
+    return np.array([TOKENS_PER_OUTPUT * (1 - CACHED_SHARE + CACHED_SHARE * TABLE_READ), 1.0])
 
 
 def list_usd(model: Model) -> tuple[float, float]:

@@ -35,8 +35,8 @@ from router.evidence.catalogue import Band, Economics, Price
 from router.values import Usage
 
 TABLE_READ: Final = 0.1
-"""Price of cached input over that of fresh input behind the table's dollars (the constant
-``CACHED_PRICE`` of ``benchmarks.table.pricing``; Anthropic, OpenAI and Google charge just that)."""
+"""Price of cached input over that of fresh input behind the table's dollars, which
+``benchmarks.table.pricing`` builds with it; Anthropic, OpenAI and Google charge just that."""
 
 MIN_FACTOR: Final = 0.05
 MAX_FACTOR: Final = 20.0
