@@ -144,7 +144,7 @@ def study_prompts(
     """Measure both recipes on any prompts."""
     grouped = list(_splits(grouped_folds(list(prompts.rows), FOLDS)))
     random = np.random.default_rng(0).permutation(len(prompts.rows)) % FOLDS
-    plan = [
+    plan: list[tuple[str, Recipe, str, list[tuple[Ints, Ints]]]] = [
         (FIRST_STUDY, first_study, GROUPED, grouped),
         (FIRST_STUDY, first_study, UNGROUPED, list(_splits(random))),
         (OURS, ours, GROUPED, grouped),

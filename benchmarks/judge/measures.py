@@ -19,7 +19,6 @@ bootstrap serves them all: resample the groups of items, recompute the means, me
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -185,15 +184,3 @@ def interval(values: Floats) -> Interval:
     drawn = values[1:][np.isfinite(values[1:])]
     low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (np.nan, np.nan)
     return Interval(float(values[0]), float(low), float(high))
-
-
-def bootstrap(
-    statistic: Callable[[Floats], float], groups: Ints, *, n_samples: int = 1000, seed: int = 0
-) -> Interval:
-    """Bootstrap a statistic of item weights (n,), resampling whole groups of items.
-
-    A paired difference is a statistic that measures both policies under the same weights.
-    """
-    index = np.unique(groups, return_inverse=True)[1]
-    weights = resamples(int(index.max()) + 1, n_samples, seed)[:, index]
-    return interval(np.array([statistic(row) for row in weights]))

@@ -31,8 +31,6 @@ REST_S: Final = 1800.0
 SIZE_STEP: Final = 5_000
 """Rivals' decisions are remembered by size of the context in such steps: they differ by it little."""
 
-Decide = Callable[[ChatRequest], Decision]
-
 
 class Ours:
     """The product: its session, its engine, its economics."""

@@ -27,6 +27,12 @@ def two_models(n: int = 4000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return weak, strong
 
 
+def bootstrap(statistic, groups, n_samples=1000) -> measures.Interval:
+    """Bootstrap a statistic of item weights, resampling whole groups of items."""
+    weights = measures.resamples(int(groups.max()) + 1, n_samples, seed=0)[:, groups]
+    return measures.interval(np.array([statistic(row) for row in weights]))
+
+
 def apgr_of(rank: np.ndarray, weak: np.ndarray, strong: np.ndarray) -> float:
     picks = measures.decile_picks(rank)
     found = Curve(picks.mean(axis=1), np.where(picks, strong, weak).mean(axis=1))
@@ -140,9 +146,7 @@ def test_bootstrap_covers_the_mean_at_about_its_level() -> None:
     hits = 0
     for _ in range(60):
         values = rng.random(80)
-        found = measures.bootstrap(
-            lambda w, v=values: float(w @ v / w.sum()), np.arange(80), n_samples=200
-        )
+        found = bootstrap(lambda w, v=values: float(w @ v / w.sum()), np.arange(80), n_samples=200)
         hits += found.low <= 0.5 <= found.high
     assert hits >= 50
 
@@ -151,9 +155,9 @@ def test_items_of_a_group_are_resampled_together() -> None:
     """Copies of an item add no certainty."""
     values = np.random.default_rng(4).random(50)
     groups = np.repeat(np.arange(50), 4)
-    once = measures.bootstrap(lambda w: float(w @ values / w.sum()), np.arange(50))
+    once = bootstrap(lambda w: float(w @ values / w.sum()), np.arange(50))
     many = np.repeat(values, 4)
-    again = measures.bootstrap(lambda w: float(w @ many / w.sum()), groups)
+    again = bootstrap(lambda w: float(w @ many / w.sum()), groups)
     assert (again.low, again.high) == pytest.approx((once.low, once.high))
 
 
