@@ -19,7 +19,7 @@ from router.values import DEFAULT_DIAL, DIALS
 
 if TYPE_CHECKING:
     from benchmarks.judge.evaluate import Evaluation
-    from classifier.training.dataset import Row
+    from classifier.training.dataset import LabelledRow
 
 SHARED_DATA: Final = Path("../shared/data")
 
@@ -93,7 +93,7 @@ def train(
         typer.echo(json_module.dumps(card, indent=1))
 
 
-def _public_rows(shared: Path, console: Console) -> list[Row]:
+def _public_rows(shared: Path, console: Console) -> list[LabelledRow]:
     """Read public labels and place benchmark items on the human-time scale."""
     import polars as pl
 

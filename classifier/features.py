@@ -111,7 +111,7 @@ _LIST = re.compile(r"^[ \t]{0,16}(?:[-*•]|\d{1,2}[.)])\s", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class HashedText:
     """Hashes of one text by block with the weight of each, and its surface counts."""
 
     hashes: tuple[Hashes, ...]
@@ -119,7 +119,7 @@ class Tokens:
     surface: Floats
 
 
-def tokenize(text: str) -> Tokens:
+def tokenize(text: str) -> HashedText:
     """Hash a text.  Returns one uint32 array per block and float32 (len(SURFACE),)."""
     text = clip(text)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
@@ -132,7 +132,7 @@ def tokenize(text: str) -> Tokens:
     pairs = _mix(words[:-1] * _U64(3) + words[1:] * _P + _U64(1))
     grams, places = _char_grams(lower, kinds)
     edges = _edges(words)
-    return Tokens(
+    return HashedText(
         hashes=(_cut(np.concatenate((words, pairs))), grams, edges),
         weights=(
             np.concatenate((framing, framing[1:])),

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import BLOCKS, HASH_BITS, Tokens
+from classifier.features import BLOCKS, HASH_BITS, HashedText
 
 MIN_ROWS: Final = 3
 
@@ -39,7 +39,7 @@ class Vocabulary:
         """Number of columns, all blocks together."""
         return sum(len(keys) for keys in self.keys)
 
-    def vector(self, tokens: Tokens) -> tuple[Ints, Floats]:
+    def vector(self, tokens: HashedText) -> tuple[Ints, Floats]:
         """Return the columns (int64) and values (float32) of one text's sparse vector."""
         columns, values, offset = [], [], 0
         for hashes, counts, slots, idf, weight in zip(
@@ -60,7 +60,10 @@ class Vocabulary:
 
 
 def build_vocabulary(
-    texts: Sequence[Tokens], weights: Sequence[float] | None = None, *, min_rows: float = MIN_ROWS
+    texts: Sequence[HashedText],
+    weights: Sequence[float] | None = None,
+    *,
+    min_rows: float = MIN_ROWS,
 ) -> Vocabulary:
     """Collect the tokens of the training rows; ``weights`` are the rows', 1 each by default.
 

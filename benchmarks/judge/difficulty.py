@@ -30,11 +30,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.outcomes import read_frame
-from classifier.features import Tokens, tokenize
+from classifier.features import HashedText, tokenize
 from classifier.tasks import N_LEVELS
-from classifier.training.dataset import Row, grouped_folds
+from classifier.training.dataset import LabelledRow, grouped_folds
 from classifier.training.evaluate import spearman
-from classifier.training.train import SEEDS, Data, best_temperature, cooled, fit
+from classifier.training.train import SEEDS, Dataset, best_temperature, cooled, fit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -72,8 +72,8 @@ class Prompts:
     (``source``) and look-alikes (``group``).
     """
 
-    rows: tuple[Row, ...]
-    tokens: tuple[Tokens, ...]
+    rows: tuple[LabelledRow, ...]
+    tokens: tuple[HashedText, ...]
     score: Floats
 
     @property
@@ -188,7 +188,7 @@ def read_scored(
         .filter(pl.len().over("benchmark") >= MIN_ITEMS)
     )
     rows = [
-        Row(text, "", None, benchmark, group or prompt)
+        LabelledRow(text, "", None, benchmark, group or prompt)
         for prompt, text, benchmark, group in known.select(
             "prompt_id", "prompt_text", "benchmark", "cluster_id"
         ).iter_rows()
@@ -196,7 +196,7 @@ def read_scored(
     return scored(rows, known["score"].to_numpy())
 
 
-def scored(rows: Sequence[Row], score: Floats) -> Prompts:
+def scored(rows: Sequence[LabelledRow], score: Floats) -> Prompts:
     """Tokenise rows and keep them with their scores."""
     return Prompts(
         tuple(rows), tuple(tokenize(row.text) for row in rows), np.asarray(score, dtype=float)
@@ -271,7 +271,7 @@ def ours(prompts: Prompts, train: Ints, test: Ints) -> Floats:
     """Fit what ships, with one network, and return the probability of the scale's end, (n_test,)."""
     level = np.zeros((len(train), N_LEVELS))
     level[:, 0], level[:, -1] = 1 - prompts.score[train], prompts.score[train]
-    data = Data(
+    data = Dataset(
         rows=[prompts.rows[i] for i in train],
         tokens=[prompts.tokens[i] for i in train],
         task=np.full(len(train), -1),

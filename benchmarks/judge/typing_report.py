@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.judge.replay import Assesses
 from classifier.conversation import Conversation, clip
 from classifier.tasks import FAMILIES, LEVELS, TYPES
-from classifier.training.dataset import HELD_OUT_WRITERS, Row, read_corpus
+from classifier.training.dataset import HELD_OUT_WRITERS, LabelledRow, read_corpus
 from classifier.training.evaluate import FAMILY_OF_TYPE, Scores, families, score, type_picks
 from classifier.training.train import tokenised
 
@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 class Reading:
     """Predictions for n asks with their labels: ``task`` (n,), ``level`` (n, 4) one-hot."""
 
-    rows: list[Row]
+    rows: list[LabelledRow]
     task: Ints
     level: Floats
     p_type: Floats

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
-from classifier.training.dataset import Row, read_corpus, read_jsonl
+from classifier.training.dataset import LabelledRow, read_corpus, read_jsonl
 from classifier.training.train import rescore, train
 
 
@@ -29,7 +29,7 @@ def progress_bar(console: Console) -> Iterator[Callable[[str, float], None]]:
         yield lambda what, share: progress.update(task, description=what, completed=share)
 
 
-def gather_rows(files: list[Path], public: list[Row]) -> list[Row]:
+def gather_rows(files: list[Path], public: list[LabelledRow]) -> list[LabelledRow]:
     """Return the user's own rows, or the written corpus and the public rows."""
     if files:
         return [row for path in files for row in read_jsonl(path)]
@@ -37,7 +37,7 @@ def gather_rows(files: list[Path], public: list[Row]) -> list[Row]:
 
 
 def train_and_report(
-    rows: list[Row], out: Path, console: Console, temperatures: tuple[float, float] | None
+    rows: list[LabelledRow], out: Path, console: Console, temperatures: tuple[float, float] | None
 ) -> dict[str, Any]:
     """Train with a progress bar, then print the scores; returns the card."""
     with progress_bar(console) as step:

@@ -104,7 +104,7 @@ class BadData(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelledRow:
     """One labelled request.
 
     ``task`` may be empty (difficulty only) and ``p_level`` (4,) None (task only).
@@ -120,7 +120,7 @@ class Row:
     weight: float = 1.0
 
 
-def read_corpus(folder: Path = CORPUS_DIR) -> list[Row]:
+def read_corpus(folder: Path = CORPUS_DIR) -> list[LabelledRow]:
     """Read every writer's file; raises BadData."""
     files = sorted(folder.glob("*.jsonl"))
     if not files:
@@ -128,13 +128,13 @@ def read_corpus(folder: Path = CORPUS_DIR) -> list[Row]:
     return [row for path in files for row in read_jsonl(path, source=f"corpus/{path.stem}")]
 
 
-def read_jsonl(path: Path, *, source: str = "") -> list[Row]:
+def read_jsonl(path: Path, *, source: str = "") -> list[LabelledRow]:
     """Read labelled requests, one JSON object a line; raises BadData naming line and reason.
 
     Keys: ``text``, ``task`` (``family/type``), ``difficulty`` (1 to 4); optional ``lang``,
     ``tags``, ``group`` (rows that must stay on one side of a split), ``weight``.
     """
-    rows: list[Row] = []
+    rows: list[LabelledRow] = []
     first_seen: dict[str, int] = {}
     with path.open("rb") as lines:
         for number, raw in enumerate(lines, start=1):
@@ -156,7 +156,7 @@ def read_jsonl(path: Path, *, source: str = "") -> list[Row]:
     return rows
 
 
-def _row(line: str, source: str, *, place: str) -> Row:
+def _row(line: str, source: str, *, place: str) -> LabelledRow:
     try:
         raw = json.loads(line)
     except ValueError as error:
@@ -166,7 +166,7 @@ def _row(line: str, source: str, *, place: str) -> Row:
     if reason := _refuse(raw):
         raise BadData(f"{place}: {reason}")
     level = raw["difficulty"]
-    return Row(
+    return LabelledRow(
         text=raw["text"],
         task=raw["task"],
         p_level=tuple(float(level == k) for k in range(1, N_LEVELS + 1)),
@@ -198,13 +198,13 @@ def _refuse(raw: Mapping[str, Any]) -> str:
     return ""
 
 
-def public_rows(labelled: Iterable[Mapping[str, Any]]) -> list[Row]:
+def public_rows(labelled: Iterable[Mapping[str, Any]]) -> list[LabelledRow]:
     """Turn public labelled prompts into rows through PUBLIC_LABELS, capped per label.
 
     Each mapping has ``text``, ``dataset``, ``task_label_as_source``, ``group_key``, ``train_ok``.
     """
     rows = (
-        Row(
+        LabelledRow(
             text=raw["text"][:MAX_ASK_CHARS],
             task=PUBLIC_LABELS[key],
             p_level=None,
@@ -219,13 +219,13 @@ def public_rows(labelled: Iterable[Mapping[str, Any]]) -> list[Row]:
     return list(_capped(rows))
 
 
-def placed_rows(items: Iterable[Mapping[str, Any]]) -> list[Row]:
+def placed_rows(items: Iterable[Mapping[str, Any]]) -> list[LabelledRow]:
     """Turn benchmark items placed on the human-time scale into rows, capped per benchmark.
 
     Each mapping has ``text``, ``task``, ``benchmark``, ``group``, ``p1`` … ``p4``, ``train_ok``.
     """
     rows = (
-        Row(
+        LabelledRow(
             text=_asked(raw["benchmark"], raw["text"]),
             task=raw["task"],
             p_level=tuple(float(raw[f"p{k}"]) for k in range(1, N_LEVELS + 1)),
@@ -246,7 +246,7 @@ def _asked(benchmark: str, text: str) -> str:
     return chosen.replace("{}", text[:MAX_ASK_CHARS])
 
 
-def _capped(rows: Iterable[Row]) -> Iterator[Row]:
+def _capped(rows: Iterable[LabelledRow]) -> Iterator[LabelledRow]:
     """Keep at most PUBLIC_CAP rows of each (source, task), chosen by hash; one row per text."""
     taken: Counter[tuple[str, str]] = Counter()
     texts: set[str] = set()
@@ -258,7 +258,7 @@ def _capped(rows: Iterable[Row]) -> Iterator[Row]:
             yield row
 
 
-def grouped_folds(rows: list[Row], n_folds: int, *, by: str = "group") -> NDArray[np.int64]:
+def grouped_folds(rows: list[LabelledRow], n_folds: int, *, by: str = "group") -> NDArray[np.int64]:
     """Assign each row a fold, int64 (n_rows,); rows alike in ``by`` share one.
 
     ``by`` is ``group`` (look-alikes) or ``source`` (writers and datasets).  Groups are dealt out

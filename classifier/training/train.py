@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.conversation import clip
-from classifier.features import SURFACE, Tokens, fingerprint, tokenize
+from classifier.features import SURFACE, HashedText, fingerprint, tokenize
 from classifier.model import CARD_FILE, MODEL_FILE, VOCABULARY_FILE, Classifier, read_views
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
-from classifier.training.dataset import HELD_OUT_WRITERS, BadData, Row, grouped_folds
+from classifier.training.dataset import HELD_OUT_WRITERS, BadData, LabelledRow, grouped_folds
 from classifier.training.evaluate import Scores, score
 from classifier.training.export import Weights, quantise, write_onnx
 from classifier.training.network import LEVEL_SHARE, Network, fit_level_network, fit_network
@@ -54,18 +54,18 @@ TEMPERATURES: Final = np.geomspace(0.4, 4.0, 61)
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class Dataset:
     """Rows turned into arrays; n rows.  ``task`` int (n,), -1 unknown; ``level`` (n, 4), NaN unknown."""
 
-    rows: list[Row]
-    tokens: list[Tokens]
+    rows: list[LabelledRow]
+    tokens: list[HashedText]
     task: NDArray[np.int64]
     level: Floats
     weight: Floats
 
-    def take(self, where: NDArray[np.intp]) -> Data:
+    def take(self, where: NDArray[np.intp]) -> Dataset:
         """Return some of the rows."""
-        return Data(
+        return Dataset(
             [self.rows[i] for i in where],
             [self.tokens[i] for i in where],
             self.task[where],
@@ -86,14 +86,14 @@ class Trained:
         tokens = tokenize(text)
         return self.weights.predict(*self.vocabulary.vector(tokens), tokens.surface)
 
-    def predict(self, tokens: Sequence[Tokens]) -> tuple[Floats, Floats]:
+    def predict(self, tokens: Sequence[HashedText]) -> tuple[Floats, Floats]:
         """Return p_type (n, types) and p_level (n, 4)."""
         pairs = [self.weights.predict(*self.vocabulary.vector(t), t.surface) for t in tokens]
         p_type, p_level = zip(*pairs, strict=True)
         return np.array(p_type, dtype=float), np.array(p_level, dtype=float)
 
 
-def prepare(rows: list[Row]) -> Data:
+def prepare(rows: list[LabelledRow]) -> Dataset:
     """Turn rows into arrays; raises BadData when there are too few to learn from."""
     if len(rows) < MIN_TRAINING_ROWS:
         raise BadData(f"{len(rows)} labelled rows; training takes at least {MIN_TRAINING_ROWS}")
@@ -103,10 +103,10 @@ def prepare(rows: list[Row]) -> Data:
     return data
 
 
-def tokenised(rows: list[Row]) -> Data:
+def tokenised(rows: list[LabelledRow]) -> Dataset:
     """Tokenise rows and gather their labels."""
     unknown = (float("nan"),) * N_LEVELS
-    return Data(
+    return Dataset(
         rows=rows,
         tokens=[tokenize(row.text) for row in rows],
         task=np.array([TYPES.index(row.task) if row.task else -1 for row in rows], dtype=np.int64),
@@ -116,7 +116,7 @@ def tokenised(rows: list[Row]) -> Data:
 
 
 def fit(
-    data: Data,
+    data: Dataset,
     *,
     temperatures: tuple[float, float] = (1.0, 1.0),
     seeds: Sequence[int] = SEEDS,
@@ -168,7 +168,7 @@ def _level_network(
     return Network(w1.astype(np.float32), found.b1, found.w2, found.b2)
 
 
-def _matrix(vocabulary: Vocabulary, texts: Sequence[Tokens]) -> Any:
+def _matrix(vocabulary: Vocabulary, texts: Sequence[HashedText]) -> Any:
     """Stack sparse vectors and surface counts, scipy csr float32 (n, columns + surface)."""
     from scipy import sparse
 
@@ -186,7 +186,7 @@ def _matrix(vocabulary: Vocabulary, texts: Sequence[Tokens]) -> Any:
     return sparse.hstack([tokens, surface]).tocsr()
 
 
-def cross_predict(data: Data, folds: NDArray[np.int64], step: Progress) -> tuple[Floats, Floats]:
+def cross_predict(data: Dataset, folds: NDArray[np.int64], step: Progress) -> tuple[Floats, Floats]:
     """Predict every row by a model that saw none of its fold, at temperature 1."""
     p_type = np.full((len(data.rows), len(TYPES)), np.nan)
     p_level = np.full((len(data.rows), N_LEVELS), np.nan)
@@ -222,7 +222,7 @@ def cooled(p: Floats, temperature: float) -> Floats:
 
 
 def train(
-    rows: list[Row],
+    rows: list[LabelledRow],
     out: Path,
     *,
     temperatures: tuple[float, float] | None = None,
@@ -249,7 +249,7 @@ def train(
     return write(model, data, out, measured=measured, temperatures=temperatures, test=test)
 
 
-def rescore(rows: list[Row], folder: Path) -> dict[str, Any]:
+def rescore(rows: list[LabelledRow], folder: Path) -> dict[str, Any]:
     """Measure an artefact on the held-out writers again and rewrite its card; returns it.
 
     For a change of how texts are read, not of the weights.
@@ -264,7 +264,7 @@ def rescore(rows: list[Row], folder: Path) -> dict[str, Any]:
     return dict(card)
 
 
-def _held_out(test: Data, read: Callable[[str], Any]) -> dict[str, Scores]:
+def _held_out(test: Dataset, read: Callable[[str], Any]) -> dict[str, Scores]:
     """Score each held-out writer, read as serving reads."""
     measured = {}
     for writer in sorted({row.source for row in test.rows}):
@@ -276,7 +276,7 @@ def _held_out(test: Data, read: Callable[[str], Any]) -> dict[str, Scores]:
     return measured
 
 
-def _cross_validate(data: Data, step: Progress) -> tuple[tuple[float, float], dict[str, Scores]]:
+def _cross_validate(data: Dataset, step: Progress) -> tuple[tuple[float, float], dict[str, Scores]]:
     """Return the temperatures, and scores with sources left out and in domain."""
     corpus = np.array([row.source.startswith("corpus/") for row in data.rows])
     by_source = grouped_folds(data.rows, min(FOLDS, _distinct(data, "source")), by="source")
@@ -296,12 +296,12 @@ def _cross_validate(data: Data, step: Progress) -> tuple[tuple[float, float], di
 
 def write(
     model: Trained,
-    data: Data,
+    data: Dataset,
     out: Path,
     *,
     measured: dict[str, Scores],
     temperatures: tuple[float, float],
-    test: Data,
+    test: Dataset,
 ) -> dict[str, Any]:
     """Write the three files of the artefact; returns the card."""
     out.mkdir(parents=True, exist_ok=True)
@@ -329,7 +329,7 @@ def _write_card(card: Mapping[str, Any], folder: Path) -> None:
 
 
 def _temperatures(
-    data: Data, predicted: tuple[Floats, Floats], where: NDArray[np.bool_]
+    data: Dataset, predicted: tuple[Floats, Floats], where: NDArray[np.bool_]
 ) -> tuple[float, float]:
     p_type, p_level = predicted
     typed = where & (data.task >= 0)
@@ -341,7 +341,7 @@ def _temperatures(
 
 
 def _scores(
-    data: Data,
+    data: Dataset,
     predicted: tuple[Floats, Floats],
     temperatures: tuple[float, float],
     where: NDArray[np.bool_],
@@ -350,7 +350,7 @@ def _scores(
     return score(p_type, data.task[where], p_level, data.level[where])
 
 
-def _level_of_type(data: Data) -> list[list[float]]:
+def _level_of_type(data: Dataset) -> list[list[float]]:
     """Mean difficulty distribution of each type over the corpus, (types, 4), one row added to each."""
     known = np.isfinite(data.level).all(axis=1)
     overall = data.level[known].mean(axis=0) if known.any() else np.full(N_LEVELS, 1 / N_LEVELS)
@@ -362,7 +362,7 @@ def _level_of_type(data: Data) -> list[list[float]]:
     return means
 
 
-def _distinct(data: Data, key: str) -> int:
+def _distinct(data: Dataset, key: str) -> int:
     return len({getattr(row, key) for row in data.rows})
 
 

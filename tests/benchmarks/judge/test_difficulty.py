@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.judge import difficulty
 from benchmarks.judge.difficulty import FIRST_STUDY, GROUPED, LEFT_OUT, OURS, UNGROUPED
-from classifier.training.dataset import Row
+from classifier.training.dataset import LabelledRow
 
 EASY = ("add", "print", "sort", "count", "sum", "list")
 HARD = ("prove", "optimise", "concurrent", "compiler", "lattice", "deadlock")
@@ -27,7 +27,7 @@ def some_prompts(n=240, *, told=True, twins=False, seed=0):
         text = " ".join((*said, *rng.choice(FILLER, 6), f"n{k}" * twins))
         for copy in range(2 if twins else 1):
             benchmark = f"b{(k + copy) % 3}"
-            rows.append(Row(text, "", None, benchmark, f"g{k}"))
+            rows.append(LabelledRow(text, "", None, benchmark, f"g{k}"))
             scores.append(score)
     return difficulty.scored(rows, np.array(scores))
 

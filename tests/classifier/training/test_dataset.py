@@ -11,7 +11,7 @@ from classifier.tasks import TYPES, family_of
 from classifier.training.dataset import (
     PUBLIC_CAP,
     BadData,
-    Row,
+    LabelledRow,
     grouped_folds,
     near_duplicates,
     placed_rows,
@@ -80,7 +80,7 @@ def test_no_public_source_outweighs_the_rest():
 
 
 def test_no_group_straddles_a_split_and_folds_are_even():
-    rows = [Row(f"t{i}", TYPES[0], None, f"s{i % 7}", f"g{i % 40}") for i in range(400)]
+    rows = [LabelledRow(f"t{i}", TYPES[0], None, f"s{i % 7}", f"g{i % 40}") for i in range(400)]
     for by in ("group", "source"):
         folds = grouped_folds(rows, 4, by=by)
         homes = {}
