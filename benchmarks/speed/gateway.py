@@ -127,7 +127,7 @@ class Running:
                 self._process.kill()
                 self._process.wait()
 
-    def run(self, connections: int, n: int, *, stream: bool, seed: int, pace_s: float) -> Row:
+    def run(self, connections: int, n: int, *, stream: bool, seed: int, pace_s: float) -> Round:
         """Measure one round."""
         server = self.server
         made = bodies(server.model, n, stream=stream, seed=seed, pace_s=pace_s)
@@ -135,12 +135,12 @@ class Running:
         before = self.cpu_s()
         load = uvloop.run(drive(self.port, requests, connections=connections))
         cpu_us = (self.cpu_s() - before) / max(1, load.requests) * 1e6
-        return Row(server.name, connections, load, cpu_us, self.memory_mb())
+        return Round(server.name, connections, load, cpu_us, self.memory_mb())
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One server at one number of connections."""
+class Round:
+    """One round of one server at one number of connections."""
 
     name: str
     connections: int
@@ -167,7 +167,7 @@ def wait_for(port: int, seconds: float) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-def median(rows: Sequence[Row]) -> dict[str, Any]:
+def median(rows: Sequence[Round]) -> dict[str, Any]:
     """Return the medians of rounds of the same thing."""
     of = {key: statistics.median(getattr(r.load, key) for r in rows) for key in (
         "per_s", "p50_ms", "p99_ms", "first_p50_ms", "first_p99_ms"
@@ -192,7 +192,7 @@ def measure(
     pace_s: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Run interleaved rounds; what is known to be slow gets fewer requests."""
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[Round]] = {}
     for round_ in range(rounds):
         for one in running:
             n = requests // (10 if one.server.slow else 1)

@@ -91,7 +91,7 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-class Upstream(asyncio.Protocol):
+class FakeUpstream(asyncio.Protocol):
     """One connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -162,7 +162,7 @@ class Upstream(asyncio.Protocol):
 
 async def _main(port: int) -> None:
     server = await asyncio.get_running_loop().create_server(
-        Upstream, "127.0.0.1", port, backlog=2048
+        FakeUpstream, "127.0.0.1", port, backlog=2048
     )
     await server.serve_forever()
 
