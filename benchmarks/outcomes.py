@@ -77,7 +77,7 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class OutcomeSet:
     """``items`` (ITEM_COLUMNS) and ``outcomes`` (OUTCOME_COLUMNS); ``inputs`` name → sha256."""
 
     items: pl.DataFrame
@@ -85,7 +85,7 @@ class Evidence:
     inputs: Mapping[str, str]
 
 
-def load_evidence(shared: Path) -> Evidence:
+def load_evidence(shared: Path) -> OutcomeSet:
     """Read and join both sets of ``shared`` (a folder laid out like ``shared/data``)."""
     files = {
         name: shared / name
@@ -118,7 +118,7 @@ def load_evidence(shared: Path) -> Evidence:
         .pipe(without_broken)
         .select(list(OUTCOME_COLUMNS))
     )
-    return Evidence(items, merge_repeats(outcomes), {n: sha256(p) for n, p in files.items()})
+    return OutcomeSet(items, merge_repeats(outcomes), {n: sha256(p) for n, p in files.items()})
 
 
 def read_frame(path: Path) -> pl.DataFrame:

@@ -21,7 +21,7 @@ import polars as pl
 
 from benchmarks import kinds
 from benchmarks.kinds import BROKEN
-from benchmarks.outcomes import Evidence, load_evidence, sha256
+from benchmarks.outcomes import OutcomeSet, load_evidence, sha256
 from benchmarks.table.evidence import Selected, select, to_problem
 from benchmarks.table.item_response import Floats
 from benchmarks.table.pricing import price_cells
@@ -76,7 +76,7 @@ def build(
 
 
 def assemble(
-    evidence: Evidence,
+    evidence: OutcomeSet,
     catalogue: Catalogue,
     totals: pl.DataFrame,
     prices: pl.DataFrame,

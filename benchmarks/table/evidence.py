@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.kinds import BENCHMARKS
-from benchmarks.outcomes import Alias, Evidence, with_aliases
+from benchmarks.outcomes import Alias, OutcomeSet, with_aliases
 from benchmarks.table.quality import Problem
 from benchmarks.table.time_scale import Placement, codes
 from classifier.tasks import TYPES
@@ -62,7 +62,7 @@ def aliases_of(catalogue: Catalogue) -> dict[str, Alias]:
 
 
 def select(
-    evidence: Evidence, placement: Placement, catalogue: Catalogue, totals: pl.DataFrame
+    evidence: OutcomeSet, placement: Placement, catalogue: Catalogue, totals: pl.DataFrame
 ) -> Selected:
     """Keep what the table may rest on; see the module's text."""
     in_table = [name for name, kind in BENCHMARKS.items() if kind.in_table]

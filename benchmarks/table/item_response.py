@@ -151,7 +151,7 @@ def fit(
 
     Without ``exact`` the covariance is Laplace's: enough where nobody draws from it.
     """
-    state = _State.start(observations, design, nodes)
+    state = _FitState.start(observations, design, nodes)
     history: list[float] = []
     for _ in range(steps):
         moved = state.newton_step()
@@ -186,7 +186,7 @@ class _Items:
 
 
 @dataclass(slots=True)
-class _State:
+class _FitState:
     """Where the fit stands.  ``beta`` holds effects, then group means."""
 
     obs: Observations
@@ -202,7 +202,7 @@ class _State:
     log_posterior: float
 
     @classmethod
-    def start(cls, obs: Observations, design: Design, nodes: int) -> _State:
+    def start(cls, obs: Observations, design: Design, nodes: int) -> _FitState:
         """Begin at zero, with every scale at one half and every spread at one."""
         from scipy import sparse
 

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.kinds import BENCHMARKS
-from benchmarks.outcomes import Alias, Evidence
+from benchmarks.outcomes import Alias, OutcomeSet
 from benchmarks.table.costs import SINGLE_TURN, Costs, Priced, cell_costs, fit_costs
 from benchmarks.table.evidence import Selected, aliases_of
 from benchmarks.table.item_response import Floats
@@ -42,7 +42,7 @@ class CellCosts:
 
 
 def price_cells(
-    selected: Selected, catalogue: Catalogue, prices: pl.DataFrame, evidence: Evidence
+    selected: Selected, catalogue: Catalogue, prices: pl.DataFrame, evidence: OutcomeSet
 ) -> CellCosts:
     """Fit the costs of ``selected`` at the catalogue's prices."""
     models = {model.id: model for model in catalogue.models}
@@ -162,7 +162,7 @@ def price_ratios(
     return ratio
 
 
-def median_tokens(evidence: Evidence) -> dict[str, tuple[float, float]]:
+def median_tokens(evidence: OutcomeSet) -> dict[str, tuple[float, float]]:
     """Median input and output tokens of single-turn benchmarks that recorded them."""
     wanted = sorted({name for names in SINGLE_TURN.values() for name in names})
     frame = (

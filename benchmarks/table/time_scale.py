@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.kinds import BENCHMARKS
-from benchmarks.outcomes import Evidence, load_evidence
+from benchmarks.outcomes import OutcomeSet, load_evidence
 from benchmarks.table.item_response import (
     Design,
     Fit,
@@ -63,7 +63,7 @@ def placed_items(shared: Path) -> pl.DataFrame:
     return place_evidence(load_evidence(shared)).items
 
 
-def place_evidence(evidence: Evidence) -> Placement:
+def place_evidence(evidence: OutcomeSet) -> Placement:
     """Fit difficulties on everything that may be fitted, tie them to time, and place."""
     rows = evidence.outcomes.filter(pl.col("train_ok"))
     difficulty = item_difficulties(rows)

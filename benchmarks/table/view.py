@@ -24,7 +24,7 @@ MOVED_COST: Final = 0.10
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CellRow:
     """One unit in one cell; ``p_adequate`` against the cell's best by mean quality."""
 
     unit: str
@@ -38,13 +38,13 @@ class Row:
     adequate: bool
 
 
-def cell_rows(table: Table, task: str, level: int, dial: Dial) -> list[Row]:
+def cell_rows(table: Table, task: str, level: int, dial: Dial) -> list[CellRow]:
     """Return the units of a cell (``level`` from 1), cheapest first."""
     at = (TYPES.index(task), level - 1)
     lower, p_adequate = adequacy(table.draws[at], dial.margin)
     order = np.argsort(table.cost_usd[at], kind="stable")
     return [
-        Row(
+        CellRow(
             unit=str(table.units[u]),
             quality=float(table.quality[at][u]),
             lower=float(lower[u]),

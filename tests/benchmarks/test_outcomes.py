@@ -14,7 +14,7 @@ from benchmarks.outcomes import (
     OUTCOME_COLUMNS,
     Alias,
     BadOutcomes,
-    Evidence,
+    OutcomeSet,
     load_evidence,
     read_outcomes,
     read_prompts,
@@ -38,7 +38,7 @@ def outcome(**changes: object) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def evidence() -> Evidence:
+def evidence() -> OutcomeSet:
     return load_evidence(SHARED)
 
 
@@ -136,7 +136,7 @@ def test_every_benchmark_has_a_known_type_and_a_reason() -> None:
 
 
 @needs_shared
-def test_real_evidence_is_tidy_and_counted_once(evidence: Evidence) -> None:
+def test_real_evidence_is_tidy_and_counted_once(evidence: OutcomeSet) -> None:
     assert evidence.items.columns == list(ITEM_COLUMNS)
     assert evidence.items["item"].is_unique().all()
     key = ["item", "agent", "model_key", "effort", "benchmark"]
@@ -145,14 +145,14 @@ def test_real_evidence_is_tidy_and_counted_once(evidence: Evidence) -> None:
 
 
 @needs_shared
-def test_barred_items_are_barred_in_both_sets(evidence: Evidence) -> None:
+def test_barred_items_are_barred_in_both_sets(evidence: OutcomeSet) -> None:
     """Terminal-Bench carries a do-not-train canary, in whichever set its rows came from."""
     rows = evidence.outcomes.filter(pl.col("benchmark").str.starts_with("terminal-bench"))
     assert not rows["train_ok"].any()
 
 
 @needs_shared
-def test_a_barred_site_does_not_bar_its_items(evidence: Evidence) -> None:
+def test_a_barred_site_does_not_bar_its_items(evidence: OutcomeSet) -> None:
     """SWE-bench's own site is non-commercial; the same issues run by OpenHands are not."""
     rows = evidence.outcomes.filter(pl.col("benchmark") == "openhands-swe-bench")
     by_agent = dict(rows.group_by("agent").agg(pl.col("train_ok").any()).iter_rows())
@@ -161,7 +161,7 @@ def test_a_barred_site_does_not_bar_its_items(evidence: Evidence) -> None:
 
 
 @needs_shared
-def test_broken_runs_are_there_to_drop(evidence: Evidence) -> None:
+def test_broken_runs_are_there_to_drop(evidence: OutcomeSet) -> None:
     """A misspelt row of ``BROKEN`` would silently drop nothing."""
     raw = read_outcomes(SHARED / "coding" / "outcomes.parquet")
     for run in BROKEN:
@@ -172,7 +172,7 @@ def test_broken_runs_are_there_to_drop(evidence: Evidence) -> None:
 
 
 @needs_shared
-def test_broken_runs_are_gone(evidence: Evidence) -> None:
+def test_broken_runs_are_gone(evidence: OutcomeSet) -> None:
     for run in BROKEN:
         left = evidence.outcomes.filter(pl.col("model_key") == run.model)
         if run.benchmark:

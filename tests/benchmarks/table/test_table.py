@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from benchmarks.outcomes import ITEM_COLUMNS, OUTCOME_COLUMNS, Evidence
+from benchmarks.outcomes import ITEM_COLUMNS, OUTCOME_COLUMNS, OutcomeSet
 from benchmarks.table.build import (
     assemble,
     changes,
@@ -81,7 +81,7 @@ def catalogue() -> Catalogue:
     return load_catalogue(MODELS_DIR / "catalogue.toml")
 
 
-def evidence() -> Evidence:
+def evidence() -> OutcomeSet:
     """A small world: three models of the catalogue and one outside it, on two benchmarks."""
     rng = np.random.default_rng(0)
     items, rows = [], []
@@ -106,7 +106,7 @@ def evidence() -> Evidence:
               "input_tokens": 100.0, "output_tokens": 200.0}  # fmt: skip
     extra = [{**tokens, "benchmark": b} for b in ("gsm8k", "humaneval", "bbh", "bfcl-v2")]
     extra += [{**tokens, "benchmark": "livecodebench-codegeneration"}]
-    return Evidence(
+    return OutcomeSet(
         pl.DataFrame(items, schema=ITEM_COLUMNS),
         pl.DataFrame(rows + extra, schema=OUTCOME_COLUMNS),
         {"prompts": "0"},
