@@ -1,4 +1,4 @@
-"""The policies we measure ourselves against, each like any other: train, validation, test → plan.
+"""The policies we measure ourselves against, each like any other: train, validation, test → routing.
 
 They range from no information (a constant, a coin) over the shape of the prompt (its length,
 hand-written rules) and its neighbours in the training part to the outcomes themselves (the
@@ -21,11 +21,11 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import Ridge
 
 from benchmarks.judge.measures import KEPT_QUALITY, Floats, Ints
-from benchmarks.judge.replay import Array32, Plan, Pool, plan_of
+from benchmarks.judge.replay import Array32, Pool, Routing, routing_of
 from classifier.features import tokenize
 
-Policy = Callable[[Pool, Pool, Pool, np.random.Generator], Plan]
-"""``(train, validation, test, rng) → plan`` for the test items."""
+Policy = Callable[[Pool, Pool, Pool, np.random.Generator], Routing]
+"""``(train, validation, test, rng) → routing`` for the test items."""
 
 N_HASHES: Final = 1 << 16
 N_CONCEPTS: Final = 256
@@ -42,48 +42,54 @@ hardest and the easiest tenth are still told apart."""
 # --- policies that read nothing ----------------------------------------------------------------
 
 
-def always_best(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Plan:
+def always_best(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Routing:
     """Send everything to the model of the highest mean quality."""
     return _constant(train.best, test)
 
 
-def always_cheapest(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Plan:
+def always_cheapest(
+    train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator
+) -> Routing:
     """Send everything to the model of the lowest mean cost."""
     return _constant(train.cheapest, test)
 
 
-def best_constant(_train: Pool, validation: Pool, test: Pool, _rng: np.random.Generator) -> Plan:
+def best_constant(_train: Pool, validation: Pool, test: Pool, _rng: np.random.Generator) -> Routing:
     """Send everything to the cheapest model that kept 95% of the best quality on validation."""
     quality, cost = validation.quality.mean(axis=0), validation.cost.mean(axis=0)
     good = quality >= KEPT_QUALITY * quality.max()
     return _constant(int(np.where(good, cost, np.inf).argmin()), test)
 
 
-def hull_of_models(_train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Plan:
+def hull_of_models(
+    _train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator
+) -> Routing:
     """Every single model; the measures mix them along the hull."""
-    return Plan(np.repeat(np.arange(len(test.models))[:, None], len(test), axis=1))
+    return Routing(np.repeat(np.arange(len(test.models))[:, None], len(test), axis=1))
 
 
-def random_mix(train: Pool, _validation: Pool, test: Pool, rng: np.random.Generator) -> Plan:
+def random_mix(train: Pool, _validation: Pool, test: Pool, rng: np.random.Generator) -> Routing:
     """Toss a weighted coin between the cheapest and the best model."""
     coin = rng.random(len(test))
     shares = np.linspace(0, 1, 21)
-    return Plan(np.where(coin < shares[:, None], train.best, train.cheapest), coin)
+    return Routing(np.where(coin < shares[:, None], train.best, train.cheapest), coin)
 
 
-def _constant(model: int, test: Pool) -> Plan:
-    return Plan(np.full((1, len(test)), model, dtype=np.int64))
+def _constant(model: int, test: Pool) -> Routing:
+    return Routing(np.full((1, len(test)), model, dtype=np.int64))
 
 
 # --- policies that read the shape of the prompt ------------------------------------------------
 
 
-def prompt_length(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Plan:
+def prompt_length(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Routing:
     """Longer prompts need stronger models; how much, the training part says."""
     return _by_score(_lengths(train), _lengths(test), train)
 
 
-def complexity_rules(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Plan:
+def complexity_rules(
+    train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator
+) -> Routing:
     """Score prompts by hand-written rules, as gateways' rule routers do (``complexity``)."""
     trained, tested = (np.array([complexity(t) for t in pool.texts]) for pool in (train, test))
     return _by_score(trained, tested, train)
@@ -109,7 +115,7 @@ def _lengths(pool: Pool) -> Floats:
     return np.array([len(text) for text in pool.texts], dtype=np.float64)
 
 
-def _by_score(trained: Floats, tested: Floats, train: Pool) -> Plan:
+def _by_score(trained: Floats, tested: Floats, train: Pool) -> Routing:
     """Expect of an item what training items of a similar score got; rank by the score."""
     order = np.argsort(trained, kind="stable")
     width = min(len(order), max(30, len(order) // 20))
@@ -118,8 +124,8 @@ def _by_score(trained: Floats, tested: Floats, train: Pool) -> Plan:
     ]
     at = [np.interp(tested, means[0], column) for column in means[1:]]
     m = len(train.models)
-    plan = plan_of(np.array(at[:m]).T, np.array(at[m:]).T, train.best, train.cheapest)
-    return Plan(plan.picks, tested)
+    routing = routing_of(np.array(at[:m]).T, np.array(at[m:]).T, train.best, train.cheapest)
+    return Routing(routing.picks, tested)
 
 
 def _running(values: Floats, width: int) -> Floats:
@@ -133,15 +139,15 @@ def _running(values: Floats, width: int) -> Floats:
 
 def nearest_neighbours(
     train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator
-) -> Plan:
+) -> Routing:
     """Expect of an item what its 100 nearest training prompts got: so also the predicted gain."""
     space = TextSpace(train.texts)
     near = neighbours(space.concepts(train.texts), space.concepts(test.texts), None, None)
     quality, cost = train.quality[near].mean(axis=1), train.cost[near].mean(axis=1)
-    return plan_of(quality, cost, train.best, train.cheapest)
+    return routing_of(quality, cost, train.best, train.cheapest)
 
 
-def true_family(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Plan:
+def true_family(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Routing:
     """Expect what the item's own benchmark family got: needs the label, so no router either."""
     names, index = np.unique(np.array(train.families), return_inverse=True)
     found = np.searchsorted(names, np.array(test.families)).clip(max=len(names) - 1)
@@ -151,7 +157,7 @@ def true_family(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Gene
     quality, cost = (
         np.where(known[:, None], e, mean) for e, mean in zip(expect, overall, strict=True)
     )
-    return plan_of(quality, cost, train.best, train.cheapest)
+    return routing_of(quality, cost, train.best, train.cheapest)
 
 
 def _shrunk_means(values: Floats, index: Ints, prior: float = 5.0) -> Floats:
@@ -161,9 +167,9 @@ def _shrunk_means(values: Floats, index: Ints, prior: float = 5.0) -> Floats:
     return np.asarray((sums + prior * values.mean(axis=0)) / (counts + prior))
 
 
-def oracle(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Plan:
+def oracle(train: Pool, _validation: Pool, test: Pool, _rng: np.random.Generator) -> Routing:
     """Look the outcomes up.  Mostly luck (which model solves an item hardly repeats)."""
-    return plan_of(test.quality, test.cost, train.best, train.cheapest)
+    return routing_of(test.quality, test.cost, train.best, train.cheapest)
 
 
 BASELINES: Final[dict[str, Policy]] = {
@@ -178,13 +184,13 @@ BASELINES: Final[dict[str, Policy]] = {
     "true family": true_family,
     "oracle": oracle,
 }
-"""Name → policy, in the order of every report; "shuffled self" is made from our own plan."""
+"""Name → policy, in the order of every report; "shuffled self" is made from our own routing."""
 
 
-def shuffled(plan: Plan, rng: np.random.Generator) -> Plan:
-    """Deal a plan's picks to the wrong items: what the shares of models alone buy."""
-    order = rng.permutation(plan.picks.shape[1])
-    return Plan(plan.picks[:, order], None if plan.rank is None else plan.rank[order])
+def shuffled(routing: Routing, rng: np.random.Generator) -> Routing:
+    """Deal a routing's picks to the wrong items: what the shares of models alone buy."""
+    order = rng.permutation(routing.picks.shape[1])
+    return Routing(routing.picks[:, order], None if routing.rank is None else routing.rank[order])
 
 
 # --- text as vectors ---------------------------------------------------------------------------

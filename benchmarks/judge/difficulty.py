@@ -83,7 +83,7 @@ class Prompts:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class RecipeReading:
     """What one recipe read on one kind of folds.
 
     ``r2`` over all prompts together; ``rank``, the mean over benchmarks of Spearman's correlation
@@ -103,13 +103,13 @@ class DifficultyStudy:
 
     prompts: int
     benchmarks: int
-    readings: tuple[Reading, ...]
+    readings: tuple[RecipeReading, ...]
 
     def to_json(self) -> str:
         """Write as indented JSON."""
         return json.dumps(asdict(self), indent=2)
 
-    def reading(self, recipe: str, folds: str) -> Reading:
+    def reading(self, recipe: str, folds: str) -> RecipeReading:
         """Return one row of the table; raises KeyError."""
         return {(r.recipe, r.folds): r for r in self.readings}[recipe, folds]
 
@@ -212,7 +212,7 @@ def leave_out(prompts: Prompts) -> Iterator[tuple[Ints, Ints]]:
         yield np.flatnonzero(~tested & ~alike), np.flatnonzero(tested)
 
 
-def measure(recipe: str, folds: str, prompts: Prompts, read: Floats) -> Reading:
+def measure(recipe: str, folds: str, prompts: Prompts, read: Floats) -> RecipeReading:
     """Compare readings (n,) with the scores."""
     y, benchmark = prompts.score, prompts.benchmark
     ranks = {
@@ -222,7 +222,7 @@ def measure(recipe: str, folds: str, prompts: Prompts, read: Floats) -> Reading:
     ranks = {name: rank for name, rank in ranks.items() if np.isfinite(rank)}
     error, spread = ((y - read) ** 2).sum(), ((y - y.mean()) ** 2).sum()
     mean = float(np.mean(list(ranks.values()))) if ranks else float("nan")
-    return Reading(recipe, folds, float(1 - error / spread), mean, ranks)
+    return RecipeReading(recipe, folds, float(1 - error / spread), mean, ranks)
 
 
 def first_study(prompts: Prompts, train: Ints, test: Ints) -> Floats:

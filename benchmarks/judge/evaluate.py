@@ -31,16 +31,16 @@ from benchmarks.judge.baselines import BASELINES, Policy, refit_levels, shuffled
 from benchmarks.judge.measures import KEPT_QUALITY, Curve, Floats, Interval
 from benchmarks.judge.replay import (
     Assesses,
-    Plan,
     Pool,
+    Routing,
     Split,
     adequate_picks,
     benchmark_of,
     expected,
     leave_out,
     outcomes_of,
-    plan_of,
     read_texts,
+    routing_of,
     split,
 )
 from benchmarks.outcomes import (
@@ -58,7 +58,7 @@ OURS: Final = "ours"
 REFITTED: Final = "ours, refitted"
 SHUFFLED: Final = "shuffled self"
 STOP: Final = ": "
-"""Between the name of a reading and that of a dial stop."""
+"""Between the name of a reader and that of a dial stop."""
 
 N_BOOTSTRAP: Final = 500
 N_SHUFFLES: Final = 20
@@ -68,7 +68,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PolicyStanding:
     """How one policy did: measures by name, and its curve of mean (cost, quality) points.
 
     Of a policy with a dial, read off its test curve: ``aiq``, ``saved`` (share of the best model's
@@ -120,7 +120,7 @@ class Evaluation:
     n_groups: int
     seeds: tuple[int, ...]
     cost_unit: str
-    standings: tuple[Standing, ...]
+    standings: tuple[PolicyStanding, ...]
     differences: tuple[Difference, ...]
     promises: tuple[Promise, ...]
     notes: tuple[str, ...]
@@ -129,7 +129,7 @@ class Evaluation:
         """Write as indented JSON."""
         return json.dumps(asdict(self), indent=2)
 
-    def standing(self, policy: str) -> Standing:
+    def standing(self, policy: str) -> PolicyStanding:
         """Return a policy's standing by name; raises KeyError."""
         found = {s.policy: s for s in self.standings}
         return found[policy]
@@ -309,11 +309,11 @@ def _priced(
     )
 
 
-# --- plans of ours -----------------------------------------------------------------------------
+# --- routings of ours -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reader:
     """How to read a pool's items: (train, target) → the two with their p_type and p_level set."""
 
     name: str
@@ -331,7 +331,7 @@ def refitted(train: Pool, target: Pool) -> tuple[Pool, Pool]:
     return replace(train, p_level=levels[0]), replace(target, p_level=levels[1])
 
 
-READINGS: Final = (Reading(OURS, as_shipped), Reading(REFITTED, refitted))
+READERS: Final = (Reader(OURS, as_shipped), Reader(REFITTED, refitted))
 
 
 def fit(train: Pool, seed: int) -> Table:
@@ -349,18 +349,18 @@ def fit(train: Pool, seed: int) -> Table:
     return table
 
 
-def our_plans(
-    reading: Reading, train: Pool, target: Pool, seed: int, dials: Sequence[Dial]
-) -> dict[str, Plan]:
-    """Plan with the sweep of expected quality against cost, and with each dial stop."""
-    train, target = reading.read(train, target)
+def our_routings(
+    reader: Reader, train: Pool, target: Pool, seed: int, dials: Sequence[Dial]
+) -> dict[str, Routing]:
+    """Route with the sweep of expected quality against cost, and with each dial stop."""
+    train, target = reader.read(train, target)
     table = fit(train, seed)
     quality, cost = expected(table, target.p_type, target.p_level)
-    plans = {reading.name: plan_of(quality, cost, train.best, train.cheapest)}
+    routings = {reader.name: routing_of(quality, cost, train.best, train.cheapest)}
     for dial in dials:
         picks = adequate_picks(table, target.p_type, target.p_level, dial)
-        plans[f"{reading.name}{STOP}{dial.name}"] = Plan(picks[None, :])
-    return plans
+        routings[f"{reader.name}{STOP}{dial.name}"] = Routing(picks[None, :])
+    return routings
 
 
 # --- measuring ---------------------------------------------------------------------------------
@@ -381,7 +381,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A plan's outcomes on the test items: quality and cost (k, n), the validated setting.
+    """A routing's outcomes on the test items: quality and cost (k, n), the validated setting.
 
     ``share`` and ``share_quality`` (11, n) are the two-model outcomes at RouteLLM's thresholds.
     """
@@ -393,14 +393,14 @@ class Trace:
     share_quality: Floats | None = None
 
 
-def trace(plan: Plan, held: Pool, n_validation: int, marks: Marks) -> Trace:
-    """Replay a plan made for validation and test items together; the former come first."""
-    quality, cost = outcomes_of(plan.picks, held)
+def trace(routing: Routing, held: Pool, n_validation: int, marks: Marks) -> Trace:
+    """Replay a routing made for validation and test items together; the former come first."""
+    quality, cost = outcomes_of(routing.picks, held)
     target = KEPT_QUALITY * held.quality[:n_validation].mean(axis=0).max()
     chosen = _validated(quality[:, :n_validation], cost[:, :n_validation], target)
     share = share_quality = None
-    if plan.rank is not None and len(held.models) == 2:
-        to_strong = measures.decile_picks(plan.rank[n_validation:])
+    if routing.rank is not None and len(held.models) == 2:
+        to_strong = measures.decile_picks(routing.rank[n_validation:])
         tested = held.quality[n_validation:]
         share = to_strong.astype(np.float64)
         share_quality = np.where(to_strong, tested[:, marks.strong], tested[:, marks.weak])
@@ -488,28 +488,28 @@ def run_seed(
     seed: int,
     weights: Floats,
     *,
-    readings: Sequence[Reading] = READINGS,
+    readers: Sequence[Reader] = READERS,
     policies: Mapping[str, Policy] = BASELINES,
     dials: Sequence[Dial] = tuple(DIALS.values()),
 ) -> Seed:
-    """Fit, plan and measure every policy on one split; ``weights`` (b, groups) resample groups."""
+    """Fit, route and measure every policy on one split; ``weights`` (b, groups) resample groups."""
     train, validation = pool.take(parts.train), pool.take(parts.validation)
     held = pool.take(np.concatenate((parts.validation, parts.test)))
     test = pool.take(parts.test)
     marks = Marks(train.best, train.cheapest, pool.best)
     rng = np.random.default_rng(seed)
-    plans = {name: policy(train, validation, held, rng) for name, policy in policies.items()}
+    routings = {name: policy(train, validation, held, rng) for name, policy in policies.items()}
     traces: dict[str, Trace] = {}
-    for reading in readings:
-        ours = our_plans(reading, train, held, seed, dials)
-        plans |= ours
-        for name, plan in ours.items():
-            deals = [shuffled(plan, rng) for _ in range(N_SHUFFLES)]
+    for reader in readers:
+        ours = our_routings(reader, train, held, seed, dials)
+        routings |= ours
+        for name, routing in ours.items():
+            deals = [shuffled(routing, rng) for _ in range(N_SHUFFLES)]
             traces[f"{SHUFFLED} ({name})"] = mean_trace(
                 [trace(deal, held, len(validation), marks) for deal in deals]
             )
-    for name, plan in plans.items():
-        traces[name] = trace(plan, held, len(validation), marks)
+    for name, routing in routings.items():
+        traces[name] = trace(routing, held, len(validation), marks)
     at = weights[:, test.groups]
     taken = {name: measure(found, test, at, marks) for name, found in traces.items()}
     curves = {
@@ -525,7 +525,7 @@ def evaluate_pool(
     name: str,
     seeds: Sequence[int],
     notes: Sequence[str] = (),
-    readings: Sequence[Reading] = READINGS,
+    readers: Sequence[Reader] = READERS,
     policies: Mapping[str, Policy] = BASELINES,
     dials: Sequence[Dial] = tuple(DIALS.values()),
     n_bootstrap: int = N_BOOTSTRAP,
@@ -548,11 +548,11 @@ def evaluate_pool(
     for label, (parts, seed) in splits.items():
         progress(f"{name}: {label}")
         runs.append(
-            run_seed(pool, parts, seed, weights, readings=readings, policies=policies, dials=dials)
+            run_seed(pool, parts, seed, weights, readers=readers, policies=policies, dials=dials)
         )
     means = _over_seeds(runs)
     standings = tuple(
-        Standing(
+        PolicyStanding(
             policy=policy,
             measures={m: measures.interval(v) for m, v in measured.items()},
             curve=_mean_curve([run.curves[policy] for run in runs]),
@@ -568,7 +568,7 @@ def evaluate_pool(
         seeds=tuple(seeds),
         cost_unit=pool.cost_unit,
         standings=standings,
-        differences=tuple(_differences(means, [r.name for r in readings])),
+        differences=tuple(_differences(means, [r.name for r in readers])),
         promises=(),
         notes=tuple(notes),
     )
@@ -599,17 +599,17 @@ STOP_MEASURES: Final = ("quality", "cost_share")
 
 
 def _differences(
-    means: Mapping[str, Mapping[str, Floats]], readings: Sequence[str]
+    means: Mapping[str, Mapping[str, Floats]], readers: Sequence[str]
 ) -> Iterator[Difference]:
-    """Pair each reading with its rivals, the other readings and its own shuffle.
+    """Pair each reader with its rivals, the other readers and its own shuffle.
 
     A dial stop is paired with the best single model and with its own shuffle.
     """
     stops = [n for n in means if STOP in n and not n.startswith(SHUFFLED)]
     pairs: list[tuple[str, str, tuple[str, ...]]] = [
         (name, rival, CURVE_MEASURES)
-        for name in readings
-        for rival in (*RIVALS, *(r for r in readings if r != name), f"{SHUFFLED} ({name})")
+        for name in readers
+        for rival in (*RIVALS, *(r for r in readers if r != name), f"{SHUFFLED} ({name})")
     ]
     pairs += [
         (name, rival, STOP_MEASURES)

@@ -1,8 +1,8 @@
 """Replay routing policies on recorded outcomes: which model each item would have got.  No network.
 
 A *pool* is a complete matrix of outcomes: every item has a score and a cost from every model.
-A policy turns a training part of a pool into a *plan* for the items of another part: the
-model each item gets at every setting of the policy's dial.  Replaying a plan looks the picks
+A policy turns a training part of a pool into a *routing* of the items of another part: the
+model each item gets at every setting of the policy's dial.  Replaying a routing looks the picks
 up in the matrix.
 
 Ours is the product itself: the classifier's reading of the prompt, a cost-quality table fitted
@@ -110,7 +110,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Routing:
     """What a policy does with n items: int64 picks (k, n) at k settings of its dial.
 
     ``rank`` (n,), where there is one, orders items by how much they need a stronger model;
@@ -190,9 +190,9 @@ def sweep(quality: Floats, cost: Floats, n_settings: int = N_SETTINGS) -> Ints:
     return np.array(picks, dtype=np.int64)
 
 
-def plan_of(quality: Floats, cost: Floats, strong: int, weak: int) -> Plan:
-    """Plan from expected quality and cost; ranks by the expected gain of strong over weak."""
-    return Plan(sweep(quality, cost), quality[:, strong] - quality[:, weak])
+def routing_of(quality: Floats, cost: Floats, strong: int, weak: int) -> Routing:
+    """Make a routing from expected quality and cost; ranks by the expected gain of strong over weak."""
+    return Routing(sweep(quality, cost), quality[:, strong] - quality[:, weak])
 
 
 def cell_weights(p_type: Array32, p_level: Array32) -> Array32:
@@ -239,7 +239,7 @@ def outcomes_of(picks: Ints, pool: Pool) -> tuple[Floats, Floats]:
 
 
 def curve_of(picks: Ints, pool: Pool, weights: Floats | None = None) -> Curve:
-    """Mean cost and quality of a plan's picks, one point per setting."""
+    """Mean cost and quality of a routing's picks, one point per setting."""
     quality, cost = outcomes_of(picks, pool)
     weight = np.ones((1, len(pool))) if weights is None else weights[None, :]
     return Curve(weighted_means(weight, cost)[0], weighted_means(weight, quality)[0])

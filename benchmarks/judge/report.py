@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.judge.evaluate import OURS, REFITTED, SHUFFLED, Evaluation, Promise, Standing
+from benchmarks.judge.evaluate import OURS, REFITTED, SHUFFLED, Evaluation, PolicyStanding, Promise
 from benchmarks.judge.measures import Curve, Interval, hull
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _data_line(evaluation: Evaluation) -> str:
     )
 
 
-def _standings_table(standings: Sequence[Standing]) -> str:
+def _standings_table(standings: Sequence[PolicyStanding]) -> str:
     names = [m for m in MEASURES if any(m in s.measures for s in standings)]
     rows = [[s.policy, *(_cell(s.measures.get(m)) for m in names)] for s in standings]
     return table(["policy", *(MEASURES[m] for m in names)], rows)
@@ -160,12 +160,12 @@ def draw_frontier(evaluation: Evaluation, path: Path) -> None:
     _save(figure, path)
 
 
-def _edge(standing: Standing) -> Curve:
+def _edge(standing: PolicyStanding) -> Curve:
     cost, quality = np.array(standing.curve).T
     return hull(Curve(cost, quality))
 
 
-def _draw_models(axes: Axes, evaluation: Evaluation, by_name: Mapping[str, Standing]) -> None:
+def _draw_models(axes: Axes, evaluation: Evaluation, by_name: Mapping[str, PolicyStanding]) -> None:
     single = by_name.get("hull of single models")
     if single is None:
         return
@@ -180,7 +180,7 @@ def _draw_models(axes: Axes, evaluation: Evaluation, by_name: Mapping[str, Stand
             )  # fmt: skip
 
 
-def _draw_stops(axes: Axes, by_name: Mapping[str, Standing]) -> None:
+def _draw_stops(axes: Axes, by_name: Mapping[str, PolicyStanding]) -> None:
     """Mark the named stops of the dial with their intervals of quality."""
     markers = {"quality": "^", "balanced": "o", "economy": "s"}
     for reading in (OURS, REFITTED):

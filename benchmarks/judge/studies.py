@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from benchmarks.judge.evaluate import (
-    READINGS,
+    READERS,
     Evaluation,
     Progress,
     Promise,
-    Reading,
+    Reader,
     Recorded,
     as_shipped,
     covering,
@@ -41,7 +41,7 @@ from benchmarks.judge.replay import (
     curve_of,
     expected,
     outcomes_of,
-    plan_of,
+    routing_of,
     split,
 )
 from benchmarks.kinds import BENCHMARKS
@@ -127,7 +127,7 @@ def agents(
     """OpenHands agents on SWE-bench Verified and SWT-bench, dollars per task.
 
     The pool is the nine models of our notes, or, with a catalogue, each of its models that ran
-    on both.  Beside our two readings stand readings that are told the truth in part: what is
+    on both.  Beside our two readers stand readers that are told the truth in part: what is
     lost between "told type and level" and ours is lost by reading the text.
     """
     pool, notes, recorded = agent_pool(shared, classifier, catalogue, progress)
@@ -136,7 +136,7 @@ def agents(
         name=f"agents, {_pool_name(catalogue)}",
         seeds=seeds,
         notes=notes,
-        readings=(*READINGS, *told_readings(pool, recorded.items)),
+        readers=(*READERS, *told_readers(pool, recorded.items)),
         progress=progress,
     )
 
@@ -172,8 +172,8 @@ def _in_catalogue(recorded: Recorded, catalogue: Catalogue) -> tuple[str, ...]:
     return tuple(unit for unit in covering(recorded.outcomes) if unit in named)
 
 
-def told_readings(pool: Pool, items: pl.DataFrame) -> tuple[Reading, ...]:
-    """Readings of items whose type and human level are known, told in part or in full."""
+def told_readers(pool: Pool, items: pl.DataFrame) -> tuple[Reader, ...]:
+    """Readers of items whose type and human level are known, told in part or in full."""
     known = dict(items.select("item", "level").iter_rows())
     kinds = dict(items.select("item", "benchmark").iter_rows())
     types = {i: np.eye(len(TYPES))[TYPES.index(BENCHMARKS[kinds[i]].task)] for i in pool.items}
@@ -191,10 +191,10 @@ def told_readings(pool: Pool, items: pl.DataFrame) -> tuple[Reading, ...]:
         return read
 
     return (
-        Reading("told type and level", told(None)),
-        Reading("told type, level as shipped", told(as_shipped)),
-        Reading("told type, level refitted", told(refitted)),
-        Reading("told type only", told(_without_level)),
+        Reader("told type and level", told(None)),
+        Reader("told type, level as shipped", told(as_shipped)),
+        Reader("told type, level refitted", told(refitted)),
+        Reader("told type only", told(_without_level)),
     )
 
 
@@ -228,11 +228,11 @@ def adequacy(
 ) -> Evaluation:
     """How often the promise of each dial stop is broken, beside three naive thresholds."""
     pool, notes, recorded = agent_pool(shared, classifier, catalogue, progress)
-    told = told_readings(pool, recorded.items)[0]
+    told = told_readers(pool, recorded.items)[0]
     promises = [
         promise
-        for reading in (*READINGS, told)
-        for promise in promises_kept(pool, reading, seeds, progress)
+        for reader in (*READERS, told)
+        for promise in promises_kept(pool, reader, seeds, progress)
     ]
     return Evaluation(
         name=f"adequacy, {_pool_name(catalogue)}",
@@ -249,23 +249,23 @@ def adequacy(
 
 
 def promises_kept(
-    pool: Pool, reading: Reading, seeds: Sequence[int], progress: Progress = lambda _: None
+    pool: Pool, reader: Reader, seeds: Sequence[int], progress: Progress = lambda _: None
 ) -> list[Promise]:
-    """Count broken promises of one reading, by dial stop and by way of setting a threshold.
+    """Count broken promises of one reader, by dial stop and by way of setting a threshold.
 
     The promise: on items of a test part of half the pool, our picks' mean quality is not below
     that of the best single model (chosen on training and validation) by more than the margin.
     """
     found: dict[tuple[str, Dial], list[tuple[float, float]]] = {}
     for seed in seeds:
-        progress(f"adequacy, {reading.name}: seed {seed}")
+        progress(f"adequacy, {reader.name}: seed {seed}")
         parts = split(pool.groups, seed, test=0.4, validation=0.2)
         train, validation = pool.take(parts.train), pool.take(parts.validation)
         test = pool.take(parts.test)
         held = pool.take(np.concatenate((parts.validation, parts.test)))
-        known_train, known = reading.read(train, held)
+        known_train, known = reader.read(train, held)
         table = fit(known_train, seed)
-        sweep = plan_of(
+        sweep = routing_of(
             *expected(table, known.p_type, known.p_level), train.best, train.cheapest
         ).picks
         n_held = len(validation)
@@ -280,7 +280,7 @@ def promises_kept(
                 "raw means of cells": _raw_cells(known_train, known_test, dial),
             }
             for way, picks in ways.items():
-                key = (f"{way} ({reading.name})", dial)
+                key = (f"{way} ({reader.name})", dial)
                 found.setdefault(key, []).append(_gap_and_cost(picks, test, single))
     return [_promise(way, dial, pairs) for (way, dial), pairs in found.items()]
 

@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Predictions:
     """Predictions for n asks with their labels: ``task`` (n,), ``level`` (n, 4) one-hot."""
 
     rows: list[LabelledRow]
@@ -40,12 +40,12 @@ class Reading:
         return score(self.p_type, self.task, self.p_level, self.level)
 
 
-def read_held_out(classifier: Assesses) -> Reading:
+def read_held_out(classifier: Assesses) -> Predictions:
     """Let a classifier read every held-out writer's asks."""
     names = {f"corpus/{writer}" for writer in HELD_OUT_WRITERS}
     data = tokenised([row for row in read_corpus() if row.source in names])
     read = [classifier.assess(Conversation(ask=clip(row.text))) for row in data.rows]
-    return Reading(
+    return Predictions(
         rows=data.rows,
         task=data.task,
         level=data.level,
@@ -54,40 +54,40 @@ def read_held_out(classifier: Assesses) -> Reading:
     )
 
 
-def to_json(reading: Reading) -> str:
+def to_json(predictions: Predictions) -> str:
     """Write the scores, and the F1 of every type, as indented JSON."""
-    picked = type_picks(reading.p_type)
-    return json.dumps({**asdict(reading.scores), "f1": _f1(reading.task, picked)}, indent=2)
+    picked = type_picks(predictions.p_type)
+    return json.dumps({**asdict(predictions.scores), "f1": _f1(predictions.task, picked)}, indent=2)
 
 
-def write_page(reading: Reading, folder: Path) -> Path:
+def write_page(predictions: Predictions, folder: Path) -> Path:
     """Write ``reading.md`` and its figures into a folder; returns the page."""
     from benchmarks.judge.report import draw_confusion, draw_reliability
 
     folder.mkdir(parents=True, exist_ok=True)
-    p_family, family = families(reading.p_type), FAMILY_OF_TYPE[reading.task]
+    p_family, family = families(predictions.p_type), FAMILY_OF_TYPE[predictions.task]
     draw_reliability(family, p_family, folder / "reading-family.png", title="task family")
     draw_reliability(
-        reading.level.argmax(axis=1),
-        reading.p_level,
+        predictions.level.argmax(axis=1),
+        predictions.p_level,
         folder / "reading-level.png",
         title="difficulty",
     )
     draw_confusion(family, p_family, FAMILIES, folder / "reading-families.png", title="task family")
     draw_confusion(
-        reading.level.argmax(axis=1), reading.p_level, LEVELS, folder / "reading-levels.png",
+        predictions.level.argmax(axis=1), predictions.p_level, LEVELS, folder / "reading-levels.png",
         title="difficulty",
     )  # fmt: skip
     by_type = "\n".join(
-        f"| `{task}` | {f1:.2f} | {int((reading.task == TYPES.index(task)).sum())} |"
-        for task, f1 in _f1(reading.task, type_picks(reading.p_type)).items()
+        f"| `{task}` | {f1:.2f} | {int((predictions.task == TYPES.index(task)).sum())} |"
+        for task, f1 in _f1(predictions.task, type_picks(predictions.p_type)).items()
     )
-    found = reading.scores
+    found = predictions.scores
     page = folder / "reading.md"
     page.write_text(
         f"""## Reading people never seen
 
-{len(reading.rows):,} asks of the writers {" and ".join(HELD_OUT_WRITERS)}: family macro-F1 {found.family_f1:.3f}, type macro-F1
+{len(predictions.rows):,} asks of the writers {" and ".join(HELD_OUT_WRITERS)}: family macro-F1 {found.family_f1:.3f}, type macro-F1
 {found.type_f1:.3f}, calibration error of the family {found.family_ece:.3f}; difficulty rank correlation {found.level_spearman:.3f},
 calibration error {found.level_ece:.3f}.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from benchmarks.sessions.world import Policy
+from benchmarks.sessions.world import SessionPolicy
 from classifier.conversation import Since
 from classifier.model import Assessment
 from router.decision.economics import context_usd
@@ -215,7 +215,7 @@ class Cap(Alone):
         self._spent += usd
 
 
-Make = Callable[[Engine, Dial], Policy]
+Make = Callable[[Engine, Dial], SessionPolicy]
 
 POLICIES: Final[dict[str, Make]] = {
     "ours": Ours,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.judge.measures import Interval
 from benchmarks.judge.report import DPI, table
-from benchmarks.sessions.study import Saving, SessionStudy, Standing
+from benchmarks.sessions.study import Saving, SessionStanding, SessionStudy
 from router.values import DIALS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def savings_table(savings: Sequence[Saving]) -> str:
     return table(["policy", "mix", "stop", *rivals], rows)
 
 
-def standings_table(standings: Sequence[Standing]) -> str:
+def standings_table(standings: Sequence[SessionStanding]) -> str:
     """One row per mix, policy and named stop."""
     rows = [
         [
@@ -113,7 +113,7 @@ def draw(study: SessionStudy, path: Path) -> None:
     plt.close(figure)
 
 
-def _panel(axis: Axes, mix: str, standings: Sequence[Standing]) -> None:
+def _panel(axis: Axes, mix: str, standings: Sequence[SessionStanding]) -> None:
     for policy, style in STYLES.items():
         points = sorted((s.usd.value, s.quality.value) for s in standings if s.policy == policy)
         usd, quality = zip(*points, strict=True)

@@ -49,7 +49,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SessionStanding:
     """A policy at a setting in a mix, over all sessions."""
 
     mix: str
@@ -90,7 +90,7 @@ class SessionStudy:
     seeds: tuple[int, ...]
     models: tuple[str, ...]
     n_items: int
-    standings: tuple[Standing, ...]
+    standings: tuple[SessionStanding, ...]
     savings: tuple[Saving, ...]
 
     def to_json(self) -> str:
@@ -190,9 +190,9 @@ def _job(job: tuple[int, Mix], n: int) -> dict[tuple[str, str, str], list[Totals
 
 def summarise(
     played: dict[tuple[str, str, str], list[Totals]], mixes: Sequence[Mix]
-) -> tuple[tuple[Standing, ...], tuple[Saving, ...]]:
+) -> tuple[tuple[SessionStanding, ...], tuple[Saving, ...]]:
     """Reduce sessions to standings and to what ours saves, with intervals."""
-    standings: list[Standing] = []
+    standings: list[SessionStanding] = []
     savings: list[Saving] = []
     for mix in mixes:
         of_mix = {(p, d): totals for (m, p, d), totals in played.items() if m == mix.name}
@@ -215,10 +215,10 @@ def _point(totals: Sequence[Totals], weights: Floats) -> tuple[Floats, Floats]:
 
 def _standing(
     mix: str, policy: str, dial: str, totals: Sequence[Totals], point: tuple[Floats, Floats]
-) -> Standing:
+) -> SessionStanding:
     calls = sum(t.calls for t in totals)
     sizes = [size for t in totals for size in t.sizes]
-    return Standing(
+    return SessionStanding(
         mix=mix,
         policy=policy,
         dial=dial,

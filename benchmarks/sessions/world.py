@@ -190,7 +190,7 @@ def _draw_item(ground: Ground, items: Ints, mix: Mix, k: int, rng: np.random.Gen
 # Playing a script.
 
 
-class Policy(Protocol):
+class SessionPolicy(Protocol):
     """Chooses what serves each request; keeps its own memory of the session it was made for."""
 
     def choose(self, request: ChatRequest, now_s: float) -> Unit:
@@ -226,7 +226,12 @@ class Play:
     """One script played by one policy."""
 
     def __init__(
-        self, script: Script, policy: Policy, ground: Ground, world: World, catalogue: Catalogue
+        self,
+        script: Script,
+        policy: SessionPolicy,
+        ground: Ground,
+        world: World,
+        catalogue: Catalogue,
     ) -> None:
         """Begin a fresh session."""
         self.totals = Totals()

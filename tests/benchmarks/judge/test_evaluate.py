@@ -183,7 +183,7 @@ def test_a_bad_row_is_refused_with_its_number(tmp_path: Path) -> None:
 def test_a_promise_is_kept_where_the_best_model_is_known(tmp_path: Path) -> None:
     recorded = evaluate.read_recorded(*write_pool(tmp_path, n=240))
     pool, _ = evaluate.make_pool(recorded, ByWord())
-    kept = studies.promises_kept(pool, evaluate.READINGS[0], seeds=range(3))
+    kept = studies.promises_kept(pool, evaluate.READERS[0], seeds=range(3))
     ours = [p for p in kept if p.policy.startswith("adequate")]
     assert [p.margin for p in ours] == [dial.margin for dial in DIALS.values()]
     assert all(p.n_seeds == 3 and p.broken <= 1 for p in ours)
@@ -198,7 +198,7 @@ def test_the_anchors_of_the_notes_reproduce() -> None:
     """Hull .823, family table .849, length .836, kNN .847 on eleven models (notes: all items)."""
     pool, _ = studies.question_pool(SHARED, ByWord(), "routerbench_mirror")
     found = evaluate.evaluate_pool(
-        pool, name="eleven", seeds=(0, 1), readings=(), dials=(), n_bootstrap=2
+        pool, name="eleven", seeds=(0, 1), readers=(), dials=(), n_bootstrap=2
     )
     notes = {
         "hull of single models": 0.823, "true family": 0.849, "prompt length": 0.836, "kNN": 0.847,

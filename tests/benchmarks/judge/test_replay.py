@@ -202,15 +202,15 @@ def test_an_item_without_text_gets_the_mean_reading() -> None:
 
 
 @pytest.mark.parametrize("name", baselines.BASELINES)
-def test_every_baseline_plans_for_every_item(name: str) -> None:
+def test_every_baseline_routes_every_item(name: str) -> None:
     pool = a_pool()
     parts = replay.split(pool.groups, 0)
     train, validation, test = map(pool.take, (parts.train, parts.validation, parts.test))
-    plan = baselines.BASELINES[name](train, validation, test, np.random.default_rng(0))
-    assert plan.picks.shape[1] == len(test)
-    assert plan.picks.min() >= 0
-    assert plan.picks.max() < len(pool.models)
-    assert plan.rank is None or plan.rank.shape == (len(test),)
+    routing = baselines.BASELINES[name](train, validation, test, np.random.default_rng(0))
+    assert routing.picks.shape[1] == len(test)
+    assert routing.picks.min() >= 0
+    assert routing.picks.max() < len(pool.models)
+    assert routing.rank is None or routing.rank.shape == (len(test),)
 
 
 def test_the_oracle_is_at_least_as_good_as_anything() -> None:
@@ -227,9 +227,9 @@ def test_the_oracle_is_at_least_as_good_as_anything() -> None:
 
 def test_shuffling_keeps_the_shares_of_models() -> None:
     pool = a_pool()
-    plan = replay.plan_of(pool.quality, pool.cost, pool.best, pool.cheapest)
-    dealt = baselines.shuffled(plan, np.random.default_rng(0))
-    for before, after in zip(plan.picks, dealt.picks, strict=True):
+    routing = replay.routing_of(pool.quality, pool.cost, pool.best, pool.cheapest)
+    dealt = baselines.shuffled(routing, np.random.default_rng(0))
+    for before, after in zip(routing.picks, dealt.picks, strict=True):
         assert (np.bincount(before, minlength=3) == np.bincount(after, minlength=3)).all()
 
 

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="figures need the plots extra")
 
 from benchmarks.judge import report
-from benchmarks.judge.evaluate import Difference, Evaluation, Promise, Standing
+from benchmarks.judge.evaluate import Difference, Evaluation, PolicyStanding, Promise
 from benchmarks.judge.measures import Interval
 
 PNG = b"\x89PNG"
@@ -26,8 +26,8 @@ def an_evaluation() -> Evaluation:
         "kNN",
         "hull of single models",
     )
-    standings = tuple(Standing(n, {"aiq": near, "quality": near}, curve) for n in names)
-    stop = Standing("ours: balanced", {"aiq": near, "quality": near}, ((0.4, 0.79),))
+    standings = tuple(PolicyStanding(n, {"aiq": near, "quality": near}, curve) for n in names)
+    stop = PolicyStanding("ours: balanced", {"aiq": near, "quality": near}, ((0.4, 0.79),))
     return Evaluation(
         name="tiny, test",
         models=("a/small", "b/middle", "c/large"),
