@@ -230,7 +230,7 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print the evaluation as JSON.")] = False,
 ) -> None:
     """Judge our routing and every baseline on recorded outcomes, with intervals."""
-    from benchmarks.judge.evaluate import CannotEvaluate
+    from benchmarks.judge.pool import CannotEvaluate
     from benchmarks.outcomes import BadOutcomes
     from classifier.model import BadClassifier
 

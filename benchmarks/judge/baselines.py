@@ -11,33 +11,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
-import scipy.sparse as sp
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfTransformer
-from sklearn.linear_model import Ridge
 
 from benchmarks.judge.measures import KEPT_QUALITY, Floats, Ints
-from benchmarks.judge.replay import Array32, Pool, Routing, routing_of
-from classifier.features import tokenize
+from benchmarks.judge.pool import Pool
+from benchmarks.judge.replay import Routing, routing_of
+from benchmarks.judge.text_space import TextSpace, neighbours
 
 Policy = Callable[[Pool, Pool, Pool, np.random.Generator], Routing]
 """``(train, validation, test, rng) → routing`` for the test items."""
 
-N_HASHES: Final = 1 << 16
-N_CONCEPTS: Final = 256
-"""Hash buckets and LSA dimensions of the first study (notes/classifier-study.md)."""
-
-N_NEIGHBOURS: Final = 100
-RIDGE_ALPHA: Final = 10.0
-N_FOLDS: Final = 5
-
-KNOTS: Final = (0.05, 0.35, 0.65, 0.95)
-"""Quantiles of the predicted need where the four levels sit; the outer ones far out, so that the
-hardest and the easiest tenth are still told apart."""
 
 # --- policies that read nothing ----------------------------------------------------------------
 
@@ -191,106 +176,3 @@ def shuffled(routing: Routing, rng: np.random.Generator) -> Routing:
     """Deal a routing's picks to the wrong items: what the shares of models alone buy."""
     order = rng.permutation(routing.picks.shape[1])
     return Routing(routing.picks[:, order], None if routing.rank is None else routing.rank[order])
-
-
-# --- text as vectors ---------------------------------------------------------------------------
-
-
-class TextSpace:
-    """Hashed TF-IDF and its LSA, fitted on training texts."""
-
-    def __init__(self, texts: tuple[str, ...]) -> None:
-        """Fit weights and concepts; small text sets get fewer concepts."""
-        counts = _counts(texts)
-        self.tfidf_ = TfidfTransformer(sublinear_tf=True).fit(counts)
-        used = int((counts.getnnz(axis=0) > 0).sum())
-        n_concepts = max(1, min(N_CONCEPTS, len(texts) - 1, used - 1))
-        self.svd_ = TruncatedSVD(n_concepts, n_iter=3, random_state=0).fit(
-            self.tfidf_.transform(counts)
-        )
-
-    def words(self, texts: tuple[str, ...]) -> sp.csr_matrix:
-        """TF-IDF rows of unit length, (n, N_HASHES)."""
-        return self.tfidf_.transform(_counts(texts))
-
-    def concepts(self, texts: tuple[str, ...]) -> Array32:
-        """LSA rows of unit length, float32 (n, n_concepts); an empty text is all zeros."""
-        found = self.svd_.transform(self.words(texts)).astype(np.float32)
-        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9))
-
-
-def neighbours(
-    train: Array32, test: Array32, train_groups: Ints | None, test_groups: Ints | None
-) -> Ints:
-    """Indices of the nearest training rows by cosine, (n, k); never of the item's own group."""
-    k = min(N_NEIGHBOURS, len(train))
-    found = np.empty((len(test), k), dtype=np.int64)
-    for start in range(0, len(test), 1000):
-        rows = slice(start, start + 1000)
-        distance = -(test[rows] @ train.T)
-        if train_groups is not None and test_groups is not None:
-            distance[train_groups[None, :] == test_groups[rows, None]] = np.inf
-        found[rows] = np.argpartition(distance, k - 1, axis=1)[:, :k]
-    return found
-
-
-@lru_cache(maxsize=20_000)
-def _hashes(text: str) -> Ints:
-    return np.asarray(tokenize(text).hashes[0].astype(np.int64) % N_HASHES)
-
-
-def _counts(texts: tuple[str, ...]) -> sp.csr_matrix:
-    rows = [_hashes(text) for text in texts]
-    ends = np.concatenate(([0], np.cumsum([len(row) for row in rows])))
-    data = np.ones(ends[-1], dtype=np.float32)
-    counts = sp.csr_matrix(
-        (data, np.concatenate([*rows, np.zeros(0, np.int64)]), ends), (len(texts), N_HASHES)
-    )
-    counts.sum_duplicates()
-    return counts
-
-
-# --- our difficulty axis, fitted to a pool -----------------------------------------------------
-
-
-def refit_levels(train: Pool, *others: Pool) -> list[Array32]:
-    """Read the difficulty level anew from a pool's own training outcomes; p_level per pool.
-
-    What "retrain on your own requests" does to the second half of an assessment, and free of
-    any look at the other parts.  The target is how much an item needs the best model: its
-    score less the others' mean.  A ridge on TF-IDF and the 100 nearest on LSA are averaged (the
-    best recipe of the first study); predictions for the training part are out of fold; a knot
-    per level at quantiles of those turns a prediction into level weights, linear in between.
-    """
-    best = train.best
-    gain = train.quality[:, best] - np.delete(train.quality, best, axis=1).mean(axis=1)
-    space = TextSpace(train.texts)
-    words, concepts = space.words(train.texts), space.concepts(train.texts)
-    near = neighbours(concepts, concepts, train.groups, train.groups)
-    inside = (_out_of_fold(words, gain, train.groups) + gain[near].mean(axis=1)) / 2
-    head = Ridge(alpha=RIDGE_ALPHA, solver="sparse_cg").fit(words, gain)
-    knots = np.quantile(inside, KNOTS)
-    read = [_hats(inside, knots)]
-    for pool in others:
-        near = neighbours(concepts, space.concepts(pool.texts), None, None)
-        linear = head.predict(space.words(pool.texts))
-        read.append(_hats((linear + gain[near].mean(axis=1)) / 2, knots))
-    return read
-
-
-def _out_of_fold(words: sp.csr_matrix, target: Floats, groups: Ints) -> Floats:
-    fold = np.unique(groups, return_inverse=True)[1] % N_FOLDS
-    predicted = np.full(len(target), target.mean())
-    for k in range(N_FOLDS):
-        inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        if len(inside) and len(outside):
-            head = Ridge(alpha=RIDGE_ALPHA, solver="sparse_cg").fit(words[inside], target[inside])
-            predicted[outside] = head.predict(words[outside])
-    return predicted
-
-
-def _hats(values: Floats, knots: Floats) -> Array32:
-    """Write each value as weights of its two neighbouring knots, float32 (n, len(knots))."""
-    rising = knots + 1e-9 * np.arange(len(knots))
-    columns = [np.interp(values, rising, row) for row in np.eye(len(knots))]
-    return np.array(columns, dtype=np.float32).T

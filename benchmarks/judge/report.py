@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.judge.evaluate import OURS, REFITTED, SHUFFLED, Evaluation, PolicyStanding, Promise
+from benchmarks.judge.evaluate import SHUFFLED, Evaluation, PolicyStanding, Promise
 from benchmarks.judge.measures import Curve, Interval, hull
+from benchmarks.judge.readers import OURS, REFITTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

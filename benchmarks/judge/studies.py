@@ -17,33 +17,12 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from benchmarks.judge.evaluate import (
-    READERS,
-    Evaluation,
-    Progress,
-    Promise,
-    Reader,
-    Recorded,
-    as_shipped,
-    covering,
-    evaluate_pool,
-    fit,
-    make_pool,
-    read_recorded,
-    refitted,
-)
+from benchmarks.judge.evaluate import Evaluation, Progress, Promise, evaluate_pool, fit
 from benchmarks.judge.measures import Floats, Ints
-from benchmarks.judge.replay import (
-    Array32,
-    Assesses,
-    Pool,
-    adequate_picks,
-    curve_of,
-    expected,
-    outcomes_of,
-    routing_of,
-    split,
-)
+from benchmarks.judge.pool import Array32, Pool, split
+from benchmarks.judge.readers import READERS, Assesses, Reader, as_shipped, refitted
+from benchmarks.judge.recorded import Recorded, covering, make_pool, read_recorded
+from benchmarks.judge.replay import adequate_picks, curve_of, expected, outcomes_of, routing_of
 from benchmarks.kinds import BENCHMARKS
 from classifier.tasks import N_LEVELS, TYPES
 from router.evidence.catalogue import Catalogue

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.judge.replay import Assesses
+from benchmarks.judge.readers import Assesses
 from classifier.conversation import Conversation, clip
 from classifier.tasks import FAMILIES, LEVELS, TYPES
 from classifier.training.dataset import HELD_OUT_WRITERS, LabelledRow, read_corpus

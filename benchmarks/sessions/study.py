@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.judge.evaluate import fit
 from benchmarks.judge.measures import Curve, Floats, Interval, cost_at, interval, resamples
-from benchmarks.judge.replay import split
+from benchmarks.judge.pool import split
 from benchmarks.judge.studies import agent_pool
 from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
 from benchmarks.sessions.world import (

@@ -21,7 +21,7 @@ import numpy as np
 from pydantic import Field
 
 from benchmarks.judge.measures import Floats, Ints
-from benchmarks.judge.replay import Pool
+from benchmarks.judge.pool import Pool
 from classifier.conversation import Conversation, Since
 from router.decision.economics import Outlook, context_usd, following_usd, usage_usd
 from router.evidence.catalogue import Catalogue, Price

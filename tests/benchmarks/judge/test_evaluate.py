@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks.judge import evaluate, studies
-from benchmarks.judge.evaluate import OURS, REFITTED, CannotEvaluate, Evaluation
+from benchmarks.judge.evaluate import Evaluation
+from benchmarks.judge.pool import CannotEvaluate
+from benchmarks.judge.readers import OURS, READERS, REFITTED
+from benchmarks.judge.recorded import make_pool, read_recorded
 from benchmarks.outcomes import BadOutcomes
 from classifier.conversation import Conversation
 from classifier.model import Assessment
@@ -181,9 +184,8 @@ def test_a_bad_row_is_refused_with_its_number(tmp_path: Path) -> None:
 
 
 def test_a_promise_is_kept_where_the_best_model_is_known(tmp_path: Path) -> None:
-    recorded = evaluate.read_recorded(*write_pool(tmp_path, n=240))
-    pool, _ = evaluate.make_pool(recorded, ByWord())
-    kept = studies.promises_kept(pool, evaluate.READERS[0], seeds=range(3))
+    pool, _ = make_pool(read_recorded(*write_pool(tmp_path, n=240)), ByWord())
+    kept = studies.promises_kept(pool, READERS[0], seeds=range(3))
     ours = [p for p in kept if p.policy.startswith("adequate")]
     assert [p.margin for p in ours] == [dial.margin for dial in DIALS.values()]
     assert all(p.n_seeds == 3 and p.broken <= 1 for p in ours)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.judge import baselines, replay
-from benchmarks.judge.replay import Pool
+from benchmarks.judge import baselines, readers, replay
+from benchmarks.judge.pool import Pool, leave_out, split
 from classifier.conversation import Conversation
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
@@ -140,7 +140,7 @@ def test_expected_is_the_tables_own_average() -> None:
 @given(st.lists(st.integers(0, 40), min_size=30, max_size=200), st.integers(0, 99))
 def test_no_group_straddles_a_split(groups: list[int], seed: int) -> None:
     labels = np.array([*groups, *range(41)])
-    parts = replay.split(labels, seed)
+    parts = split(labels, seed)
     inside = [set(labels[index].tolist()) for index in (parts.train, parts.test)]
     assert not inside[0] & inside[1]
     assert len(np.union1d(parts.train, np.union1d(parts.validation, parts.test))) == len(labels)
@@ -149,7 +149,7 @@ def test_no_group_straddles_a_split(groups: list[int], seed: int) -> None:
 def test_a_left_out_benchmark_is_tested_whole_and_never_trained_on() -> None:
     """Groups that reach into it are tested too; f0, f1 and f2 share groups here."""
     pool = a_pool()
-    parts = replay.leave_out(pool, "f1", 0)
+    parts = leave_out(pool, "f1", 0)
     trained = np.concatenate((parts.train, parts.validation))
     assert all(pool.families[i] != "f1" for i in trained)
     assert not set(pool.groups[trained]) & set(pool.groups[parts.test])
@@ -158,12 +158,12 @@ def test_a_left_out_benchmark_is_tested_whole_and_never_trained_on() -> None:
 
 def test_leaving_out_the_only_benchmark_is_refused() -> None:
     with pytest.raises(ValueError, match="leaves nothing"):
-        replay.leave_out(a_pool(), "elsewhere", 0)
+        leave_out(a_pool(), "elsewhere", 0)
 
 
 def test_too_few_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="too few"):
-        replay.split(np.zeros(10, dtype=np.int64), 0)
+        split(np.zeros(10, dtype=np.int64), 0)
 
 
 def test_the_dial_runs_from_best_to_cheapest() -> None:
@@ -197,14 +197,14 @@ def test_an_item_without_text_gets_the_mean_reading() -> None:
             level = np.eye(N_LEVELS, dtype=np.float32)[min(3, len(conversation.ask))]
             return Assessment(np.eye(len(TYPES), dtype=np.float32)[0], level)
 
-    _, p_level = replay.read_texts(ByLength(), ["a", "", "aaa"])
+    _, p_level = readers.read_texts(ByLength(), ["a", "", "aaa"])
     np.testing.assert_allclose(p_level[1], [0, 0.5, 0, 0.5])
 
 
 @pytest.mark.parametrize("name", baselines.BASELINES)
 def test_every_baseline_routes_every_item(name: str) -> None:
     pool = a_pool()
-    parts = replay.split(pool.groups, 0)
+    parts = split(pool.groups, 0)
     train, validation, test = map(pool.take, (parts.train, parts.validation, parts.test))
     routing = baselines.BASELINES[name](train, validation, test, np.random.default_rng(0))
     assert routing.picks.shape[1] == len(test)
@@ -215,7 +215,7 @@ def test_every_baseline_routes_every_item(name: str) -> None:
 
 def test_the_oracle_is_at_least_as_good_as_anything() -> None:
     pool = a_pool()
-    parts = replay.split(pool.groups, 0)
+    parts = split(pool.groups, 0)
     train, validation, test = map(pool.take, (parts.train, parts.validation, parts.test))
     rng = np.random.default_rng(0)
     top = {
@@ -236,9 +236,9 @@ def test_shuffling_keeps_the_shares_of_models() -> None:
 def test_refitted_levels_order_items_by_their_need() -> None:
     """Levels read from the training part put held-out hard items above easy ones."""
     pool = a_pool(600)
-    parts = replay.split(pool.groups, 0)
+    parts = split(pool.groups, 0)
     train, test = pool.take(parts.train), pool.take(parts.test)
-    _, p_level = baselines.refit_levels(train, test)
+    _, p_level = readers.refit_levels(train, test)
     np.testing.assert_allclose(p_level.sum(axis=1), 1, atol=1e-5)
     read, true = (p @ np.arange(N_LEVELS) for p in (p_level, test.p_level))
     assert np.corrcoef(read, true)[0, 1] > 0.5

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.judge.replay import Pool
+from benchmarks.judge.pool import Pool
 from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
 from benchmarks.sessions.report import markdown
 from benchmarks.sessions.study import BEST, SessionStudy, summarise
