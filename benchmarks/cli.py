@@ -18,7 +18,7 @@ from router.options import DialName
 from router.values import DEFAULT_DIAL, DIALS
 
 if TYPE_CHECKING:
-    from benchmarks.judge.evaluate import Evaluation
+    from benchmarks.judge.findings import Evaluation
     from classifier.training.dataset import LabelledRow
 
 SHARED_DATA: Final = Path("../shared/data")

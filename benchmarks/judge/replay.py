@@ -11,12 +11,20 @@ over many items at once; a test holds it to ``decide`` item by item.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from benchmarks.judge.measures import Curve, Floats, Ints, weighted_means
+from benchmarks.judge.measures import (
+    KEPT_QUALITY,
+    Curve,
+    Floats,
+    Ints,
+    decile_picks,
+    weighted_means,
+)
 from benchmarks.judge.pool import Array32, Pool
 from router.decision.adequacy import adequacy
 from router.evidence.table import Table
@@ -112,3 +120,64 @@ def curve_of(picks: Ints, pool: Pool, weights: Floats | None = None) -> Curve:
     quality, cost = outcomes_of(picks, pool)
     weight = np.ones((1, len(pool))) if weights is None else weights[None, :]
     return Curve(weighted_means(weight, cost)[0], weighted_means(weight, quality)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The models that measures refer to.
+
+    ``strong`` and ``weak`` are the best and the cheapest of the training part, ``best`` is the
+    best of the whole pool, so that shares mean the same in every resample.
+    """
+
+    strong: int
+    weak: int
+    best: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A routing's outcomes on the test items: quality and cost (k, n), the validated setting.
+
+    ``share`` and ``share_quality`` (11, n) are the two-model outcomes at RouteLLM's thresholds.
+    """
+
+    quality: Floats
+    cost: Floats
+    chosen: int
+    share: Floats | None = None
+    share_quality: Floats | None = None
+
+
+def trace(routing: Routing, held: Pool, n_validation: int, marks: Marks) -> Trace:
+    """Replay a routing made for validation and test items together; the former come first."""
+    quality, cost = outcomes_of(routing.picks, held)
+    target = KEPT_QUALITY * held.quality[:n_validation].mean(axis=0).max()
+    chosen = _validated(quality[:, :n_validation], cost[:, :n_validation], target)
+    share = share_quality = None
+    if routing.rank is not None and len(held.models) == 2:
+        to_strong = decile_picks(routing.rank[n_validation:])
+        tested = held.quality[n_validation:]
+        share = to_strong.astype(np.float64)
+        share_quality = np.where(to_strong, tested[:, marks.strong], tested[:, marks.weak])
+    return Trace(quality[:, n_validation:], cost[:, n_validation:], chosen, share, share_quality)
+
+
+def _validated(quality: Floats, cost: Floats, target: float) -> int:
+    """Choose the cheapest setting that keeps the target, or else the best."""
+    means, costs = quality.mean(axis=1), cost.mean(axis=1)
+    good = means >= target
+    return int(np.where(good, costs, np.inf).argmin()) if good.any() else int(means.argmax())
+
+
+def mean_trace(traces: Sequence[Trace]) -> Trace:
+    """Average several deals of a shuffle, point by point."""
+    pairs = [(t.share, t.share_quality) for t in traces]
+    shares = [(s, q) for s, q in pairs if s is not None and q is not None]
+    return Trace(
+        quality=np.mean([t.quality for t in traces], axis=0),
+        cost=np.mean([t.cost for t in traces], axis=0),
+        chosen=traces[0].chosen,
+        share=np.mean([s for s, _ in shares], axis=0) if shares else None,
+        share_quality=np.mean([q for _, q in shares], axis=0) if shares else None,
+    )

@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.judge.evaluate import SHUFFLED, Evaluation, PolicyStanding, Promise
-from benchmarks.judge.measures import Curve, Interval, hull
+from benchmarks.judge.evaluate import SHUFFLED
+from benchmarks.judge.findings import Evaluation, PolicyStanding, Promise
+from benchmarks.judge.measures import Curve, Floats, Interval, Ints, hull
 from benchmarks.judge.readers import OURS, REFITTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 DPI: Final = 150
 N_RELIABILITY_BINS: Final = 10
@@ -40,7 +37,7 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
 }
 """The policies a frontier shows as lines; the oracle is named in the table, not drawn."""
 
-MEASURES: Final[dict[str, str]] = {
+HEADINGS: Final[dict[str, str]] = {
     "apgr": "APGR", "cpt50": "CPT(50)", "cpt80": "CPT(80)", "aiq": "AIQ",
     "saved": "saved at 95%", "quality": "quality*", "cost_share": "cost share*",
     "over_hull": "over hull*", "arena": "arena*",
@@ -94,9 +91,9 @@ def _data_line(evaluation: Evaluation) -> str:
 
 
 def _standings_table(standings: Sequence[PolicyStanding]) -> str:
-    names = [m for m in MEASURES if any(m in s.measures for s in standings)]
+    names = [m for m in HEADINGS if any(m in s.measures for s in standings)]
     rows = [[s.policy, *(_cell(s.measures.get(m)) for m in names)] for s in standings]
-    return table(["policy", *(MEASURES[m] for m in names)], rows)
+    return table(["policy", *(HEADINGS[m] for m in names)], rows)
 
 
 def _differences_table(evaluation: Evaluation) -> str:
@@ -104,7 +101,7 @@ def _differences_table(evaluation: Evaluation) -> str:
     found = {d.measure for d in evaluation.differences}
     shown = ("apgr" if "apgr" in found else "aiq", "quality", "cost_share")
     rows = [
-        [d.policy, d.against, MEASURES[d.measure].rstrip("*"),
+        [d.policy, d.against, HEADINGS[d.measure].rstrip("*"),
          f"{d.by.value:+.3f} [{d.by.low:+.3f}, {d.by.high:+.3f}]",
          "yes" if d.by.excludes_zero else "no"]
         for d in evaluation.differences if d.measure in shown

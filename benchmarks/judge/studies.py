@@ -17,8 +17,10 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from benchmarks.judge.evaluate import Evaluation, Progress, Promise, evaluate_pool, fit
+from benchmarks.judge.evaluate import Lineup, Progress, evaluate_pool
+from benchmarks.judge.findings import Evaluation, Promise
 from benchmarks.judge.measures import Floats, Ints
+from benchmarks.judge.ours import fit
 from benchmarks.judge.pool import Array32, Pool, split
 from benchmarks.judge.readers import READERS, Assesses, Reader, as_shipped, refitted
 from benchmarks.judge.recorded import Recorded, covering, make_pool, read_recorded
@@ -115,7 +117,7 @@ def agents(
         name=f"agents, {_pool_name(catalogue)}",
         seeds=seeds,
         notes=notes,
-        readers=(*READERS, *told_readers(pool, recorded.items)),
+        lineup=Lineup(readers=(*READERS, *told_readers(pool, recorded.items))),
         progress=progress,
     )
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.judge.evaluate import fit
 from benchmarks.judge.measures import Curve, Floats, Interval, cost_at, interval, resamples
+from benchmarks.judge.ours import fit
 from benchmarks.judge.pool import split
 from benchmarks.judge.studies import agent_pool
 from benchmarks.sessions.policies import OURS, POLICIES, RIVALS

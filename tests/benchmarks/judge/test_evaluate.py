@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.judge import evaluate, studies
-from benchmarks.judge.evaluate import Evaluation
+from benchmarks.judge.evaluate import Lineup
+from benchmarks.judge.findings import Evaluation
 from benchmarks.judge.pool import CannotEvaluate
 from benchmarks.judge.readers import OURS, READERS, REFITTED
 from benchmarks.judge.recorded import make_pool, read_recorded
@@ -103,7 +104,7 @@ def test_no_policy_has_a_better_curve_than_the_oracle(three: Evaluation) -> None
 
 def test_a_dial_stop_saves_once_the_data_prove_it(tmp_path: Path) -> None:
     """Half the items are easy, and 500 of them show that the small model does those."""
-    found = run(write_pool(tmp_path, n=1000), seeds=(0,), dials=[DIALS["economy"]])
+    found = run(write_pool(tmp_path, n=1000), seeds=(0,), lineup=Lineup(dials=(DIALS["economy"],)))
     by = {(d.policy, d.against, d.measure): d.by for d in found.differences}
     stop = f"{OURS}: economy"
     assert by[(stop, "always best", "cost_share")].value < -0.2
@@ -200,7 +201,7 @@ def test_the_anchors_of_the_notes_reproduce() -> None:
     """Hull .823, family table .849, length .836, kNN .847 on eleven models (notes: all items)."""
     pool, _ = studies.question_pool(SHARED, ByWord(), "routerbench_mirror")
     found = evaluate.evaluate_pool(
-        pool, name="eleven", seeds=(0, 1), readers=(), dials=(), n_bootstrap=2
+        pool, name="eleven", seeds=(0, 1), lineup=Lineup(readers=(), dials=()), n_bootstrap=2
     )
     notes = {
         "hull of single models": 0.823, "true family": 0.849, "prompt length": 0.836, "kNN": 0.847,

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="figures need the plots extra")
 
 from benchmarks.judge import report
-from benchmarks.judge.evaluate import Difference, Evaluation, PolicyStanding, Promise
+from benchmarks.judge.findings import Difference, Evaluation, PolicyStanding, Promise
 from benchmarks.judge.measures import Interval
 
 PNG = b"\x89PNG"

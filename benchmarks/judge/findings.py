@@ -1,0 +1,77 @@
+"""What an evaluation found: how each policy stands, what sets two apart, which promises held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from benchmarks.judge.measures import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyStanding:
+    """How one policy did: measures by name, and its curve of mean (cost, quality) points.
+
+    Of a policy with a dial, read off its test curve: ``aiq``, ``saved`` (share of the best model's
+    cost saved at 95% of its quality), and with two models ``apgr``, ``cpt50``, ``cpt80``.  Of
+    every policy, at the setting chosen on validation: ``quality``, ``cost``, both as a share of
+    the best model's, ``over_hull`` (quality above what mixing single models buys at the same
+    cost), and ``arena`` where costs are within its range.
+    """
+
+    policy: str
+    measures: Mapping[str, Interval]
+    curve: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired difference of two policies in one measure."""
+
+    policy: str
+    against: str
+    measure: str
+    by: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """How often "not worse than the best single model by more than the margin" was broken.
+
+    ``quality_gap`` is the mean held-out quality of the best single model less that of the picks;
+    ``cost_share`` the picks' cost over its cost.
+    """
+
+    policy: str
+    margin: float
+    confidence: float
+    broken: int
+    n_seeds: int
+    quality_gap: float
+    cost_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything one evaluation found; ``notes`` say what was dropped, filled or assumed."""
+
+    name: str
+    models: tuple[str, ...]
+    n_items: int
+    n_groups: int
+    seeds: tuple[int, ...]
+    cost_unit: str
+    standings: tuple[PolicyStanding, ...]
+    differences: tuple[Difference, ...]
+    promises: tuple[Promise, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """Write as indented JSON."""
+        return json.dumps(asdict(self), indent=2)
+
+    def standing(self, policy: str) -> PolicyStanding:
+        """Return a policy's standing by name; raises KeyError."""
+        found = {s.policy: s for s in self.standings}
+        return found[policy]
