@@ -1,7 +1,7 @@
 """Judge the router and every baseline on recorded outcomes, with intervals.
 
 ``evaluate`` takes any prompts and outcomes files in the schema of ``benchmarks.outcomes`` and any
-pool of models; ``benchmarks.judge.studies`` holds the ready studies on ``../shared/data``.
+pool of models; ``benchmarks.studies`` holds the ready studies on ``../shared/data``.
 
 What keeps the numbers honest:
 
@@ -41,6 +41,7 @@ N_BOOTSTRAP: Final = 500
 N_SHUFFLES: Final = 20
 
 Progress = Callable[[str], None]
+"""Told what is being done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,27 @@
 """Readers: who says of each item of a pool what it asks for, and how hard it is.
 
 "Ours" is the classifier as it ships; "ours, refitted" reads the difficulty from the training part
-of the pool alone.
+of the pool alone.  Readers that are told the truth in part show what reading the text loses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
+import polars as pl
 import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.pool import Array32, Pool
 from benchmarks.judge.text_space import TextSpace, neighbours
+from benchmarks.kinds import BENCHMARKS
 from classifier.conversation import Conversation
 from classifier.model import Assessment
+from classifier.tasks import N_LEVELS, TYPES
 
 OURS: Final = "ours"
 REFITTED: Final = "ours, refitted"
@@ -55,12 +58,16 @@ def read_texts(classifier: Assesses, texts: Sequence[str]) -> tuple[Array32, Arr
     )
 
 
+Reads = Callable[[Pool, Pool], tuple[Pool, Pool]]
+"""(train, target) → the two with their p_type and p_level set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads a pool's items: (train, target) → the two with their p_type and p_level set."""
+    """A way to read a pool's items, by name."""
 
     name: str
-    read: Callable[[Pool, Pool], tuple[Pool, Pool]]
+    read: Reads
 
 
 def as_shipped(train: Pool, target: Pool) -> tuple[Pool, Pool]:
@@ -118,3 +125,46 @@ def _hats(values: Floats, knots: Floats) -> Array32:
     rising = knots + 1e-9 * np.arange(len(knots))
     columns = [np.interp(values, rising, row) for row in np.eye(len(knots))]
     return np.array(columns, dtype=np.float32).T
+
+
+def told_readers(pool: Pool, items: pl.DataFrame) -> tuple[Reader, ...]:
+    """Readers of items whose type and human level are known, told in part or in full."""
+    known = dict(items.select("item", "level").iter_rows())
+    kinds = dict(items.select("item", "benchmark").iter_rows())
+    types = {i: np.eye(len(TYPES))[TYPES.index(BENCHMARKS[kinds[i]].task)] for i in pool.items}
+    levels = {i: np.eye(N_LEVELS)[(known[i] or 2) - 1] for i in pool.items}
+
+    def told(read_level: Reads | None) -> Reads:
+        def read(train: Pool, target: Pool) -> tuple[Pool, Pool]:
+            if read_level:
+                train, target = read_level(train, target)
+            return (
+                _told(train, types, None if read_level else levels),
+                _told(target, types, None if read_level else levels),
+            )
+
+        return read
+
+    return (
+        Reader("told type and level", told(None)),
+        Reader("told type, level as shipped", told(as_shipped)),
+        Reader("told type, level refitted", told(refitted)),
+        Reader("told type only", told(_without_level)),
+    )
+
+
+def _told(pool: Pool, types: Mapping[str, Floats], levels: Mapping[str, Floats] | None) -> Pool:
+    p_type = np.array([types[i] for i in pool.items], dtype=np.float32)
+    if levels is None:
+        return replace(pool, p_type=p_type)
+    p_level = np.array([levels[i] for i in pool.items], dtype=np.float32)
+    return replace(pool, p_type=p_type, p_level=p_level)
+
+
+def _without_level(train: Pool, target: Pool) -> tuple[Pool, Pool]:
+    """Know nothing of the level but how common each is: all items in the same cell."""
+    flat = np.eye(N_LEVELS, dtype=np.float32)[1]
+    return (
+        replace(train, p_level=np.tile(flat, (len(train), 1))),
+        replace(target, p_level=np.tile(flat, (len(target), 1))),
+    )

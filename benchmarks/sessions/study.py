@@ -9,7 +9,7 @@ are never those that the table was fitted on; intervals resample whole sessions.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -18,10 +18,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.judge.evaluate import Progress
 from benchmarks.judge.measures import Curve, Floats, Interval, cost_at, interval, resamples
 from benchmarks.judge.ours import fit
 from benchmarks.judge.pool import split
-from benchmarks.judge.studies import agent_pool
+from benchmarks.judge.shared_pools import agent_pool
 from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
 from benchmarks.sessions.world import (
     Ground,
@@ -44,8 +45,6 @@ SESSIONS: Final = 60
 """Sessions of a mix for each split of the items."""
 
 N_RESAMPLES: Final = 1000
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

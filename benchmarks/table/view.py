@@ -5,8 +5,9 @@ Both return rich renderables: the caller owns the console.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -72,15 +73,30 @@ def show(
     ``task`` may be a family, a type or ``family/type``; without ``all_units`` a cell shows its
     adequate units and its best.
     """
-    tasks = [t for t in TYPES if task is None or task in (t, *t.split("/"))]
-    if not tasks:
-        raise ValueError(f"no such task: {task}; one of {', '.join(TYPES)}")
-    levels = range(1, N_LEVELS + 1) if level is None else [level]
+    shown = _cells_named(task, level)
     head = Text(
         f"table {table.version}, evidence to {table.meta.get('newest_evidence', '?')}; adequate: "
         f"within {dial.margin:.0%} of the best with {dial.confidence:.0%} confidence ({dial.name})"
     )
-    return Group(head, *(_grid(table, t, k, dial, all_units) for t in tasks for k in levels))
+    return Group(head, *(_grid(table, t, k, dial, all_units) for t, k in shown))
+
+
+def cells(
+    table: Table, *, task: str | None = None, level: int | None = None, dial: Dial
+) -> Iterator[dict[str, Any]]:
+    """Yield cells for programs: task, level, and every unit; ``task`` as for ``show``."""
+    for name, k in _cells_named(task, level):
+        units = [asdict(row) for row in cell_rows(table, name, k, dial)]
+        yield {"task": name, "level": k, "units": units}
+
+
+def _cells_named(task: str | None, level: int | None) -> list[tuple[str, int]]:
+    """Return types and levels, from 1, that are meant; raises ValueError for an unknown task."""
+    tasks = [t for t in TYPES if task is None or task in (t, *t.split("/"))]
+    if not tasks:
+        raise ValueError(f"no such task: {task}; one of {', '.join(TYPES)}")
+    levels = range(1, N_LEVELS + 1) if level is None else [level]
+    return [(t, k) for t in tasks for k in levels]
 
 
 def _grid(table: Table, task: str, level: int, dial: Dial, all_units: bool) -> Grid:

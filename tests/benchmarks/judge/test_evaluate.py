@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.judge import evaluate, studies
+from benchmarks.judge import evaluate
 from benchmarks.judge.evaluate import Lineup
 from benchmarks.judge.findings import Evaluation
 from benchmarks.judge.pool import CannotEvaluate
 from benchmarks.judge.readers import OURS, READERS, REFITTED
 from benchmarks.judge.recorded import make_pool, read_recorded
+from benchmarks.judge.shared_pools import question_pool
 from benchmarks.outcomes import BadOutcomes
+from benchmarks.studies.adequacy import promises_kept
 from classifier.conversation import Conversation
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
@@ -186,7 +188,7 @@ def test_a_bad_row_is_refused_with_its_number(tmp_path: Path) -> None:
 
 def test_a_promise_is_kept_where_the_best_model_is_known(tmp_path: Path) -> None:
     pool, _ = make_pool(read_recorded(*write_pool(tmp_path, n=240)), ByWord())
-    kept = studies.promises_kept(pool, READERS[0], seeds=range(3))
+    kept = promises_kept(pool, READERS[0], seeds=range(3))
     ours = [p for p in kept if p.policy.startswith("adequate")]
     assert [p.margin for p in ours] == [dial.margin for dial in DIALS.values()]
     assert all(p.n_seeds == 3 and p.broken <= 1 for p in ours)
@@ -199,7 +201,7 @@ def test_a_promise_is_kept_where_the_best_model_is_known(tmp_path: Path) -> None
 @needs_shared
 def test_the_anchors_of_the_notes_reproduce() -> None:
     """Hull .823, family table .849, length .836, kNN .847 on eleven models (notes: all items)."""
-    pool, _ = studies.question_pool(SHARED, ByWord(), "routerbench_mirror")
+    pool, _ = question_pool(SHARED, ByWord(), "routerbench_mirror")
     found = evaluate.evaluate_pool(
         pool, name="eleven", seeds=(0, 1), lineup=Lineup(readers=(), dials=()), n_bootstrap=2
     )

@@ -1,7 +1,7 @@
 """How well the shipped classifier reads people it never saw: scores, reliability, confusion.
 
 The held-out writers are in the repository, so this needs nothing else:
-``auto-efficient evaluate --study reading --report DIR``.
+``auto-efficient evaluate reading --report DIR``.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.judge.evaluate import Progress
+from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.readers import Assesses
+from benchmarks.studies.study import Options, Study
 from classifier.conversation import Conversation, clip
 from classifier.tasks import FAMILIES, LEVELS, TYPES
 from classifier.training.dataset import HELD_OUT_WRITERS, LabelledRow, read_corpus
 from classifier.training.evaluate import FAMILY_OF_TYPE, Scores, families, score, type_picks
 from classifier.training.train import tokenised
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,11 @@ class Predictions:
         """All measures."""
         return score(self.p_type, self.task, self.p_level, self.level)
 
+    def to_json(self) -> str:
+        """Write the scores, and the F1 of every type, as indented JSON."""
+        f1 = _f1(self.task, type_picks(self.p_type))
+        return json.dumps({**asdict(self.scores), "f1": f1}, indent=2)
+
 
 def read_held_out(classifier: Assesses) -> Predictions:
     """Let a classifier read every held-out writer's asks."""
@@ -52,12 +56,6 @@ def read_held_out(classifier: Assesses) -> Predictions:
         p_type=np.array([r.p_type for r in read], dtype=float),
         p_level=np.array([r.p_level for r in read], dtype=float),
     )
-
-
-def to_json(predictions: Predictions) -> str:
-    """Write the scores, and the F1 of every type, as indented JSON."""
-    picked = type_picks(predictions.p_type)
-    return json.dumps({**asdict(predictions.scores), "f1": _f1(predictions.task, picked)}, indent=2)
 
 
 def write_page(predictions: Predictions, folder: Path) -> Path:
@@ -114,3 +112,17 @@ def _f1(truth: Ints, picked: Ints) -> dict[str, float]:
             hits = int(((truth == i) & (picked == i)).sum())
             found[task] = round(2 * hits / (both + hits), 4)
     return found
+
+
+def run(options: Options, progress: Progress) -> Predictions:
+    """Let the classifier read them."""
+    progress("reading the held-out writers")
+    return read_held_out(options.classifier())
+
+
+STUDY = Study(
+    "reading",
+    "How well the classifier reads people it never saw: scores, reliability, confusion.",
+    run,
+    write_page,
+)

@@ -29,16 +29,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from benchmarks.judge.evaluate import Progress
+from benchmarks.judge.measures import Floats, Ints
 from benchmarks.outcomes import read_frame
+from benchmarks.studies.study import Options, Study
 from classifier.features import HashedText, tokenize
 from classifier.tasks import N_LEVELS
 from classifier.training.dataset import LabelledRow, grouped_folds
 from classifier.training.evaluate import spearman
 from classifier.training.train import SEEDS, Dataset, best_temperature, cooled, fit
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Progress = Callable[[str, float], None]
+Step = Callable[[str, float], None]
 """Called with what is being done and the share done, 0 to 1."""
 
 MIN_MODELS: Final = 7
@@ -123,7 +124,7 @@ def study(
     *,
     max_items: int = MAX_ITEMS,
     left_out: bool = True,
-    progress: Progress = lambda _what, _share: None,
+    progress: Step = lambda _what, _share: None,
 ) -> DifficultyStudy:
     """Measure both recipes on the prompts in ``shared``; takes some minutes of one core.
 
@@ -139,7 +140,7 @@ def study_prompts(
     prompts: Prompts,
     *,
     left_out: bool = True,
-    progress: Progress = lambda _what, _share: None,
+    progress: Step = lambda _what, _share: None,
 ) -> DifficultyStudy:
     """Measure both recipes on any prompts."""
     grouped = list(_splits(grouped_folds(list(prompts.rows), FOLDS)))
@@ -295,3 +296,24 @@ def _splits(folds: Ints) -> Iterator[tuple[Ints, Ints]]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def run(options: Options, progress: Progress) -> DifficultyStudy:
+    """Measure both recipes on every kind of folds."""
+    return study(options.shared, progress=lambda what, share: progress(f"{what} ({share:.0%})"))
+
+
+def report(found: DifficultyStudy, folder: Path) -> Path:
+    """Write the numbers into a folder; there is no page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "difficulty.json"
+    path.write_text(found.to_json() + "\n", "utf-8")
+    return path
+
+
+STUDY = Study(
+    "difficulty",
+    "How well difficulty is read from text, beside the recipe of the first study.",
+    run,
+    report,
+)

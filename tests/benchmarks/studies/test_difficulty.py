@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.judge import difficulty
-from benchmarks.judge.difficulty import FIRST_STUDY, GROUPED, LEFT_OUT, OURS, UNGROUPED
+from benchmarks.studies import difficulty
+from benchmarks.studies.difficulty import FIRST_STUDY, GROUPED, LEFT_OUT, OURS, UNGROUPED
 from classifier.training.dataset import LabelledRow
 
 EASY = ("add", "print", "sort", "count", "sum", "list")
