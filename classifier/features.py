@@ -30,7 +30,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.conversation import clip
+from classifier.ask import clip
 
 HASH_BITS: Final = 20
 CHAR_GRAMS: Final = (3, 4, 5)

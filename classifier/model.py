@@ -19,9 +19,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from classifier.conversation import Conversation, instruction_of
+from classifier.ask import instruction_of
 from classifier.features import fingerprint, tokenize
 from classifier.tasks import FAMILIES, N_LEVELS, TYPES, family_of, taxonomy_fingerprint
+from classifier.turns import Conversation
 from classifier.vector import Vocabulary, load_vocabulary
 
 Vector = NDArray[np.float32]

@@ -19,9 +19,9 @@ from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.pool import Array32, Pool
 from benchmarks.judge.text_space import TextSpace, neighbours
 from benchmarks.kinds import BENCHMARKS
-from classifier.conversation import Conversation
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
+from classifier.turns import Conversation
 
 OURS: Final = "ours"
 REFITTED: Final = "ours, refitted"

@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Final
 
 from benchmarks.sessions.world import SessionPolicy
-from classifier.conversation import Since
 from classifier.model import Assessment
+from classifier.turns import Since
 from router.decision.economics import context_usd
 from router.decision.engine import Engine
 from router.sessions.session import NEW

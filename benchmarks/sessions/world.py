@@ -22,7 +22,7 @@ from pydantic import Field
 
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.pool import Pool
-from classifier.conversation import Conversation, Since
+from classifier.turns import Conversation, Since
 from router.decision.economics import Outlook, context_usd, following_usd, usage_usd
 from router.evidence.catalogue import Catalogue, Price
 from router.values import Entry, Interface, Needs, Unit, Usage, family_of
@@ -327,7 +327,6 @@ class Play:
         conversation = Conversation(
             ask=self._ask,
             previous_ask=self._previous,
-            continues=self._since.tool_calls > 0,
             since=self._since,
             user_turns=self._asks,
             tools=("bash",),

@@ -16,11 +16,12 @@ from benchmarks.judge.evaluate import Progress
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.readers import Assesses
 from benchmarks.studies.study import Options, Study
-from classifier.conversation import Conversation, clip
+from classifier.ask import clip
 from classifier.tasks import FAMILIES, LEVELS, TYPES
 from classifier.training.dataset import HELD_OUT_WRITERS, LabelledRow, read_corpus
 from classifier.training.evaluate import FAMILY_OF_TYPE, Scores, families, score, type_picks
 from classifier.training.train import tokenised
+from classifier.turns import Conversation
 
 
 @dataclass(frozen=True, slots=True)

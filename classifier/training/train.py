@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.conversation import clip
+from classifier.ask import clip
 from classifier.features import SURFACE, HashedText, fingerprint, tokenize
 from classifier.model import CARD_FILE, MODEL_FILE, VOCABULARY_FILE, Classifier, read_views
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint

@@ -17,8 +17,8 @@ import hashlib
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from classifier.conversation import Conversation
 from classifier.model import MAX_FAILURES, Assessment
+from classifier.turns import Conversation
 from router.sessions.session import (
     Basis,
     Cache,

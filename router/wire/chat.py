@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from classifier.conversation import Role, Turn
+from classifier.turns import Role, Turn
 from router.values import Target, Usage
 from router.wire import sse
 from router.wire.parts import (

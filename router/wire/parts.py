@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from classifier.conversation import Role, ToolCall, Turn
+from classifier.turns import Role, ToolCall, Turn
 from router.values import Usage
 from router.wire.splice import Path
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import orjson
 
-from classifier.conversation import Conversation, Role, ask_of, read_conversation
+from classifier.ask import ask_of, read_conversation
+from classifier.turns import Conversation, Role
 from router.errors import BadRequest
 from router.values import Interface, Needs
 from router.wire.clients import Declared, read_declared

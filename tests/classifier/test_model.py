@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 
-from classifier.conversation import Conversation, Since
 from classifier.features import tokenize
 from classifier.model import CARD_FILE, MODEL_FILE, BadClassifier, Classifier
 from classifier.tasks import TYPES, family_of
 from classifier.training.dataset import read_corpus
 from classifier.training.evaluate import score
 from classifier.training.train import fit, prepare, train, write
+from classifier.turns import Conversation, Since
 from router.evidence.catalogue import MODELS_DIR
 
 TEXTS = ["", "fix the login bug", "x" * 50_000, "修复登录错误,谢谢", "почини тест 🎉", "\x00\ufffd",

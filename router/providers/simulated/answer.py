@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from classifier.conversation import Role, ask_of
+from classifier.ask import ask_of
+from classifier.turns import Role
 from router.providers.simulated.cache import BYTES_PER_TOKEN
 from router.values import Interface
 from router.wire.format import FORMATS

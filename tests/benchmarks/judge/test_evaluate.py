@@ -18,9 +18,9 @@ from benchmarks.judge.recorded import make_pool, read_recorded
 from benchmarks.judge.shared_pools import question_pool
 from benchmarks.outcomes import BadOutcomes
 from benchmarks.studies.adequacy import promises_kept
-from classifier.conversation import Conversation
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
+from classifier.turns import Conversation
 from router.values import DIALS
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"

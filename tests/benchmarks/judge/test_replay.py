@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from benchmarks.judge import baselines, readers, replay
 from benchmarks.judge.pool import Pool, leave_out, split
-from classifier.conversation import Conversation
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
 from router.decision.eligible import Eligibility

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.table.costs import SINGLE_TURN
-from classifier.conversation import Conversation, Since
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
+from classifier.turns import Conversation, Since
 from router.decision.economics import (
     TABLE_READ,
     Outlook,

@@ -10,16 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.conversation import (
-    CLIENT_BLOCKS,
-    Role,
-    Since,
-    ToolCall,
-    Turn,
-    ask_of,
-    clip,
-    read_conversation,
-)
+from classifier.ask import ask_of, clip, read_conversation
+from classifier.markers import MARKERS
+from classifier.turns import Role, Since, ToolCall, Turn
 from router.wire.format import interface_of
 from router.wire.request import parse
 
@@ -86,10 +79,17 @@ def test_a_long_paste_that_is_not_in_the_system_prompt_stays():
     assert ask_of(user(f"{ASK}\n\n{paste}"), system="You edit code.").endswith("line 99 of a trace")
 
 
-@pytest.mark.parametrize("tag", sorted(CLIENT_BLOCKS))
-def test_a_message_of_client_blocks_alone_holds_no_ask(tag):
-    assert ask_of(user(f"<{tag}>anything\n{ASK}</{tag}>")) == ""
-    assert ask_of(user(f"<{tag}>never closed {ASK}")) == ""
+@pytest.mark.parametrize("row", MARKERS, ids=lambda row: f"{row.client}, {row.known}")
+def test_what_a_client_marks_as_its_own_is_taken_off(row):
+    for tag in row.blocks:
+        assert ask_of(user(f"<{tag}>anything\n{NEXT}</{tag}>")) == ""
+        assert ask_of(user(f"<{tag}>never closed {NEXT}")) == ""
+    for tag in row.wrappers:
+        assert ask_of(user(f"<{tag}>{ASK}</{tag}>")) == ASK
+    for words in row.openers:
+        assert ask_of(user(f"{words} {ASK}")) == ASK
+    for words in row.trailers:
+        assert ask_of(user(f"{ASK}\n\n{words} and more")) == ASK
 
 
 def test_a_tool_result_continues_the_ask_it_serves():
@@ -103,14 +103,13 @@ def test_a_tool_result_continues_the_ask_it_serves():
     )
     read = read_conversation(turns)
     assert read.ask == ASK
-    assert read.continues
     assert read.since == Since(tool_calls=2, errors=1, failing_tests=1, retries=1)
 
 
 def test_a_second_ask_starts_afresh():
     turns = (user(ASK), tool("1 failed"), Turn(Role.ASSISTANT, ("done",)), user(NEXT))
     read = read_conversation(turns)
-    assert (read.ask, read.previous_ask, read.continues) == (NEXT, ASK, False)
+    assert (read.ask, read.previous_ask) == (NEXT, ASK)
     assert read.since == Since()
     assert read.user_turns == 2
 
@@ -125,7 +124,6 @@ def test_what_is_typed_at_a_completion_prompt_counts_and_a_files_text_does_not()
 def test_system_turns_in_the_middle_are_no_asks():
     turns = (user(ASK), Turn(Role.SYSTEM, ("You are an agent. Fix everything.",)))
     assert read_conversation(turns).ask == ASK
-    assert not read_conversation(turns).continues
 
 
 def test_a_conversation_without_a_user_has_an_empty_ask():
@@ -170,8 +168,6 @@ def test_every_recorded_client_shape_gives_the_ask_alone(shared):
         wanted = NEXT if part == "second_turn" or "hint headers" in client else ASK
         seamless = client.startswith("mini_swe") or "hint headers" in client
         assert wanted in read.ask if seamless else read.ask == wanted, (client, part)
-        newest_is_tool = part == "after_tool"
-        assert read.continues or not newest_is_tool, (client, part)
         seen += 1
     assert seen >= 35
 
@@ -193,4 +189,4 @@ def test_background_calls_of_agents_are_recognised_by_shape(shared):
     toolless = [c for (_, n), c in found.items() if n == "compaction" and not c.tools]
     assert {c.declared_task for c in toolless} == {"background/summary"}
     after = [c for (_, n), c in found.items() if n == "first call after compaction"]
-    assert all(c.ask == ASK and c.continues for c in after)
+    assert all(c.ask == ASK for c in after)
