@@ -37,7 +37,7 @@ from benchmarks.table.time_scale import Placement, codes, place_evidence
 from benchmarks.table.view import changes, diff, show
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
-from router.evidence.table import DRAW_SCALE, FORMAT, Table
+from router.evidence.table import DEFAULT_EFFORT, DRAW_SCALE, FORMAT, Table
 from router.values import Unit
 
 __all__ = ["assemble", "build", "changes", "diff", "fit_table", "show", "write_atomically"]
@@ -283,7 +283,7 @@ def _unit_meta(unit: Unit, selected: Selected) -> dict[str, Any]:
     evidence = [
         {k: v for k, v in row.items() if v is not None} for row in per.iter_rows(named=True)
     ]
-    return {"model": unit.model, "effort": unit.effort, "evidence": evidence}
+    return {"model": unit.model, "effort": unit.effort or DEFAULT_EFFORT, "evidence": evidence}
 
 
 def _quality_meta(quality: Quality, placement: Placement, groups: pl.DataFrame) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def select(
 
 def _unit_of(name: str) -> Unit:
     model, _, effort = name.partition("@")
-    return Unit(model, effort or DEFAULT_EFFORT)
+    return Unit(model, effort or None)
 
 
 def served(rows: pl.DataFrame, catalogue: Catalogue) -> tuple[pl.DataFrame, dict[str, str]]:
