@@ -64,8 +64,11 @@ def simulated_frame(n: int, seed: int = 0, gap: float = 1.2) -> pl.DataFrame:
 
 
 def views(n: int, kind: int = FIX, level: int = 1) -> dict[str, np.ndarray]:
-    return {"p_type": np.tile(np.eye(len(TYPES))[kind], (n, 1)),
-            "p_level": np.tile(np.eye(N_LEVELS)[level], (n, 1))}  # fmt: skip
+    """A classifier that is sure: every item is of one kind and level."""
+    return {
+        "p_type": np.tile(np.eye(len(TYPES))[kind], (n, 1)),
+        "p_level": np.tile(np.eye(N_LEVELS)[level], (n, 1)),
+    }
 
 
 POOL = (Unit("weak"), Unit("strong"))
@@ -81,53 +84,110 @@ def catalogue() -> Catalogue:
     return load_catalogue(MODELS_DIR / "catalogue.toml")
 
 
+ISSUES = {"openhands-swe-bench": 0.0, "openhands-swt-bench": 0.3}
+"""Benchmark → how much harder its items are than their level says."""
+
+SINGLE_ANSWERS = ("gsm8k", "humaneval", "bbh", "bfcl-v2", "livecodebench-codegeneration")
+MINUTES = {1: 7.5, 2: 37.5, 3: 150.0}
+OUTSIDER = "elsewhere/unknown"
+
+
+def an_item(benchmark: str, number: int, level: int) -> dict[str, object]:
+    return dict.fromkeys(ITEM_COLUMNS) | {
+        "item": f"{benchmark}/{number}",
+        "benchmark": benchmark,
+        "group": f"g{number}",
+        "text": "t",
+        "human_minutes": MINUTES[level],
+        "level": level,
+        "train_ok": True,
+    }
+
+
+def an_outcome(item: str, benchmark: str, model: str, **known: object) -> dict[str, object]:
+    """One run of a model on an item: solved for a dollar by the agent of the table, if not said."""
+    return dict.fromkeys(OUTCOME_COLUMNS) | {
+        "item": item,
+        "benchmark": benchmark,
+        "agent": "OpenHands",
+        "model": AS_NAMED.get(model, "unknown"),
+        "model_key": model.split("/")[1],
+        "effort": "default",
+        "score": 1.0,
+        "trials": 1.0,
+        "cost_usd": 1.0,
+        "source": "s",
+        "date": "2026-01-02",
+        "train_ok": True,
+        **known,
+    }
+
+
 def evidence() -> OutcomeSet:
-    """A small world: three models of the catalogue and one outside it, on two benchmarks."""
+    """A small world: three models of the catalogue and one outside it, on two benchmarks.
+
+    Beside them one answer to each benchmark of single answers, for the tokens it takes.
+    """
     rng = np.random.default_rng(0)
-    items, rows = [], []
-    for benchmark, shift in (("openhands-swe-bench", 0.0), ("openhands-swt-bench", 0.3)):
-        for i in range(80):
-            name, level = f"{benchmark}/{i}", 1 + i % 3
-            b = rng.normal(level - 2 + shift, 0.7)
-            items.append(
-                {"item": name, "benchmark": benchmark, "group": f"g{i}", "text": "t",
-                 "human_minutes": [7.5, 37.5, 150.0][level - 1], "level": level,
-                 "train_ok": True, "category": None, "licence": None}
-            )  # fmt: skip
-            for model, ability in {**ABILITY, "elsewhere/unknown": 0.5}.items():
-                rows.append(
-                    {"item": name, "benchmark": benchmark, "agent": "OpenHands",
-                     "model": AS_NAMED.get(model, "unknown"), "model_key": model.split("/")[1],
-                     "effort": "default", "score": float(rng.random() < sigmoid(ability - b)),
-                     "trials": 1.0, "cost_usd": COST.get(model, 1.0) * level, "train_ok": True,
-                     "input_tokens": None, "output_tokens": None, "source": "s", "date": "2026-01-02"}
-                )  # fmt: skip
-    tokens = {**rows[0], "item": "x", "benchmark": "gsm8k", "agent": "o",
-              "input_tokens": 100.0, "output_tokens": 200.0}  # fmt: skip
-    extra = [{**tokens, "benchmark": b} for b in ("gsm8k", "humaneval", "bbh", "bfcl-v2")]
-    extra += [{**tokens, "benchmark": "livecodebench-codegeneration"}]
+    items, outcomes = [], []
+    for benchmark, harder in ISSUES.items():
+        for number in range(80):
+            level = 1 + number % 3
+            item = an_item(benchmark, number, level)
+            items.append(item)
+            difficulty = rng.normal(level - 2 + harder, 0.7)
+            for model, ability in {**ABILITY, OUTSIDER: 0.5}.items():
+                solved = rng.random() < sigmoid(ability - difficulty)
+                usd = COST.get(model, 1.0) * level
+                outcomes.append(
+                    an_outcome(item["item"], benchmark, model, score=float(solved), cost_usd=usd)
+                )
+    outcomes += [
+        an_outcome("x", benchmark, CHEAP, agent="o", input_tokens=100.0, output_tokens=200.0)
+        for benchmark in SINGLE_ANSWERS
+    ]
     return OutcomeSet(
         pl.DataFrame(items, schema=ITEM_COLUMNS),
-        pl.DataFrame(rows + extra, schema=OUTCOME_COLUMNS),
+        pl.DataFrame(outcomes, schema=OUTCOME_COLUMNS),
         {"prompts": "0"},
     )
 
 
+def a_total(model: str, percent: float, usd: float) -> dict[str, object]:
+    """One published total of DeepSWE."""
+    return {
+        "source": "s",
+        "benchmark": "deepswe-1.1",
+        "model": AS_NAMED[model],
+        "model_id": model,
+        "effort": None,
+        "agent": "mini-swe-agent",
+        "metric": "pass@1_pct",
+        "value": percent,
+        "cost_usd": usd,
+        "cost_unit": "per task",
+        "input_tokens": 9e6,
+        "output_tokens": 6e4,
+        "date": "2026-06-15",
+        "note": "official",
+    }
+
+
 def totals() -> pl.DataFrame:
-    """One published total: the cheap model solves almost none of DeepSWE, the strong half."""
-    row = {"source": "s", "benchmark": "deepswe-1.1", "model": AS_NAMED[CHEAP], "model_id": CHEAP,
-           "effort": None, "agent": "mini-swe-agent", "metric": "pass@1_pct", "value": 1.0,
-           "cost_usd": 0.7, "cost_unit": "per task", "input_tokens": 9e6, "output_tokens": 6e4,
-           "date": "2026-06-15", "note": "official"}  # fmt: skip
-    strong = {**row, "model": AS_NAMED[STRONG], "model_id": STRONG, "value": 55.0, "cost_usd": 9.0}
-    return pl.DataFrame([row, strong], schema_overrides={"effort": pl.String})
+    """The cheap model solves almost none of the long tasks, the strong one half."""
+    rows = [a_total(CHEAP, percent=1.0, usd=0.7), a_total(STRONG, percent=55.0, usd=9.0)]
+    return pl.DataFrame(rows, schema_overrides={"effort": pl.String})
 
 
 def prices() -> pl.DataFrame:
-    return pl.DataFrame(
-        {"provider": ["openhands-index (list price used)"], "model_id": [AS_NAMED[CHEAP]],
-         "input_per_m": [0.36], "output_per_m": [1.44]}
-    )  # fmt: skip
+    """The list price of the cheap model that its runs were computed at: twice the catalogue's."""
+    row = {
+        "provider": "openhands-index (list price used)",
+        "model_id": AS_NAMED[CHEAP],
+        "input_per_m": 0.36,
+        "output_per_m": 1.44,
+    }
+    return pl.DataFrame([row])
 
 
 @pytest.fixture(scope="module")
