@@ -6,7 +6,7 @@ import re
 
 import typer
 
-from benchmarks.cli import app
+from auto_efficient.cli import app
 from benchmarks.docs import rendered
 from classifier.tasks import TYPES
 from router.values import DIALS

@@ -12,14 +12,19 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("auto_efficient", "benchmarks", "classifier", "router")
 
 READ_WHOLE = {
+    "DifficultyStudy": "written as JSON",
     "Evidence": "compared as one",
     "Failure": "part of a record",
+    "Load": "its medians are taken by name",
+    "Markers": "names the client of a row, for who reads the table",
+    "RecipeReading": "written as JSON",
     "Record": "written to a ledger as one row",
     "Scores": "dumped into the model card",
     "Situation": "read by name from the table of transitions",
     "Table": "its columns are filled and dumped by name",
-    "Told": "docs/headers.md is written from it",
+    "Tie": "dumped into the table's artefact",
     "Tokens": "unpacked",
+    "Told": "docs/headers.md is written from it",
     "Usage": "part of a record",
     "Wish": "docs/headers.md is written from it",
 }

@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.cli import app
+from auto_efficient.cli import app
 from classifier.tasks import FAMILIES, TYPES
 
 run = CliRunner()
