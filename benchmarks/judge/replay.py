@@ -115,10 +115,10 @@ def outcomes_of(picks: Ints, pool: Pool) -> tuple[Floats, Floats]:
     return pool.quality[rows, picks], pool.cost[rows, picks]
 
 
-def curve_of(picks: Ints, pool: Pool, weights: Floats | None = None) -> Curve:
+def curve_of(picks: Ints, pool: Pool) -> Curve:
     """Mean cost and quality of a routing's picks, one point per setting."""
     quality, cost = outcomes_of(picks, pool)
-    weight = np.ones((1, len(pool))) if weights is None else weights[None, :]
+    weight = np.ones((1, len(pool)))
     return Curve(weighted_means(weight, cost)[0], weighted_means(weight, quality)[0])
 
 

@@ -19,9 +19,7 @@ NINE: Final = (
 )  # fmt: skip
 """The nine models of notes/data-findings.md, as the OpenHands Index names them."""
 
-
 AGENT_BENCHMARKS: Final = ("openhands-swe-bench", "openhands-swt-bench")
-
 
 ASKS: Final = {
     "openhands-swe-bench": "Fix this issue in the repository.\n\n{}",
