@@ -9,7 +9,7 @@ import typer
 
 from auto_efficient.route import route
 from auto_efficient.serve import serve
-from benchmarks.cli import app as offline
+from benchmarks.commands import docs, evaluate, table_build, table_diff, table_show, train
 from router import __version__
 
 EXTRAS: Final = {
@@ -26,9 +26,13 @@ app = typer.Typer(
     help="Route each request to the cheapest model that benchmark evidence shows to be adequate.",
     pretty_exceptions_enable=False,
 )
-app.command()(serve)
-app.command()(route)
-app.add_typer(offline)
+for command in (serve, route, train, evaluate, docs):
+    app.command()(command)
+
+tables = typer.Typer(no_args_is_help=True, help="Build, show and compare cost-quality tables.")
+for name, command in (("build", table_build), ("show", table_show), ("diff", table_diff)):
+    tables.command(name)(command)
+app.add_typer(tables, name="table")
 
 
 def _tell_version(wanted: bool) -> None:

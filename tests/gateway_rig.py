@@ -153,7 +153,9 @@ async def good(seen: Seen, writer: asyncio.StreamWriter) -> bool:
     """Answer as a sound provider does."""
     if seen.fields.get("stream") is True:
         return await streams(events_of(seen))(seen, writer)
-    body = json.dumps(WRITERS[seen.interface].whole(make_answer(seen.fields, seen.interface))).encode()
+    body = json.dumps(
+        WRITERS[seen.interface].whole(make_answer(seen.fields, seen.interface))
+    ).encode()
     return bool(await replies(200, body)(seen, writer))
 
 
