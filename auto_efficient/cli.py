@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
+from auto_efficient.gateway import serve
 from auto_efficient.route import route
-from auto_efficient.serve import serve
 from benchmarks.commands import docs, evaluate, table_build, table_diff, table_show, train
 from router import __version__
 
