@@ -7,9 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
+from auto_efficient.docs import docs
 from auto_efficient.gateway import serve
 from auto_efficient.route import route
-from benchmarks.commands import docs, evaluate, table_build, table_diff, table_show, train
+from benchmarks.commands import evaluate, table_build, table_diff, table_show, train
 from router import __version__
 
 EXTRAS: Final = {
@@ -27,11 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (serve, route, train, evaluate, docs):
-    app.command()(command)
+    app.command()(command)  # type: ignore[arg-type]  # each has a signature of its own
 
 tables = typer.Typer(no_args_is_help=True, help="Build, show and compare cost-quality tables.")
-for name, command in (("build", table_build), ("show", table_show), ("diff", table_diff)):
-    tables.command(name)(command)
+tables.command("build")(table_build)
+tables.command("show")(table_show)
+tables.command("diff")(table_diff)
 app.add_typer(tables, name="table")
 
 

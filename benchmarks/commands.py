@@ -261,15 +261,3 @@ def _prices(given: list[str]) -> dict[str, float]:
             raise typer.BadParameter(f"{item!r} is not MODEL=USD", param_hint="--price") from None
     return prices
 
-
-def docs(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if stale.")] = False,
-) -> None:
-    """Rewrite the generated numbers of README.md and models/README.md (in a checkout)."""
-    from benchmarks.docs import refresh
-
-    with plain_errors("docs"):
-        stale = refresh(check=check)
-    for name in stale:
-        typer.echo(f"{'stale' if check else 'wrote'} {name}")
-    raise typer.Exit(1 if check and stale else 0)

@@ -1,0 +1,125 @@
+"""What may be said of the studies in words: the least flattering number first, with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from benchmarks.docs.pages import Block, Sources, interval
+
+BEST_OF_RIVALS: Final = "the best of them"
+
+
+def proof(sources: Sources) -> str:
+    """Say what ships does on the pool of the README's figure."""
+    return _balanced(sources)
+
+
+def honest(sources: Sources) -> str:
+    """Say what every study shows, and what it does not."""
+    said = (_whole_catalogue, _routellm, _reading, _quality_stop, _sessions, _balanced, _promises)
+    return "\n".join(f"* {say(sources)}" for say in said)
+
+
+def _balanced(sources: Sources) -> str:
+    found = sources.result("agents-nine-models")
+    ours = _measures(found, "ours: balanced")
+    over = ours["over_hull"]
+    apart = "better by" if over["low"] > 0 else "not told apart from it:"
+    return (
+        f"On {found['n_items']} agent tasks with {len(found['models'])} models, what ships keeps at "
+        f"`balanced` {_share(ours, 'quality_share')} of the best single model's quality for "
+        f"{_share(ours, 'cost_share')} of its cost. Against a mix of single models of the same cost "
+        f"it is {apart} {over['value'] * 100:+.1f} points "
+        f"[{over['low'] * 100:+.1f}, {over['high'] * 100:+.1f}]."
+    )
+
+
+def _whole_catalogue(sources: Sources) -> str:
+    found = sources.result("agents-whole-catalogue")
+    ours, cheapest = _measures(found, "ours: balanced"), _measures(found, "always cheapest")
+    return (
+        f"On {found['n_items']} agent tasks with {len(found['models'])} models, always taking the cheapest keeps "
+        f"{_share(cheapest, 'quality_share')} for {_share(cheapest, 'cost_share')}, what ships "
+        f"{_share(ours, 'quality_share')} for {_share(ours, 'cost_share')}. A pool with one cheap and "
+        "good model leaves a router little to do."
+    )
+
+
+def _quality_stop(sources: Sources) -> str:
+    ours = _measures(sources.result("agents-nine-models"), "ours: quality")
+    return (
+        f"The stop `quality` costs {_share(ours, 'cost_share')} of always taking the best model there: "
+        "with so few items nothing cheaper is proven within its margin."
+    )
+
+
+def _routellm(sources: Sources) -> str:
+    found = sources.result("routellm")
+    shipped, refitted, length = (
+        interval(_measures(found, name)["apgr"])
+        for name in ("ours", "ours, refitted", "prompt length")
+    )
+    return (
+        f"On {found['n_items']:,} questions of 2023 and two models (RouteLLM), what ships has an APGR of {shipped}; the length of the prompt "
+        f"alone has {length}. With levels refitted on that pool ours has {refitted}."
+    )
+
+
+def _promises(sources: Sources) -> str:
+    found = sources.result("adequacy-nine-models")
+    broken = {
+        name: ", ".join(
+            str(p["broken"]) for p in found["promises"] if p["policy"] == f"{name} (ours)"
+        )
+        for name in ("adequate by the table", "threshold tuned on validation")
+    }
+    table, tuned = broken.values()
+    return (
+        f"The dial's promise (not worse by more than the margin) was broken in {table} of "
+        f"{len(found['seeds'])} splits at the three stops; a threshold tuned on validation broke {tuned}."
+    )
+
+
+def _reading(sources: Sources) -> str:
+    scores = sources.card()["scores"]
+    return (
+        f"Task types are read with a macro-F1 of {scores['left_out_corpus']['type_f1']:.2f} in asks of "
+        f"writers left out, and of {scores['left_out_public']['type_f1']:.2f} in public sources left out. "
+        f"Difficulty orders the former (ρ {scores['left_out_corpus']['level_spearman']:.2f}) and hardly "
+        f"the latter ({scores['left_out_public']['level_spearman']:.2f})."
+    )
+
+
+def _sessions(sources: Sources) -> str:
+    savings = sources.result("sessions")["savings"]
+    seeing, blind = (_saved(savings, name) for name in ("ours", "ours, blind to failures"))
+    return (
+        f"In simulated sessions ours saves {seeing} against the best rival at `balanced`. Without what it "
+        f"learns from failures it saves {blind}: the gain is from seeing failures, and how often a failure "
+        "is seen is assumed, not measured."
+    )
+
+
+def _saved(savings: list[Mapping[str, Any]], policy: str) -> str:
+    found = [
+        s["by"]["value"]
+        for s in savings
+        if (s["policy"], s["rival"], s["dial"]) == (policy, BEST_OF_RIVALS, "balanced")
+    ]
+    return f"{min(found):.0%} to {max(found):.0%}"
+
+
+def _measures(found: Mapping[str, Any], policy: str) -> Mapping[str, Any]:
+    """Return a policy's measures in a study."""
+    measures: Mapping[str, Any] = next(
+        s["measures"] for s in found["standings"] if s["policy"] == policy
+    )
+    return measures
+
+
+def _share(measures: Mapping[str, Any], name: str) -> str:
+    return interval(measures[name], ".1%")
+
+
+BLOCKS: Final[dict[str, Block]] = {"proof": proof, "honest": honest}

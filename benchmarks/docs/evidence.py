@@ -1,0 +1,192 @@
+"""docs/evidence.md and docs/tasks.md: what was measured, from the artefacts and the studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from benchmarks.docs.pages import Block, Sources, grid, interval, number, prose
+from benchmarks.table.view import cell_rows
+from classifier.tasks import LEVELS, TASKS
+from router.values import DEFAULT_DIAL, DIALS
+
+SHOWN_CELLS: Final = (
+    ("implementation/small_edit", 1),
+    ("general/knowledge", 1),
+    ("debugging/bug_fixing", 1),
+    ("debugging/bug_fixing", 2),
+    ("debugging/bug_fixing", 3),
+    ("testing/test_creation", 2),
+    ("implementation/feature_development", 4),
+    ("refactoring/migration", 4),
+)
+"""Cells that are shown: cheap work, the best measured work, and the hardest."""
+
+SHOWN_POLICIES: Final = (
+    "ours", "ours, refitted", "ours: quality", "ours: balanced", "ours: economy",
+    "ours, refitted: balanced", "told type and level", "hull of single models", "always best",
+    "always cheapest", "kNN", "prompt length", "complexity rules", "shuffled self (ours)",
+    "shuffled self (ours, refitted)", "random", "oracle",
+)  # fmt: skip
+"""Rows that are shown of a study; the pages in benchmarks/results hold all."""
+
+SHOWN_PROMISES: Final = "(ours)"
+
+MEASURED_ON: Final = {
+    "held_out_vera": "a writer never trained on (no ask looked at; scores seen while choosing two settings)",
+    "held_out_gus": "a writer never trained on (looked at while choosing the model)",
+    "left_out_corpus": "writers left out, five folds",
+    "left_out_public": "public sources left out, five folds",
+    "in_domain_corpus": "in domain, written corpus, five grouped folds",
+    "in_domain_public": "in domain, public sources, five grouped folds",
+}
+
+
+def table(sources: Sources) -> str:
+    """Show what the table decides in a few cells at the default dial."""
+    shipped = sources.table()
+    dial = DIALS[DEFAULT_DIAL]
+    lines = []
+    for task, level in SHOWN_CELLS:
+        rows = cell_rows(shipped, task, level, dial)
+        best = max(rows, key=lambda r: r.lower)
+        chosen = next(r for r in rows if r.adequate and ":free" not in r.unit)
+        evidence = f"{chosen.items} items" if chosen.items else "borrowed"
+        lines.append(
+            [task, LEVELS[level - 1], chosen.unit, f"{chosen.quality:.2f}", f"{chosen.cost_usd:.2g}",
+             evidence, best.unit, f"{best.quality:.2f}", f"{best.cost_usd:.2g}"]
+        )  # fmt: skip
+    header = ("task", "difficulty", "cheapest adequate", "quality", "$", "evidence", "best",
+              "quality", "$")  # fmt: skip
+    note = (
+        f"Table `{shipped.version}`, evidence to {shipped.meta.get('newest_evidence')}; adequate: not worse "
+        f"than the best by more than {dial.margin:.0%} with {dial.confidence:.0%} confidence "
+        f"(dial `{dial.name}`). Dollars per task as realised by agents, or per answer; "
+        "free offers, which may log prompts, are left out as they are by default."
+    )
+    return f"{note}\n\n{grid(header, lines)}"
+
+
+def scores(card: Mapping[str, Any]) -> str:
+    """Show how well tasks and difficulty are read."""
+    keys = ("rows", "family_f1", "type_f1", "family_ece", "level_spearman", "level_ece")
+    lines = [
+        [where, *(number(card["scores"][name].get(key)) for key in keys)]
+        for name, where in MEASURED_ON.items()
+        if name in card["scores"]
+    ]
+    header = ("measured on", "rows", "family macro-F1", "type macro-F1", "family ECE",
+              "difficulty ρ", "difficulty ECE")  # fmt: skip
+    return grid(header, lines)
+
+
+def studies(sources: Sources) -> str:
+    """Show the main measures of every committed study."""
+    parts = []
+    for path in sorted(sources.results.glob("*.json")):
+        found = sources.result(path.stem)
+        if not isinstance(found, dict) or "promises" not in found:
+            continue  # not an evaluation of routing
+        if found["standings"]:
+            parts.append(f"{_head(path.stem, found)}\n\n{_standings(found)}")
+        if found["promises"]:
+            parts.append(f"{_head(path.stem, found)}\n\n{_promises(found)}")
+    return "\n\n".join(parts)
+
+
+def _head(name: str, found: Mapping[str, Any]) -> str:
+    size = f"{found['n_items']:,} items, {len(found['models'])} models"
+    return f"### {found['name']}\n\n{size}; [the whole page](../benchmarks/results/{name}.md)."
+
+
+def _standings(found: Mapping[str, Any]) -> str:
+    measures = {"apgr": "APGR", "aiq": "AIQ", "saved": "saved at 95%", "quality_share": "quality share*",
+                "cost_share": "cost share*"}  # fmt: skip
+    present = [m for m in measures if any(m in s["measures"] for s in found["standings"])]
+    lines = [
+        [s["policy"], *(interval(s["measures"].get(m)) for m in present)]
+        for s in found["standings"]
+        if s["policy"] in SHOWN_POLICIES
+    ]
+    return grid(("policy", *(measures[m] for m in present)), lines)
+
+
+def _promises(found: Mapping[str, Any]) -> str:
+    lines = [
+        [p["policy"], f"{p['margin']:.2f}", f"{p['confidence']:.2f}", f"{p['broken']} of {p['n_seeds']}",
+         f"{p['quality_gap']:+.3f}", f"{p['cost_share']:.2f}"]
+        for p in found["promises"]
+        if p["policy"].endswith(SHOWN_PROMISES)
+    ]  # fmt: skip
+    header = ("policy", "margin", "confidence", "broken", "quality gap", "cost share")
+    return grid(header, lines)
+
+
+def sessions(sources: Sources) -> str:
+    """Show what ours saves in simulated sessions at equal quality, and how often it switches."""
+    found = sources.result("sessions")
+    ours = {(s["mix"], s["dial"]): s for s in found["standings"] if s["policy"] == "ours"}
+    lines = []
+    for saving in found["savings"]:
+        if (saving["policy"], saving["rival"]) != ("ours", "the best of them"):
+            continue
+        own, by = ours[saving["mix"], saving["dial"]], saving["by"]
+        lines.append(
+            [saving["mix"], saving["dial"], f"{own['usd']['value']:.2f}",
+             f"{own['quality']['value']:.3f}",
+             f"{by['value']:+.0%} [{by['low']:+.0%}, {by['high']:+.0%}]",
+             "same" if saving["reached"] else f"{saving['quality']:.3f}",
+             f"{own['switches']:.2f}", str(own["unsafe"]), f"{own['cached']:.0%}"]
+        )  # fmt: skip
+    header = (
+        "sessions", "dial", "$ a session", "tasks solved", "saved against the best rival", "it solves",
+        "switches / 100 turns", "unsafe", "input cached",
+    )  # fmt: skip
+    note = (
+        f"{found['n_sessions']} sessions of each kind, {len(found['models'])} models. Rivals: never switch, "
+        "decide every turn alone, stick for 30 minutes, stay unless a fresh start is cheaper by a factor, "
+        "cap the spending on switches. Against the cheapest of them at the same quality, mixing settings of "
+        "its dial as it likes; where none reaches it, against the one that comes nearest."
+    )
+    return f"{note}\n\n{grid(header, lines)}"
+
+
+def latency(sources: Sources) -> str:
+    """Show decision times as last measured."""
+    lines = [
+        [t["size"], t["what"], f"{t['p50_ms']:.2f}", f"{t['p99_ms']:.2f}", f"{t['calls']:,}"]
+        for t in sources.result("latency")
+    ]
+    return grid(("request", "call", "p50 ms", "p99 ms", "calls"), lines)
+
+
+def tasks(sources: Sources) -> str:
+    """List the taxonomy."""
+    return grid(("task", "what it is"), [[f"`{task}`", text] for task, text in TASKS.items()])
+
+
+def levels(sources: Sources) -> str:
+    """List the levels of difficulty."""
+    rows = [[str(level), prose(name)] for level, name in enumerate(LEVELS, start=1)]
+    return grid(("level", "time of an engineer at home in the code"), rows)
+
+
+def tiers(sources: Sources) -> str:
+    """List the tiers."""
+    rows = [
+        [f"`{tier.id}`", prose(tier.description) + " Hidden from pickers." * tier.hidden]
+        for tier in sources.catalogue().tiers
+    ]
+    return grid(("tier", "what serves"), rows)
+
+
+BLOCKS: Final[dict[str, Block]] = {
+    "table": table,
+    "classifier": lambda sources: scores(sources.card()),
+    "studies": studies,
+    "sessions": sessions,
+    "latency": latency,
+    "tasks": tasks,
+    "levels": levels,
+    "tiers": tiers,
+}
