@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (serve, route, train, evaluate, docs):
-    app.command()(command)  # type: ignore[arg-type]  # each has a signature of its own
+    app.command()(command)
 
 tables = typer.Typer(no_args_is_help=True, help="Build, show and compare cost-quality tables.")
 tables.command("build")(table_build)

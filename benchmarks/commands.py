@@ -260,4 +260,3 @@ def _prices(given: list[str]) -> dict[str, float]:
         except ValueError:
             raise typer.BadParameter(f"{item!r} is not MODEL=USD", param_hint="--price") from None
     return prices
-

@@ -13,6 +13,7 @@ from benchmarks.judge import baselines, readers, replay
 from benchmarks.judge.pool import Pool, leave_out, split
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
+from classifier.turns import Conversation
 from router.decision.eligible import Eligibility
 from router.decision.policy import decide
 from router.evidence.catalogue import (

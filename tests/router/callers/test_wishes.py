@@ -10,7 +10,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.cli import app
+from auto_efficient.cli import app
 from router.callers.keys import OWNER, Key
 from router.callers.wishes import (
     NARROWED,
