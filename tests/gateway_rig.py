@@ -23,7 +23,7 @@ from router.books.record import Record
 from router.providers.simulated.answer import make_answer
 from router.providers.simulated.provider import WRITERS
 from router.serving.app import create_app
-from router.serving.guard import GuardedProtocol
+from router.serving.guard import GuardedConfig
 from router.settings import Settings
 from router.values import Decision, Interface, Unit
 from router.wire import sse
@@ -221,14 +221,12 @@ async def gateway(
         record=records.append,
         transport=transport,
     )
-    config = uvicorn.Config(
+    config = GuardedConfig(
         app,
+        limits=settings.requests,
         host="127.0.0.1",
         port=0,
-        http=GuardedProtocol,
         log_level="critical",
-        proxy_headers=False,
-        ws="none",
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

@@ -29,7 +29,7 @@ from benchmarks.speed.load import drive, post
 from router.decision.engine import Engine
 from router.providers.transport import FastTransport
 from router.serving.app import create_app
-from router.serving.guard import GuardedProtocol
+from router.serving.guard import GuardedConfig
 from router.serving.live import LoadEngine
 from router.settings import Settings
 
@@ -74,9 +74,7 @@ async def soak(
     transport = FastTransport()
     settings = Settings(upstream=f"http://127.0.0.1:{upstream_port}")
     app = create_app(settings, environ={}, transport=transport, load_engine=load_engine)
-    config = uvicorn.Config(
-        app, port=free_port(), http=GuardedProtocol, log_level="critical", ws="none"
-    )
+    config = GuardedConfig(app, limits=settings.requests, port=free_port(), log_level="critical")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     await asyncio.to_thread(wait_for, config.port, 10)

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -59,10 +59,10 @@ class Data:
     engine: Decides | None
     """None where its artefacts could not be loaded; ``engine_error`` says why."""
     engine_error: str
-    aliases: Mapping[str, str]
-    """Name that a client sends, ``*`` standing for any text → tier or model that serves it."""
     reachable: Mapping[Interface, frozenset[str]]
     """Format → ids of the models that some configured provider serves in it."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Name that a client sends, ``*`` standing for any text → tier or model that serves it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class LiveData:
             if last is not None and last.engine is not None:
                 return last
         reachable = {i: self._providers.reachable(catalogue, i) for i in Interface}
-        return Data(catalogue, engine, self.problem, self._aliases, reachable)
+        return Data(catalogue, engine, self.problem, reachable, self._aliases)
 
     def _stamps(self) -> tuple[tuple[str, int, int], ...]:
         """Identify the files' state: name, modification time, size."""

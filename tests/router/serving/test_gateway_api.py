@@ -516,9 +516,8 @@ async def raw(client: httpx.AsyncClient, data: bytes, wait_s: float = 3) -> byte
         writer.close()
 
 
-async def test_slow_and_smuggled_requests_are_refused(monkeypatch):
-    monkeypatch.setattr("router.serving.guard.MAX_HEAD_S", 0.2)
-    async with gateway(requests={"body_s": 0.2}) as client:
+async def test_slow_and_smuggled_requests_are_refused():
+    async with gateway(requests={"body_s": 0.2, "header_s": 0.2}) as client:
         assert b" 408 " in await raw(client, b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\n")
         assert b" 408 " in await raw(client, b"")
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
@@ -528,6 +527,12 @@ async def test_slow_and_smuggled_requests_are_refused(monkeypatch):
         assert b" 400 " in await raw(client, head + both)
         assert b" 400 " in await raw(client, head + b"content-length: -1\r\n\r\n")
         assert b" 400 " in await raw(client, head + b"bad header\r\n\r\n")
+
+
+async def test_the_limit_of_a_head_is_what_the_settings_say():
+    async with gateway(requests={"header_bytes": 500}) as client:
+        assert (await client.get("/healthz")).status_code == 200
+        assert (await client.get("/healthz", headers={"x": "a" * 5000})).status_code == 431
 
 
 async def test_unknown_paths_and_methods_are_told_in_the_callers_format():

@@ -13,8 +13,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.providers.simulated import STREAMED
 from router.providers.simulated.answer import make_answer
+from router.providers.simulated.provider import WRITERS
 from router.serving.app import create_app
 from router.settings import Settings
 from router.values import Interface
@@ -145,7 +145,7 @@ def test_a_stream_cut_anywhere_ends_properly_however_it_arrives(
     interface, end, cuts, directive, problem
 ):
     body = ask(interface, "a/b", stream=True)
-    stream = b"".join(STREAMED[interface](make_answer(body, interface, directive)))
+    stream = b"".join(WRITERS[interface].events(make_answer(body, interface, directive)))
     broken = stream[: end % (len(stream) + 1)]
     ends = sorted({c % (len(broken) + 1) for c in cuts} | {0, len(broken)})
     sent = []
@@ -166,7 +166,7 @@ def test_a_stream_cut_anywhere_ends_properly_however_it_arrives(
 )
 def test_what_matters_is_seen_however_the_json_is_written(interface, written):
     body = ask(interface, "a/b", stream=True)
-    events = STREAMED[interface](make_answer(body, interface))
+    events = WRITERS[interface].events(make_answer(body, interface))
     datas = [data for event in events for _, data in sse.events(event)]
     lines = [d if d == b"[DONE]" else json.dumps(json.loads(d), **written).encode() for d in datas]
     relay = Relay(FORMATS[interface], wants_usage=True, model="a/b", first=lines[0])
