@@ -182,8 +182,8 @@ class Session:
 
     def dump(self) -> bytes:
         """Write the session as JSON, for a store outside this process."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return orjson.dumps({"version": VERSION, **fields}, default=_plain)
+        fields = {"version": VERSION, **_fields(self)}
+        return orjson.dumps(fields, default=_plain, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
     @classmethod
     def load(cls, data: bytes) -> Self:
@@ -215,9 +215,12 @@ def _plain(value: object) -> object:
             "p_level": value.p_level.tolist(),
             "declared": value.declared,
         }
-    if isinstance(value, tuple):
-        return list(value)
-    raise TypeError(f"a session holds no {type(value).__name__}")
+    return list(value) if isinstance(value, tuple) else _fields(value)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a part; raises TypeError for what a session does not hold."""
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def _known(kind: type, raw: Any, parts: dict[str, Any]) -> dict[str, Any]:
