@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,12 +16,13 @@ from rich.text import Text
 
 from classifier.model import Assessment
 from classifier.tasks import LEVELS, TYPES
+from router.callers.wishes import narrowed, read_wishes
 from router.decision.engine import Engine
 from router.decision.explain import as_json
 from router.errors import BadRequest, RouterError
 from router.evidence.catalogue import MODELS_DIR
 from router.options import DialName, Json, ModelsDir
-from router.values import DEFAULT_DIAL, DIALS, Decision, Dial, Limits
+from router.values import DEFAULT_DIAL, DIALS, Caller, Decision, Dial, Limits
 from router.wire.format import interface_of
 from router.wire.request import ChatRequest, from_fields, from_text, parse
 
@@ -92,19 +94,21 @@ def route(
         pin=pin,
     )
     headers = _headers(header or [], mode)
+    caller = Caller("owner", owner=True, dial=DIALS[dial], limits=limits)
     try:
         engine = Engine.load(models)
         if jsonl is not None:
-            raise typer.Exit(_route_lines(engine, jsonl, DIALS[dial], limits))
+            raise typer.Exit(_route_lines(engine, jsonl, caller))
+        asked = narrowed(caller, read_wishes(_lower(headers)))
         request = _request(text, path, headers)
-        assessment, decision = engine.decide(request, dial=DIALS[dial], limits=limits)
+        assessment, decision = engine.decide(request, dial=asked.dial, limits=asked.limits)
     except RouterError as error:
         typer.echo(f"auto-efficient route: {error}", err=True)
         raise typer.Exit(2) from error
     if json:
         sys.stdout.buffer.write(orjson.dumps(as_json(assessment, decision)) + b"\n")
     else:
-        show(assessment, decision, DIALS[dial], Console())
+        show(assessment, decision, asked.dial, Console())
 
 
 def _limits(**fields: object) -> Limits:
@@ -117,14 +121,16 @@ def _limits(**fields: object) -> Limits:
         raise typer.BadParameter(first["msg"].lower(), param_hint=f"--{option}") from None
 
 
-def _route_lines(engine: Engine, path: Path, dial: Dial, limits: Limits) -> int:
+def _route_lines(engine: Engine, path: Path, caller: Caller) -> int:
     """Print one JSON line per request; returns the exit code, 1 if a line could not be read."""
     failed = 0
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
-                    decided = engine.decide(_line_request(line), dial=dial, limits=limits)
+                    request, headers = _line_request(line)
+                    asked = narrowed(caller, read_wishes(_lower(headers)))
+                    decided = engine.decide(request, dial=asked.dial, limits=asked.limits)
                     answer = as_json(*decided)
                 except RouterError as error:
                     failed += 1
@@ -135,7 +141,12 @@ def _route_lines(engine: Engine, path: Path, dial: Dial, limits: Limits) -> int:
     return 1 if failed else 0
 
 
-def _line_request(line: bytes) -> ChatRequest:
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _line_request(line: bytes) -> tuple[ChatRequest, dict[str, str]]:
+    """Return the request of a line, and its headers; raises BadRequest."""
     try:
         raw = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -145,24 +156,27 @@ def _line_request(line: bytes) -> ChatRequest:
     if "text" in raw:
         if not isinstance(raw["text"], str):
             raise BadRequest("`text` must be a string")
-        return from_text(raw["text"])
+        return from_text(raw["text"]), {}
     headers = raw.get("headers") or {}
     if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
         raise BadRequest("`headers` must map names to strings")
-    interface = interface_of(str(raw.get("path", DEFAULT_PATH)))
-    body = raw["body"]
+    path, body = str(raw.get("path", DEFAULT_PATH)), raw["body"]
+    interface = interface_of(path)
     if isinstance(body, str):
-        return parse(body.encode(), interface=interface, headers=headers)
+        read = parse(body.encode(), interface=interface, headers=headers, path=path)
+        return read, headers
     if not isinstance(body, dict):
         raise BadRequest("`body` must be a JSON object, or one as a string")
-    return from_fields(body, body=line, interface=interface, headers=headers)
+    return from_fields(body, body=line, interface=interface, headers=headers, path=path), headers
 
 
 def _request(text: str | None, path: str, headers: dict[str, str]) -> ChatRequest:
     if text is None and sys.stdin.isatty():
         raise BadRequest("give an ask as argument, a request body on stdin, or --jsonl FILE")
     if text is None:
-        return parse(sys.stdin.buffer.read(), interface=interface_of(path), headers=headers)
+        return parse(
+            sys.stdin.buffer.read(), interface=interface_of(path), headers=headers, path=path
+        )
     body = from_text(text).body
     return parse(body, interface=interface_of(DEFAULT_PATH), headers=headers)
 

@@ -1,5 +1,8 @@
 """Auto Efficient's router: decide which model serves a request, and serve it."""
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-__version__ = version("auto-efficient")
+try:
+    __version__ = version("auto-efficient")
+except PackageNotFoundError:  # a checkout on the path, installed by nobody
+    __version__ = "0+unknown"

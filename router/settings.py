@@ -2,7 +2,7 @@
 
 Defaults, a TOML file, the environment and the command line each override the one before.  The
 file is ``auto-efficient.toml`` in the working directory, or what ``AUTO_EFFICIENT_CONFIG``
-names; any setting ``port`` of it is also read from ``AUTO_EFFICIENT_PORT``.  docs/configuration.md
+names; a setting with one value, like ``port``, is also read from ``AUTO_EFFICIENT_PORT``.  docs/configuration.md
 is written from the fields below::
 
     port = 4000
@@ -31,9 +31,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
-from pydantic import Field, ImportString, SecretStr, ValidationError
+from pydantic import Field, ImportString, SecretStr, ValidationError, field_validator
 
-from router.callers.keys import Key
+from router.callers.keys import OWNER, Key
 from router.errors import BadArtefact
 from router.evidence.catalogue import MODELS_DIR
 from router.providers.endpoints import (
@@ -136,6 +136,16 @@ class Settings(Entry):
         default=200.0, ge=0, description="Pace of the simulated provider; 0 is as fast as it can."
     )
     log_requests: bool = Field(default=False, description="Log a line per request.")
+
+    @field_validator("callers")
+    @classmethod
+    def _have_names_of_their_own(cls, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+        names = [key.name for key in keys]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two keys are called {twice[0]}: they would share sessions")
+        if reserved := [n for n in names if n == OWNER.name or n.startswith("anonymous ")]:
+            raise ValueError(f"no key may be called {reserved[0]}: that is somebody else's name")
+        return keys
 
     @property
     def local(self) -> bool:

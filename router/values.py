@@ -134,7 +134,7 @@ class Limits(Entry):
 
     allow: Annotated[
         Ids | None,
-        Field(description="Model ids that may serve; not set: all. An empty list allows none."),
+        Field(description="Model ids that may serve; not set: all."),
     ] = None
     deny: Annotated[Ids, Field(description="Model ids that never serve.")] = frozenset()
     max_cost_usd: Annotated[

@@ -376,7 +376,7 @@ class Play:
             cached_tokens=int(cached),
             cache_write_tokens=int(self._context - cached) if writes else 0,
         )
-        usd = usage_usd(usage, price)
+        usd = usage_usd(usage, price) or 0.0
         self._caches[model] = (self._context, self._now)
         totals = self.totals
         totals.usd += usd

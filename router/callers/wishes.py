@@ -67,7 +67,9 @@ def read_wishes(headers: Mapping[str, str]) -> Wished:
 
 def narrowed(caller: Caller, wished: Wished) -> Caller:
     """Return the caller under a request's own limits; raises BadRequest for what would widen them."""
-    dial = wished.dial or caller.dial
+    dial, pin = wished.dial or caller.dial, caller.limits.pin
+    if pin is not None and wished.asked.pin not in (None, pin):
+        raise BadRequest(f"x-auto-pin: this key is pinned to {pin}; send that or nothing")
     if not wished.limits:
         return caller if dial is caller.dial else replace(caller, dial=dial)
     changes = {
@@ -78,7 +80,10 @@ def narrowed(caller: Caller, wished: Wished) -> Caller:
 
 
 def _no_such(name: str) -> str:
-    close = difflib.get_close_matches(name, _BY_HEADER, n=1)
+    known = {header.removeprefix(PREFIX): header for header in _BY_HEADER}
+    close = [
+        known[word] for word in difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+    ]
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_BY_HEADER)}"
     return f"there is no request header {name}; {hint}"
 
@@ -208,14 +213,15 @@ WISHES: Final = (
     Wish(
         "x-auto-max-cost",
         "US dollars, 0 or more",
-        "The most that an ordinary task of the request's kind may be expected to cost.",
+        "The most that an ordinary task of the request's kind may be expected to cost, where "
+        "kilo-auto/efficient decides by evidence.",
         EVERYONE,
         _limit("max_cost_usd", _number),
     ),
     Wish(
         "x-auto-min-quality",
         "a probability, 0 to 1",
-        "The least expected probability of success.",
+        "The least expected probability of success, where kilo-auto/efficient decides by evidence.",
         EVERYONE,
         _limit("min_quality", _number),
     ),

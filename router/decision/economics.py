@@ -108,7 +108,7 @@ def work_of(
         if share > MIN_SHARE:
             left = max(here - made, economics.remaining * here if made else 0.0, 1.0)
             ordinary = Outlook(start, usual, economics.growth_tokens, answer)
-            growth = growth_tokens or economics.growth_tokens
+            growth = economics.growth_tokens if growth_tokens is None else growth_tokens
             outlook = Outlook(context_tokens, left, growth, answer)
             found.append(Work(share, agent, start, tokens_of(ordinary), outlook))
     return tuple(found)
@@ -176,12 +176,12 @@ def session_usd(
     return usd
 
 
-def usage_usd(usage: Usage, price: Price | None) -> float:
-    """Return what a reply cost: the provider's word, else the list price; zero without either."""
+def usage_usd(usage: Usage, price: Price | None) -> float | None:
+    """Return what a reply cost: the provider's word, else the list price; None without either."""
     if usage.cost_usd is not None:
         return usage.cost_usd
     if price is None:
-        return 0.0
+        return None
     band = band_of(price.bands, usage.input_tokens)
     fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
     return (

@@ -91,25 +91,20 @@ def _may_log(asked: Eligibility, model_id: str, model: Model | None) -> str | No
     return "its provider may log prompts" if logs and not asked.limits.prompt_logging else None
 
 
-def _denied(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
-    return "denied" if model_id in asked.limits.deny else None
-
-
 def _limited(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
-    """Check the limits that speak of the catalogue's models."""
+    """Check the caller's limits; what is not known of a model does not pass one."""
     limits = asked.limits
-    if model is None:
-        return None
     if limits.pin is not None and model_id != limits.pin:
         return f"the session is pinned to {limits.pin}"
     if model_id in limits.deny:
         return "denied"
     if limits.allow is not None and model_id not in limits.allow:
         return "not on the allow list"
-    if limits.open_weights_only and not model.open_weights:
+    if limits.open_weights_only and not (model and model.open_weights):
         return "weights are not open"
-    if limits.data_policies is not None and model.data_policy not in limits.data_policies:
-        return f"data policy is {model.data_policy}"
+    policy = model.data_policy if model else "unknown"
+    if limits.data_policies is not None and policy not in limits.data_policies:
+        return f"data policy is {policy}"
     return None
 
 
@@ -140,7 +135,6 @@ RULES: Final = (
     Rule(Bar.KEY, _ALL, _needs_key),
     Rule(Bar.LIMIT, _DECIDED, _may_log),
     Rule(Bar.LIMIT, _ALL, _limited),
-    Rule(Bar.LIMIT, _ALL, _denied),
     Rule(Bar.ABILITY, _DECIDED, _lacks),
     Rule(Bar.REACH, _CHOSEN, _out_of_reach),
 )

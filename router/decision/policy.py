@@ -50,9 +50,6 @@ stay it is enough not to be refuted, so a reading that scatters does not move a 
 MAX_FALLBACKS: Final = 3
 """How many further models a decision names; a fourth failure in a row is an outage."""
 
-FALLBACK_TIER: Final = "kilo-auto/balanced"
-"""Serves when the table offers no candidate: the interface's mapping."""
-
 
 def decide(
     assessment: Assessment,
@@ -227,39 +224,45 @@ def _move(
     """Say which unit serves, what that does to the session, and why."""
     session, needs, cheapest = view.session, view.needs, adequate[0]
     incumbent = session.incumbent
-    if incumbent is None:
-        why = reasons.begins(cheapest, best, candidates, view.dial.margin)
-        return cheapest.unit, Move.BEGIN, why
-    stay = _own(candidates, incumbent.unit)
-    lock, binds = lock_of(needs, session), reasons.binds(incumbent.family)
-    bound = False
-    if needs.signed_reasoning and stay is None:
-        lock = lock or binds
-    elif needs.signed_reasoning and family_of(cheapest.unit.model) != incumbent.family:
+    stay = _own(candidates, incumbent.unit) if incumbent else None
+    lock, bound = lock_of(needs, session), False
+    if incumbent and needs.signed_reasoning:
+        binds = reasons.binds(incumbent.family)
         within = [c for c in adequate if family_of(c.unit.model) == incumbent.family]
-        bound = not within or within[0] is stay
-        cheapest = cheapest if bound else within[0]
-    model = incumbent.unit.model
-    unproven = stay is None and lock is not None and not view.asked.refusal(model, Way.DECIDED)
+        if stay is None:
+            lock = lock or binds
+        elif family_of(cheapest.unit.model) != incumbent.family:
+            bound = not within or within[0] is stay
+            lock, cheapest = (lock or binds, cheapest) if bound else (lock, within[0])
+    # Without evidence, or beyond a cap, only a lock keeps an incumbent.
+    unproven = (
+        incumbent is not None
+        and stay is None
+        and lock is not None
+        and view.asked.refusal(incumbent.unit.model, Way.DECIDED) is None
+    )
     move = move_of(
         Situation(
-            begun=True,
+            begun=incumbent is not None,
             can_stay=stay is not None or unproven,
-            locked=lock is not None,
+            locked=lock is not None and not bound,
             bound=bound,
             tolerable=stay is None or stay.tolerable,
             under_way=session.task.calls > 0,
             saves=stay is not None and saves(stay, cheapest, session.task.toll),
         )
     )
-    held = stay.unit if stay else incumbent.unit
+    if incumbent is None:
+        return cheapest.unit, move, reasons.begins(cheapest, best, candidates, view.dial.margin)
     if move is Move.REPLACE:
+        model = incumbent.unit.model
         cannot = excluded.get(model, "it is outside the limits or without evidence")
         return cheapest.unit, move, reasons.replaces(model, cannot, cheapest.unit)
     if move is Move.LOCKED or stay is None:
-        return held, move, reasons.locked(held, lock or binds)
-    why = _moves(view, move, stay, cheapest)
-    return (held if move is Move.STAY else cheapest.unit), move, why
+        held = stay.unit if stay else incumbent.unit
+        return held, move, reasons.locked(held, lock or "it is all there is")
+    chosen = stay if move is Move.STAY else cheapest
+    return chosen.unit, move, _moves(view, move, stay, cheapest)
 
 
 def _own(candidates: list[Candidate], incumbent: Unit) -> Candidate | None:
@@ -281,10 +284,10 @@ def _moves(view: _View, move: Move, stay: Candidate, cheapest: Candidate) -> str
 
 
 def _balanced(asked: Eligibility, excluded: Mapping[str, str], capped: str = "") -> Decision:
-    """Fall back to the balanced mapping when the table offers no candidate."""
+    """Fall back to the mapping of the fallback tier when the table offers no candidate."""
     against = [f"{name}: {reason}" for name, reason in excluded.items()]
-    said = "; ".join([*against, *([capped] if capped else [])][:4])
-    tier = asked.catalogue.tier(FALLBACK_TIER)
+    said = "; ".join([*([capped] if capped else []), *against][:4])
+    tier = asked.catalogue.fallback
     mapping = tier.mapping(asked.needs.interface) if tier else None
     if mapping is None:
         raise NoModelFits(f"no model can serve this request ({said})")

@@ -12,9 +12,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Protocol
 
 from classifier.model import Assessment
@@ -103,8 +104,8 @@ def plan(
     """Choose what serves a request; raises NoModelFits or Unauthenticated."""
     catalogue = data.catalogue
     defaults = catalogue.defaults
-    name = request.model or (defaults.without_key if caller.anonymous else defaults.with_key)
-    name = aliased(name, data.aliases)
+    default = defaults.without_key if caller.anonymous else defaults.with_key
+    name = aliased(request.model, data.aliases) if request.model else default
     tier = catalogue.tier(name)
     if tier is None:
         return _by_name(name, eligibility_of(caller, request.needs, catalogue, None))
@@ -123,7 +124,13 @@ def plan(
 
 def aliased(name: str, aliases: Mapping[str, str]) -> str:
     """Return what serves a name: the first alias that fits, else the name itself."""
-    return next((to for pattern, to in aliases.items() if fnmatchcase(name, pattern)), name)
+    return next((to for alias, to in aliases.items() if _pattern(alias).fullmatch(name)), name)
+
+
+@lru_cache
+def _pattern(alias: str) -> re.Pattern[str]:
+    """Return what an alias stands for: ``*`` is any text, every other character itself."""
+    return re.compile(".*".join(map(re.escape, alias.split("*"))), re.DOTALL)
 
 
 def _pinned(caller: Caller, request: ChatRequest, session: Session) -> Caller:
@@ -279,8 +286,12 @@ def _fallback(
 
 
 def _permitted(made: Plan, asked: Eligibility) -> Plan:
-    """Drop the targets that may not serve; raises NoModelFits if none is left."""
-    excluded = asked.excluded([target.unit.model for target in made.targets], Way.MAPPED)
+    """Drop the targets that may not serve; raises NoModelFits if none is left.
+
+    A decision from memory names fallbacks of an earlier request, which this one may not allow.
+    """
+    way = Way.DECIDED if made.decision and not made.decision.mapped else Way.MAPPED
+    excluded = asked.excluded([target.unit.model for target in made.targets], way)
     kept = [target for target in made.targets if target.unit.model not in excluded]
     reasons = [f"{model}: {reason}" for model, reason in excluded.items()]
     if not kept:

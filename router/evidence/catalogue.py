@@ -261,7 +261,7 @@ class Change(Entry):
 
 
 class Catalogue(Entry):
-    """All models and tiers; looked up by id or alias."""
+    """All models, looked up by id, and all tiers, by id or legacy id."""
 
     models: tuple[Model, ...]
     tiers: tuple[Tier, ...]
@@ -285,6 +285,12 @@ class Catalogue(Entry):
             if default not in names:
                 raise ValueError(f"defaults: no such tier: {default}")
         return self
+
+    @cached_property
+    def fallback(self) -> Tier | None:
+        """The tier that maps where the efficient one finds no model with evidence."""
+        names = (tier.fallback for tier in self.tiers if tier.fallback)
+        return self.tier(next(names, ""))
 
     @cached_property
     def _by_id(self) -> dict[str, Model]:

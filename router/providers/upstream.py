@@ -127,9 +127,12 @@ class Upstream:
         self._watchful = _timeout(timeouts.connect_s, timeouts.idle_s)
         self._patient = _timeout(timeouts.connect_s, timeouts.reply_s)
 
-    async def run(self, order: Order) -> Reply:
-        """Return the first good reply; raises Exhausted when there is none."""
-        failures: list[Failure] = []
+    async def run(self, order: Order, failures: list[Failure]) -> Reply:
+        """Return the first good reply; raises Exhausted when there is none.
+
+        Every failed attempt is added to ``failures`` as it fails, so that who is cancelled in
+        between knows of them.
+        """
         flow = attempts(order.attempts, self._admit)
         try:
             attempt = next(flow)

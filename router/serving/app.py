@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -42,7 +43,7 @@ from router.serving.routes import (
     tell_http_error,
     tell_router_error,
 )
-from router.sessions.store import Sessions
+from router.sessions.store import Closes, Sessions
 from router.settings import Settings
 
 log = logging.getLogger("router.app")
@@ -60,7 +61,7 @@ def create_app(
     """Build the application; raises BadArtefact for settings or data it must not run with.
 
     ``record`` is told of every request at its end.  ``sessions`` is a store that several processes
-    share, instead of this one's memory.  ``transport`` carries requests to providers: tests hand in
+    share, instead of this one's memory; what it holds is dated by ``time.time``.  ``transport`` carries requests to providers: tests hand in
     an ``httpx.MockTransport`` that plays them.  ``load_engine`` makes what decides.
     """
     providers = settings.make_providers(os.environ if environ is None else environ)
@@ -69,6 +70,8 @@ def create_app(
         simulated=SimulatedTransport(tokens_per_s=settings.simulated_tokens_per_s),
         timeouts=settings.timeouts,
     )
+    if sessions is None and settings.session_store is not None:
+        sessions = settings.session_store()
     data = LiveData(settings.models_dir, providers, load_engine, settings.aliases)
     gateway = Gateway(
         settings,
@@ -76,7 +79,8 @@ def create_app(
         data=data,
         upstream=upstream,
         record=record,
-        sessions=sessions or (settings.session_store() if settings.session_store else None),
+        sessions=sessions,
+        session_clock=time.monotonic if sessions is None else time.time,
     )
 
     @asynccontextmanager
@@ -87,6 +91,8 @@ def create_app(
         yield
         reloading.cancel()
         await upstream.aclose()
+        if isinstance(sessions, Closes):
+            await sessions.aclose()
 
     app: FastAPI = FastAPIOffline(  # its pages need no network
         title="Auto Efficient", version=__version__, lifespan=lifespan

@@ -99,8 +99,12 @@ class watched:
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
-    """Return a request's headers, names in lower case."""
-    return {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in scope["headers"]}
+    """Return a request's headers, names in lower case; of one that is repeated the values, listed."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limits: RequestLimits) -> bytes:

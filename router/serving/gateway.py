@@ -13,7 +13,8 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import orjson
 
@@ -55,12 +56,18 @@ from router.sessions.steps import (
 )
 from router.sessions.store import MemorySessions, Sessions, learn, recall
 from router.settings import Settings
-from router.values import Caller, Interface
+from router.values import Caller, Failure, Interface
 from router.wire.content import decoded
 from router.wire.format import DEFAULT, FORMATS
 from router.wire.request import ChatRequest, answered_as, parse
 
 log = logging.getLogger("router.requests")
+
+RECORD_CHARS: Final = 600
+"""Longest text of a record; a reason has some 300."""
+
+MODEL_CHARS: Final = 256
+"""Longest name of a model; the longest of a public list has 70."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,8 @@ class Passage:
     caller: Caller | None = None
     inbound: Inbound | None = None
     routed: Routed | None = None
+    failures: list[Failure] = field(default_factory=list)
+    """The attempts that failed, in order."""
     reply: Reply | None = None
     first_s: float | None = None
     usd: float | None = None
@@ -120,10 +129,12 @@ class Gateway:
         record: Tell = unrecorded,
         clock: Callable[[], float] = time.monotonic,
         sessions: Sessions | None = None,
+        session_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the parts; ``record`` is told of every request at its end.
 
-        A store of ``sessions`` that other processes share needs a ``clock`` that they share too.
+        ``clock`` times requests; ``session_clock`` dates what sessions hold, in seconds: a store of
+        ``sessions`` that other processes share needs one that they share too.
         """
         self.settings = settings
         self.providers = providers
@@ -133,8 +144,13 @@ class Gateway:
         self._clock = clock
         self._keys = Keys(settings.callers, local=settings.local)
         self._window = Window(settings.anonymous_per_hour)
-        self.sessions = sessions or MemorySessions(
-            limit=settings.sessions, idle_s=settings.session_idle_s, clock=clock
+        self._session_clock = session_clock
+        self.sessions: Sessions = (
+            MemorySessions(
+                limit=settings.sessions, idle_s=settings.session_idle_s, clock=session_clock
+            )
+            if sessions is None
+            else sessions
         )
 
     # The steps of a request, in order; the dry run and the token count stop early.
@@ -166,8 +182,8 @@ class Gateway:
         client = scope.get("client")
         return str(client[0]) if client else "unknown"
 
-    def identify(self, headers: Mapping[str, str], address: str) -> tuple[Caller, Wished]:
-        """Say who calls and what their headers wish; raises Unauthenticated, RateLimited, BadRequest."""
+    def identify(self, headers: Mapping[str, str], address: str) -> Caller:
+        """Say who calls; raises Unauthenticated or RateLimited."""
         caller = self._keys.identify(headers, address)
         if caller.anonymous and (wait := self._window.wait_s(block_of(address), self._clock())):
             raise RateLimited(
@@ -175,6 +191,10 @@ class Gateway:
                 f"come back in {math.ceil(wait)} s or use an API key",
                 retry_after_s=wait,
             )
+        return caller
+
+    def under_wishes(self, caller: Caller, headers: Mapping[str, str]) -> tuple[Caller, Wished]:
+        """Return a caller under what the request's headers wish, and that; raises BadRequest."""
         wished = read_wishes(headers)
         return narrowed(caller, wished), wished
 
@@ -193,6 +213,8 @@ class Gateway:
             request = parse(body, interface=call.interface, headers=call.headers, path=call.path)
         except RecursionError:
             raise BadRequest("the request body is nested too deeply; flatten it") from None
+        if request.model is not None and len(request.model) > MODEL_CHARS:
+            raise BadRequest(f"the name of a model has at most {MODEL_CHARS} characters")
         for name, limit in (
             ("tools", limits.tools),
             (FORMATS[request.interface].ITEMS, limits.items),
@@ -214,7 +236,7 @@ class Gateway:
         standing = Standing(
             session=session,
             heard=heard,
-            now_s=self._clock(),
+            now_s=self._session_clock(),
             reassess=wished.reassess,
             reachable=self.providers.reachable(data.catalogue, request.interface, keys)
             if keys
@@ -253,7 +275,8 @@ class Gateway:
 
     async def _serve(self, passage: Passage) -> None:
         call = passage.call
-        passage.caller, wished = self.identify(call.headers, call.address)
+        passage.caller = self.identify(call.headers, call.address)
+        passage.caller, wished = self.under_wishes(passage.caller, call.headers)
         passage.inbound = inbound = await self.read(call, passage.caller, wished)
         passage.routed = routed = await self.choose(inbound)
         request, session = inbound.request, routed.session
@@ -267,7 +290,7 @@ class Gateway:
         )
         async with watched(call) as watch:
             try:
-                passage.reply = reply = await self.upstream.run(order)
+                passage.reply = reply = await self.upstream.run(order, passage.failures)
                 passage.first_s = self._clock() - call.began
                 await self._begins(routed, reply)
                 await self._relay(passage, routed, reply)
@@ -286,7 +309,7 @@ class Gateway:
         made, heard, wished = routed.plan, routed.heard, routed.inbound.wished.asked
         if reply.status != 200 or routed.background:
             return
-        unit, now_s = reply.attempt.target.unit, self._clock()
+        unit, now_s = reply.attempt.target.unit, self._session_clock()
 
         def change(session: Session) -> Session:
             session = on_request(on_wishes(session, wished), heard)
@@ -301,7 +324,7 @@ class Gateway:
         request, model = inbound.request, reply.attempt.target.unit.model
         if usage is None or reply.status != 200 or routed.background:
             return
-        now_s = self._clock()
+        now_s = self._session_clock()
         lifetime_s = self.data.current.catalogue.economics.lifetime_s(model)
         expected = routed.session.cached_tokens(model, lifetime_s, now_s)
 
@@ -357,11 +380,12 @@ class Gateway:
 
     def _note(self, passage: Passage) -> None:
         """Tell the books, and the log if it is wanted, what a request came to."""
-        row = record_of(passage, self._clock())
         try:
+            row = record_of(passage, self._clock())
             self._record(row)
         except Exception:
-            log.exception("request %s could not be recorded", row.decision_id)
+            log.exception("request %s could not be recorded", passage.call.decision_id)
+            return
         if self.settings.log_requests:
             log.info(
                 "%s %s %s %.8s %s %s → %s at %s: %s in %.0f ms, %d of %d tokens cached; %s",
@@ -377,7 +401,7 @@ class Gateway:
                 row.total_s * 1e3,
                 row.usage.cached_tokens if row.usage else 0,
                 row.usage.input_tokens if row.usage else 0,
-                row.why or passage.error or "-",
+                passage.error or row.why or "-",
             )
 
 
@@ -388,7 +412,6 @@ def record_of(passage: Passage, now_s: float) -> Record:
     made = routed.plan if routed else None
     read, decision = (made.assessment, made.decision) if made else (None, None)
     error = passage.error
-    failures = error.failures if isinstance(error, Exhausted) else ()
     return Record(
         decision_id=call.decision_id,
         end=_end_of(passage),
@@ -399,10 +422,10 @@ def record_of(passage: Passage, now_s: float) -> Record:
         first_s=passage.first_s,
         caller=passage.caller.name if passage.caller else None,
         anonymous=passage.caller is not None and passage.caller.anonymous,
-        asked_model=request.model if request else None,
+        asked_model=_short(request.model) if request else None,
         streams=request.streams if request else None,
         body_bytes=len(request.body) if request else 0,
-        mode=(request.conversation.mode or None) if request else None,
+        mode=_short(request.conversation.mode) if request else None,
         subagent=request is not None and request.conversation.subagent,
         session=routed.key if routed else None,
         ask=routed.heard.ask if routed else None,
@@ -411,15 +434,20 @@ def record_of(passage: Passage, now_s: float) -> Record:
         difficulty=read.expected_level if read else None,
         confidence=read.confidence if read else None,
         move=decision.move if decision else None,
-        why=made.why if made else None,
+        why=_short(made.why) if made else None,
         expected_quality=decision.expected_quality if decision else None,
         expected_cost_usd=decision.expected_cost_usd if decision else None,
         unit=reply.attempt.target.unit if reply else None,
         provider=reply.attempt.endpoint.provider.name if reply else None,
         usage=reply.usage if reply else None,
         usd=passage.usd,
-        failures=reply.failures if reply else tuple(failures),
+        failures=tuple(passage.failures),
     )
+
+
+def _short(text: str | None) -> str | None:
+    """Cut what a client may have made long; nothing for an empty text."""
+    return text[:RECORD_CHARS] if text else None
 
 
 def _end_of(passage: Passage) -> End:

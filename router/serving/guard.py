@@ -33,6 +33,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
+    _refused = False
 
     def connection_made(self, transport: Any) -> None:
         """Start the clock for the first head."""
@@ -46,6 +47,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count the bytes of an unfinished head."""
+        if self._refused:
+            return
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -62,11 +65,21 @@ class GuardedProtocol(HttpToolsProtocol):
         """Stop the clock, and refuse a head that came in one piece and is too long."""
         self._in_head = False
         self._stop_clock()
-        size = sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.config.request_limits.header_bytes:
             self._refuse(b"431 Request Header Fields Too Large")
             return
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take no body of a request that was refused."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End no request that was refused."""
+        if not self._refused:
+            super().on_message_complete()
 
     def _await_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
@@ -81,6 +94,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes) -> None:
         self._stop_clock()
+        self._refused = True
         if self.transport is not None and not self.transport.is_closing():
             head = b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
             self.transport.write(head)

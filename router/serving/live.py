@@ -52,9 +52,9 @@ class LiveData:
         last = self.current
         try:
             self.current = self._load(last)
-        except BadArtefact as error:
-            self.problem = str(error)
-            log.error("changed data is not used, the last good one stays: %s", error)
+        except Exception as error:  # whatever a file holds, the last good data serves
+            self.problem = str(error) or repr(error)
+            log.error("changed data is not used, the last good one stays: %s", self.problem)
         return self.current is not last
 
     def _load(self, last: Data | None) -> Data:
@@ -68,16 +68,18 @@ class LiveData:
             if "/" not in to and catalogue.tier(to) is None:
                 raise BadArtefact(f"aliases: {name} = {to!r}: no such tier, and no model's id")
         engine: Decides | None = None
-        self.problem = ""
+        problem = ""
         try:
             engine = self._load_engine(self._folder, catalogue)
         except BadArtefact as error:
-            self.problem = str(error)
+            problem = str(error)
             log.error("the decision engine cannot be loaded: %s", error)
             if last is not None and last.engine is not None:
+                self.problem = problem
                 return last
+        self.problem = problem
         reachable = {i: self._providers.reachable(catalogue, i) for i in Interface}
-        return Data(catalogue, engine, self.problem, reachable, self._aliases)
+        return Data(catalogue, engine, problem, reachable, self._aliases)
 
     def _stamps(self) -> tuple[tuple[str, int, int], ...]:
         """Identify the files' state: name, modification time, size."""

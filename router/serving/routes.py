@@ -119,7 +119,8 @@ async def _read(request: Request, interface: Interface | None) -> Inbound:
 
     gateway = _gateway(request)
     call = gateway.call_of(interface, request.scope, request.receive, send)
-    return await gateway.read(call, *gateway.identify(call.headers, call.address))
+    caller = gateway.identify(call.headers, call.address)
+    return await gateway.read(call, *gateway.under_wishes(caller, call.headers))
 
 
 # The same under every prefix.
@@ -189,7 +190,8 @@ async def model(request: Request, model_id: str) -> Response:
 
 def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
     gateway, headers = _gateway(request), read_headers(request.scope)
-    gateway.identify(headers, gateway.address_of(request.scope, headers))
+    caller = gateway.identify(headers, gateway.address_of(request.scope, headers))
+    gateway.under_wishes(caller, headers)
     data = gateway.data.current
     served = frozenset[str]().union(*data.reachable.values())
     decided = sorted(data.engine.models) if data.engine else []

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
 import orjson
@@ -25,6 +26,8 @@ from classifier.model import Assessment
 from router.values import Unit, family_of
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 VERSION: Final = 2
 """Of a dump; raise it when a field changes its meaning.  Version 1 was flat, and named none."""
@@ -190,21 +193,21 @@ class Session:
         """Read what ``dump`` wrote; the text of the ask is not kept outside the process."""
         raw = orjson.loads(data)
         if raw.get("version") != VERSION:
-            _tell_once(raw.get("version", 1))
+            _tell_once(f"of version {raw.get('version', 1)}, this gateway writes {VERSION}")
             return cls()
-        return cls(**_known(cls, raw, SESSION_PARTS))
+        try:
+            return cls(**_known(cls, raw, SESSION_PARTS))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            _tell_once(f"not readable ({error!r})")
+            return cls()
 
 
 NEW: Final = Session()
 
 
 @lru_cache
-def _tell_once(version: int) -> None:
-    log.warning(
-        "stored sessions of version %s are not read, this gateway writes %d: they begin anew",
-        version,
-        VERSION,
-    )
+def _tell_once(why: str) -> None:
+    log.warning("stored sessions are %s: they begin anew", why)
 
 
 def _plain(value: object) -> object:
@@ -237,8 +240,14 @@ def _unit(raw: dict[str, Any]) -> Unit:
     return Unit(raw["model"], raw.get("effort"))
 
 
-def _evidence(raw: list[Any]) -> Evidence:
-    return Evidence(*raw[: len(Evidence._fields)])
+def _row(kind: Callable[..., T], n: int) -> Callable[[list[Any]], T]:
+    """Return what reads a row as far as its columns are known."""
+    return lambda raw: kind(*raw[:n])
+
+
+_evidence = _row(Evidence, len(Evidence._fields))
+_cache = _row(Cache, len(Cache._fields))
+_run = _row(Run, len(Run._fields))
 
 
 def _assessment(raw: dict[str, Any]) -> Assessment:
@@ -259,12 +268,14 @@ SESSION_PARTS: Final[dict[str, Any]] = {
     ),
     "task": lambda raw: Task(**_known(Task, raw, {"evidence": _evidence})),
     "trouble": lambda raw: Trouble(
-        **_known(Trouble, raw, {"failed": lambda rows: tuple((_unit(u), n) for u, n in rows)})
+        **_known(
+            Trouble, raw, {"failed": lambda rows: tuple((_unit(row[0]), row[1]) for row in rows)}
+        )
     ),
     "context": lambda raw: Context(
-        **_known(Context, raw, {"caches": lambda rows: tuple(Cache(*row) for row in rows)})
+        **_known(Context, raw, {"caches": lambda rows: tuple(map(_cache, rows))})
     ),
-    "authors": lambda rows: tuple(Run(*row) for row in rows),
+    "authors": lambda rows: tuple(map(_run, rows)),
     "wishes": lambda raw: Wishes(**_known(Wishes, raw, {})),
 }
 """How each part of a dump becomes a value again."""

@@ -22,7 +22,6 @@ from classifier.turns import Conversation
 from router.sessions.session import (
     Basis,
     Cache,
-    Context,
     Evidence,
     Incumbent,
     Run,
@@ -176,7 +175,7 @@ def on_decision(
         return replace(session, basis=None)
     if not decision.candidates:
         return session
-    of = next((c for c in decision.candidates if c.unit.model == served.model), None)
+    of = next((c for c in decision.candidates if c.unit == served), None)
     switched = decision.move is Move.SWITCH and session.model not in (None, decision.unit.model)
     task = session.task
     if switched:
@@ -248,12 +247,12 @@ def on_usage(
     growth = max(0.0, grew - (context.output_tokens or 0.0))
     return replace(
         session,
-        context=Context(
+        context=replace(
+            context,
             caches=tuple(
                 Cache(model, held, now_s) if cache.model == model else cache
                 for cache in context.caches
             ),
-            n_items=context.n_items,
             input_tokens=usage.input_tokens or context.input_tokens,
             scale=_scale(usage.input_tokens, estimated_tokens, context.scale),
             growth_tokens=_mean(context.growth_tokens, growth) if again else context.growth_tokens,
@@ -267,7 +266,7 @@ def _scale(reported: int, estimated: int, before: float) -> float:
 
 
 def _mean(before: float | None, now: float) -> float:
-    return (1 - SMOOTHING) * before + SMOOTHING * now if before else float(now)
+    return float(now) if before is None else (1 - SMOOTHING) * before + SMOOTHING * now
 
 
 def foreign_items(session: Session, n_items: int, model: str) -> frozenset[int]:

@@ -6,16 +6,21 @@ A store that several processes share implements the same two methods over ``Sess
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from threading import Lock
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from cachetools import TTLCache
 
 from router.sessions.session import NEW, Session
 
 log = logging.getLogger("router.requests")
+
+STORE_S: Final = 2.0
+"""How long a store may take before a request goes on without it; one on the same network takes a
+millisecond, and a client waits for this twice."""
 
 
 class Sessions(Protocol):
@@ -31,6 +36,15 @@ class Sessions(Protocol):
         ``change`` is pure and may be called again: a store that finds its value changed by
         another process in the meantime starts over from the newer one.
         """
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A store that has something to let go of when its gateway stops."""
+
+    async def aclose(self) -> None:
+        """Let go of it."""
         ...
 
 
@@ -60,7 +74,8 @@ class MemorySessions:
 async def recall(store: Sessions, key: str) -> Session:
     """Return a session; a store that fails counts as empty."""
     try:
-        return await store.get(key)
+        async with asyncio.timeout(STORE_S):
+            return await store.get(key)
     except Exception:
         log.exception("the session store failed; the request counts as a session's first")
         return NEW
@@ -69,7 +84,8 @@ async def recall(store: Sessions, key: str) -> Session:
 async def learn(store: Sessions, key: str, change: Callable[[Session], Session]) -> Session | None:
     """Change a session, and return what it became; None when the store failed."""
     try:
-        return await store.update(key, change)
+        async with asyncio.timeout(STORE_S):
+            return await store.update(key, change)
     except Exception:
         log.exception("the session store failed; the session does not learn of this request")
         return None

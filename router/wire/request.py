@@ -1,4 +1,4 @@
-"""The three wire formats: bytes → ``ChatRequest``.
+"""A request in any wire format: bytes → ``ChatRequest``.
 
 Each format is one module that knows where its messages stand and what its parts mean; nothing
 here rejects a field it does not know, because clients send many (a system role in the middle
