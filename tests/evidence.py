@@ -46,6 +46,12 @@ def model(name, *, cost=1.0, context=100_000, abilities=ABILITIES, **more):
     )  # fmt: skip
 
 
+EFFICIENT = Tier(
+    id="kilo-auto/efficient", name="e", description="e", rule="efficient",
+    fallback="kilo-auto/balanced",
+)  # fmt: skip
+
+
 def catalogue(*models):
     mapped = {interface: Mapping(model=models[-1].id) for interface in Interface}
     tier = Tier(
@@ -53,7 +59,7 @@ def catalogue(*models):
     )
     return Catalogue(
         models=models,
-        tiers=(tier,),
+        tiers=(tier, EFFICIENT),
         defaults=Defaults(with_key=tier.id, without_key=tier.id),
         economics=ECONOMICS,
         changes=(Change(date=DAY, tiers=(tier.id,), note="test"),),

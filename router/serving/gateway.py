@@ -248,11 +248,6 @@ class Gateway:
             for target in made.targets
             for endpoint in self.providers.endpoints(target.unit.model, request.interface, keys)
         )
-        if not attempts:
-            raise UnknownModel(
-                f"no configured provider serves {made.targets[0].unit.model!r} over "
-                f"{request.interface.value}; GET /v1/models lists what is served"
-            )
         decision = made.decision
         background = decision.background if decision else is_background(request, None)
         return Routed(inbound, heard, key, session, made, attempts, background)
@@ -279,6 +274,7 @@ class Gateway:
         passage.caller, wished = self.under_wishes(passage.caller, call.headers)
         passage.inbound = inbound = await self.read(call, passage.caller, wished)
         passage.routed = routed = await self.choose(inbound)
+        must_reach(routed)
         request, session = inbound.request, routed.session
         order = Order(
             request=request,
@@ -403,6 +399,16 @@ class Gateway:
                 row.usage.input_tokens if row.usage else 0,
                 passage.error or row.why or "-",
             )
+
+
+def must_reach(routed: Routed) -> None:
+    """Raise UnknownModel where no provider has any model of a plan."""
+    if not routed.attempts:
+        model, format = routed.plan.targets[0].unit.model, routed.inbound.request.interface.value
+        raise UnknownModel(
+            f"no configured provider serves {model!r} over {format}; GET /v1/models lists what is "
+            "served"
+        )
 
 
 def record_of(passage: Passage, now_s: float) -> Record:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from router.decision.explain import as_json
 from router.errors import RouterError, UnknownModel
 from router.serving.asgi import Headers, Receive, Scope, Send, read_headers
-from router.serving.gateway import Gateway, Inbound
+from router.serving.gateway import Gateway, Inbound, must_reach
 from router.serving.headers import error_headers
 from router.serving.listing import entries, model_entry
 from router.values import Interface
@@ -212,6 +212,7 @@ async def route(request: Request, format: Interface | None = None) -> Response:
     """
     inbound = await _read(request, format)
     routed = await _gateway(request).choose(inbound)
+    must_reach(routed)
     made, first = routed.plan, routed.plan.targets[0]
     decided: Mapping[str, Any] = (
         as_json(made.assessment, made.decision) if made.assessment and made.decision else {}

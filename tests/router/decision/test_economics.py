@@ -145,7 +145,7 @@ def test_usage_is_billed_by_the_providers_word_or_by_list():
     )  # fmt: skip
     assert usage_usd(usage, offer) == pytest.approx(0.1 + 0.3 * 1.25 + 0.6 * 0.1 + 0.5 * 4)
     assert usage_usd(replace(usage, cost_usd=0.5), offer) == 0.5
-    assert usage_usd(usage, None) == 0.0
+    assert usage_usd(usage, None) is None
 
 
 def test_the_catalogue_and_the_table_agree_on_how_work_is_priced():
