@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, fields
+from enum import Enum, StrEnum
+from typing import Final
 
 from router.values import Failure, Interface, Move, Unit, Usage
 
@@ -72,6 +73,40 @@ class Record:
     """Dollars: the provider's word, else the list price; None without usage."""
     failures: tuple[Failure, ...] = ()
     """The attempts before, in order."""
+
+
+Plain = str | int | float | bool | None
+
+UNFOLDED: Final = frozenset({"unit", "usage", "failures"})
+"""Fields that a row holds as others: plain values only."""
+
+TOKENS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+)
+"""What a row keeps of ``usage``; its dollars are in ``usd``."""
+
+
+def as_row(record: Record) -> dict[str, Plain]:
+    """Return a record as one flat row of plain values: a line of JSON, a row of a database.
+
+    Every row has the same keys.  ``unit`` becomes ``model`` and ``effort``, ``usage`` its ``TOKENS``,
+    and ``failures`` one text as in ``x-auto-fallbacks``, empty when there were none.
+    """
+    row: dict[str, Plain] = {}
+    for field in fields(record):
+        if field.name not in UNFOLDED:
+            value = getattr(record, field.name)
+            row[field.name] = value.value if isinstance(value, Enum) else value
+    row["model"] = record.unit.model if record.unit else None
+    row["effort"] = record.unit.effort if record.unit else None
+    for name in TOKENS:
+        row[name] = getattr(record.usage, name) if record.usage else None
+    row["failures"] = ", ".join(map(str, record.failures))
+    return row
 
 
 Tell = Callable[[Record], None]
