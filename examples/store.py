@@ -9,9 +9,8 @@ or name its maker in auto-efficient.toml, which works with several workers too::
 The module must be importable: put yours in a package that is installed, or on ``PYTHONPATH``.
 
 What a store must do is ``auto_efficient.Sessions``: two methods.  ``Session.dump`` leaves out the
-text of the ask, so none is written.  Caches are stamped with the gateway's clock, which counts from
-the start of the machine: share one file between processes of one machine, and begin a new one when
-it starts again.
+text of the ask, so none is written.  What a shared session holds is dated by the wall clock.  One
+file serves the processes of one machine; for several machines put a database in its place.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class SqliteSessions:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=5)
+        connection = sqlite3.connect(self._path, timeout=1)
         try:
             with connection:
                 yield connection
