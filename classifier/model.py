@@ -167,7 +167,7 @@ class Classifier:
             if conversation.follows_up:
                 p_type, p_level = self._follow_up(p_type, p_level, conversation.previous_ask)
                 moved.append("read with the ask before it")
-            if families := MODE_TYPES.get(conversation.mode):
+            if families := MODE_TYPES.get(conversation.mode or ""):
                 p_type = _tilt_types(p_type, families)
                 moved.append(f"mode {conversation.mode}")
         if failures := min(conversation.since.failures, MAX_FAILURES):

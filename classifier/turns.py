@@ -96,7 +96,7 @@ class Conversation:
 
     ``mode`` is the client's agent mode in lower case, ``declared_task`` a ``family/type`` that
     the client's headers or request shape give away (a title call, a compaction); both are
-    empty when nothing was declared.  ``open_tool_call``: a tool was called and its result is not
+    None when nothing was declared.  ``open_tool_call``: a tool was called and its result is not
     there yet.  ``signed``: reasoning since the ask only its own family can read.  ``aside``: the
     client does not go on from the answer; the call stands beside its conversation.
     """
@@ -105,8 +105,8 @@ class Conversation:
     previous_ask: str = ""
     since: Since = field(default_factory=Since)
     user_turns: int = 1
-    mode: str = ""
-    declared_task: str = ""
+    mode: str | None = None
+    declared_task: str | None = None
     aside: bool = False
     subagent: bool = False
     tools: tuple[str, ...] = ()

@@ -183,7 +183,7 @@ class Caller:
     limits: Limits = NO_LIMITS
 
 
-class Asked(NamedTuple):
+class SessionWishes(NamedTuple):
     """What the headers of a request ask of its session; nothing where they do not speak of it."""
 
     pin: str | None = None
@@ -196,7 +196,7 @@ class Asked(NamedTuple):
     """This request is to be read and decided anew."""
 
 
-NOTHING_ASKED: Final = Asked()
+NO_SESSION_WISHES: Final = SessionWishes()
 
 
 # What is decided.
@@ -252,7 +252,7 @@ class Decision:
     """False when nothing was proven: then the best candidate serves or, without any, the mapping."""
     why: str
     """One sentence for a person."""
-    terms: str = ""
+    terms: str | None = None
     """What it was made under beside the request: dial, caps and table, as one name."""
     move: Move = Move.BEGIN
     background: bool = False

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from router.errors import BadRequest
-from router.values import DIALS, NOTHING_ASKED, Asked, Caller, Dial, Limits
+from router.values import DIALS, NO_SESSION_WISHES, Caller, Dial, Limits, SessionWishes
 
 PREFIX: Final = "x-auto-"
 
@@ -32,7 +32,7 @@ class Wished:
     dial: Dial | None = None
     limits: Mapping[str, Any] | None = None
     """Field of ``Limits`` → the value that the header names."""
-    asked: Asked = NOTHING_ASKED
+    session: SessionWishes = NO_SESSION_WISHES
     """Of the session."""
 
 
@@ -68,7 +68,7 @@ def read_wishes(headers: Mapping[str, str]) -> Wished:
 def narrowed(caller: Caller, wished: Wished) -> Caller:
     """Return the caller under a request's own limits; raises BadRequest for what would widen them."""
     dial, pin = wished.dial or caller.dial, caller.limits.pin
-    if pin is not None and wished.asked.pin not in (None, pin):
+    if pin is not None and wished.session.pin not in (None, pin):
         raise BadRequest(f"x-auto-pin: this key is pinned to {pin}; send that or nothing")
     if not wished.limits:
         return caller if dial is caller.dial else replace(caller, dial=dial)
@@ -141,15 +141,17 @@ def _pin(wished: Wished, value: str) -> Wished:
     if not value:
         raise ValueError("it is empty")
     lifts = value.lower() in NO
-    return replace(wished, asked=wished.asked._replace(pin=None if lifts else value, unpin=lifts))
+    return replace(
+        wished, session=wished.session._replace(pin=None if lifts else value, unpin=lifts)
+    )
 
 
 def _switch(wished: Wished, value: str) -> Wished:
-    return replace(wished, asked=wished.asked._replace(stays=not flag(value)))
+    return replace(wished, session=wished.session._replace(stays=not flag(value)))
 
 
 def _reassess(wished: Wished, value: str) -> Wished:
-    return replace(wished, asked=wished.asked._replace(reassess=flag(value)))
+    return replace(wished, session=wished.session._replace(reassess=flag(value)))
 
 
 # How a request narrows what its key allows: (the key's, the request's, who calls) → what holds.

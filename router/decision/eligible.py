@@ -78,22 +78,22 @@ def eligibility_of(
     return Eligibility(catalogue, needs, caller.limits, reachable, caller.anonymous)
 
 
-def _unknown(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+def _unknown(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
     return "not in the catalogue" if model is None else None
 
 
-def _needs_key(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
-    return "needs an API key" if asked.anonymous and not (model and model.free) else None
+def _needs_key(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
+    return "needs an API key" if eligible.anonymous and not (model and model.free) else None
 
 
-def _may_log(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+def _may_log(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
     logs = model is not None and (model.free or model.data_policy == "may_log")
-    return "its provider may log prompts" if logs and not asked.limits.prompt_logging else None
+    return "its provider may log prompts" if logs and not eligible.limits.prompt_logging else None
 
 
-def _limited(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
+def _limited(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
     """Check the caller's limits; what is not known of a model does not pass one."""
-    limits = asked.limits
+    limits = eligible.limits
     if limits.pin is not None and model_id != limits.pin:
         return f"the session is pinned to {limits.pin}"
     if model_id in limits.deny:
@@ -108,14 +108,14 @@ def _limited(asked: Eligibility, model_id: str, model: Model | None) -> str | No
     return None
 
 
-def _lacks(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
-    return None if model is None else model.lacks(asked.needs, asked.abilities)
+def _lacks(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
+    return None if model is None else model.lacks(eligible.needs, eligible.abilities)
 
 
-def _out_of_reach(asked: Eligibility, model_id: str, model: Model | None) -> str | None:
-    if asked.reachable is None or model_id in asked.reachable:
+def _out_of_reach(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
+    if eligible.reachable is None or model_id in eligible.reachable:
         return None
-    return f"no configured provider serves it over {asked.needs.interface.value}"
+    return f"no configured provider serves it over {eligible.needs.interface.value}"
 
 
 class Rule(NamedTuple):

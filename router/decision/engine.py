@@ -77,18 +77,18 @@ class Engine:
         request tells it (``steps.hear``), for callers who know; ``reassess`` reads the request even
         if nothing is new; ``now_s`` is the time on the clock of the session's caches.
         """
-        asked = Eligibility(self.catalogue, request.needs, limits, reachable)
+        eligible = Eligibility(self.catalogue, request.needs, limits, reachable)
         terms = self._terms(dial, limits)
         faced = on_request(session, heard or hear(request))
         if not reassess and not is_background(request, None):
             basis, incumbent = session.basis, session.incumbent
-            if incumbent and basis and _settled(basis, faced, terms, incumbent, asked):
-                return basis.assessment, _stays(faced, incumbent, asked, now_s)
+            if incumbent and basis and _settled(basis, faced, terms, incumbent, eligible):
+                return basis.assessment, _stays(faced, incumbent, eligible, now_s)
         assessment = self._assess(request, faced)
         background = is_background(request, assessment)
         if background:
             faced = aside(session)
-        decision = decide(assessment, asked, faced, self.table, dial, now_s=now_s)
+        decision = decide(assessment, eligible, faced, self.table, dial, now_s=now_s)
         return assessment, replace(decision, terms=terms, background=background)
 
     def _terms(self, dial: Dial, limits: Limits) -> str:
@@ -122,18 +122,18 @@ def is_background(request: ChatRequest, assessment: Assessment | None) -> bool:
 
 
 def _settled(
-    basis: Basis, faced: Session, terms: str, incumbent: Incumbent, asked: Eligibility
+    basis: Basis, faced: Session, terms: str, incumbent: Incumbent, eligible: Eligibility
 ) -> bool:
     """Say whether nothing is new since the incumbent was chosen, and it may still serve."""
     same = basis.evidence == faced.task.evidence and basis.terms == terms
-    return same and asked.refusal(incumbent.unit.model, Way.DECIDED) is None
+    return same and eligible.refusal(incumbent.unit.model, Way.DECIDED) is None
 
 
-def _stays(session: Session, incumbent: Incumbent, asked: Eligibility, now_s: float) -> Decision:
+def _stays(session: Session, incumbent: Incumbent, eligible: Eligibility, now_s: float) -> Decision:
     """Decide from memory."""
     model = incumbent.unit.model
-    context = (asked.needs.input_tokens or 0) * session.context.scale
-    lifetime_s = asked.catalogue.economics.lifetime_s(model)
+    context = (eligible.needs.input_tokens or 0) * session.context.scale
+    lifetime_s = eligible.catalogue.economics.lifetime_s(model)
     held = min(session.cached_tokens(model, lifetime_s, now_s), context)
     return Decision(
         unit=incumbent.unit,

@@ -53,7 +53,7 @@ MAX_FALLBACKS: Final = 3
 
 def decide(
     assessment: Assessment,
-    asked: Eligibility,
+    eligible: Eligibility,
     session: Session,
     table: Table,
     dial: Dial,
@@ -66,14 +66,14 @@ def decide(
     the catalogue, not even the balanced mapping, may serve the request.
     """
     models = dict.fromkeys(unit.model for unit in table.units)
-    excluded = asked.excluded(models, Way.DECIDED)
+    excluded = eligible.excluded(models, Way.DECIDED)
     keep = [i for i, unit in enumerate(table.units) if unit.model not in excluded]
     if not keep:
-        return _balanced(asked, excluded)
-    view = _View(assessment, asked, session, table, dial, now_s)
+        return _balanced(eligible, excluded)
+    view = _View(assessment, eligible, session, table, dial, now_s)
     candidates = _candidates(view, keep)
     if not candidates:
-        return _balanced(asked, excluded, "price cap or minimum quality: left no candidate")
+        return _balanced(eligible, excluded, "price cap or minimum quality: left no candidate")
     return _choose(view, candidates, excluded)
 
 
@@ -82,7 +82,7 @@ class _View:
     """Everything a decision looks at."""
 
     assessment: Assessment
-    asked: Eligibility
+    eligible: Eligibility
     session: Session
     table: Table
     dial: Dial
@@ -90,11 +90,11 @@ class _View:
 
     @property
     def needs(self) -> Needs:
-        return self.asked.needs
+        return self.eligible.needs
 
     @property
     def catalogue(self) -> Catalogue:
-        return self.asked.catalogue
+        return self.eligible.catalogue
 
     @property
     def context_tokens(self) -> float:
@@ -110,7 +110,7 @@ class _View:
 
 def _candidates(view: _View, keep: list[int]) -> list[Candidate]:
     """Compare the kept units on the classifier's view, cheapest first."""
-    table, dial, limits, session = view.table, view.dial, view.asked.limits, view.session
+    table, dial, limits, session = view.table, view.dial, view.eligible.limits, view.session
     draws, cost, direct = table.expect(view.assessment.p_type, view.assessment.p_level)
     quality = draws.mean(axis=1)
     cap = np.inf if limits.max_cost_usd is None else limits.max_cost_usd
@@ -239,7 +239,7 @@ def _move(
         incumbent is not None
         and stay is None
         and lock is not None
-        and view.asked.refusal(incumbent.unit.model, Way.DECIDED) is None
+        and view.eligible.refusal(incumbent.unit.model, Way.DECIDED) is None
     )
     move = move_of(
         Situation(
@@ -283,15 +283,15 @@ def _moves(view: _View, move: Move, stay: Candidate, cheapest: Candidate) -> str
     return explain(stay, cheapest, cached)
 
 
-def _balanced(asked: Eligibility, excluded: Mapping[str, str], capped: str = "") -> Decision:
+def _balanced(eligible: Eligibility, excluded: Mapping[str, str], capped: str = "") -> Decision:
     """Fall back to the mapping of the fallback tier when the table offers no candidate."""
     against = [f"{name}: {reason}" for name, reason in excluded.items()]
     said = "; ".join([*([capped] if capped else []), *against][:4])
-    tier = asked.catalogue.fallback
-    mapping = tier.mapping(asked.needs.interface) if tier else None
+    tier = eligible.catalogue.fallback
+    mapping = tier.mapping(eligible.needs.interface) if tier else None
     if mapping is None:
         raise NoModelFits(f"no model can serve this request ({said})")
-    if refusal := asked.refusal(mapping.model, Way.DECIDED):
+    if refusal := eligible.refusal(mapping.model, Way.DECIDED):
         raise NoModelFits(
             f"no model can serve this request: {mapping.model}: {refusal.reason}; {said}. "
             "Loosen the limits, shorten the request, or configure another provider."

@@ -59,7 +59,7 @@ class Data:
     catalogue: Catalogue
     engine: Decides | None
     """None where its artefacts could not be loaded; ``engine_error`` says why."""
-    engine_error: str
+    engine_error: str | None
     reachable: Mapping[Interface, frozenset[str]]
     """Format → ids of the models that some configured provider serves in it."""
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -146,9 +146,9 @@ def _has_evidence(model: str, data: Data) -> bool:
     return data.engine is not None and model in data.engine.models
 
 
-def _by_name(name: str, asked: Eligibility) -> Plan:
+def _by_name(name: str, eligible: Eligibility) -> Plan:
     """Pass a concrete model id through, within the caller's limits."""
-    if refusal := asked.refusal(name, Way.NAMED):
+    if refusal := eligible.refusal(name, Way.NAMED):
         if refusal.bar is Bar.KEY:
             raise Unauthenticated(f"{name} {refusal.reason}; without one use kilo-auto/free")
         raise NoModelFits(
@@ -184,8 +184,8 @@ def _by_rule(
             return _by_evidence(tier, request, caller, data, standing)
 
 
-def _by_mode(tier: Tier, mode: str) -> Plan:
-    first = tier.modes.get(mode, tier.modes["default"])
+def _by_mode(tier: Tier, mode: str | None) -> Plan:
+    first = tier.modes.get(mode or "default", tier.modes["default"])
     ids = dict.fromkeys([first, *tier.modes.values()])
     targets = [Target(Unit(model_id, tier.effort), tier.verbosity) for model_id in ids]
     said = f"mode {mode}" if mode in tier.modes else "no known mode"
@@ -285,13 +285,13 @@ def _fallback(
     return replace(made, tier=tier.id, why=why, decision=decision)
 
 
-def _permitted(made: Plan, asked: Eligibility) -> Plan:
+def _permitted(made: Plan, eligible: Eligibility) -> Plan:
     """Drop the targets that may not serve; raises NoModelFits if none is left.
 
     A decision from memory names fallbacks of an earlier request, which this one may not allow.
     """
     way = Way.DECIDED if made.decision and not made.decision.mapped else Way.MAPPED
-    excluded = asked.excluded([target.unit.model for target in made.targets], way)
+    excluded = eligible.excluded([target.unit.model for target in made.targets], way)
     kept = [target for target in made.targets if target.unit.model not in excluded]
     reasons = [f"{model}: {reason}" for model, reason in excluded.items()]
     if not kept:

@@ -229,7 +229,7 @@ class Gateway:
     async def choose(self, inbound: Inbound) -> Routed:
         """Decide what serves a request; raises RouterError."""
         caller, request, keys = inbound.caller, inbound.request, inbound.own_keys
-        heard, wished = hear(request), inbound.wished.asked
+        heard, wished = hear(request), inbound.wished.session
         key = key_of(caller.name, request.session, request.agent)
         session = on_wishes(await recall(self.sessions, key), wished)
         data = self.data.current
@@ -302,7 +302,7 @@ class Gateway:
 
     async def _begins(self, routed: Routed, reply: Reply) -> None:
         """Let the session know who answers, before the client can send its next request."""
-        made, heard, wished = routed.plan, routed.heard, routed.inbound.wished.asked
+        made, heard, wished = routed.plan, routed.heard, routed.inbound.wished.session
         if reply.status != 200 or routed.background:
             return
         unit, now_s = reply.attempt.target.unit, self._session_clock()

@@ -68,7 +68,7 @@ class LiveData:
             if "/" not in to and catalogue.tier(to) is None:
                 raise BadArtefact(f"aliases: {name} = {to!r}: no such tier, and no model's id")
         engine: Decides | None = None
-        problem = ""
+        problem: str | None = None
         try:
             engine = self._load_engine(self._folder, catalogue)
         except BadArtefact as error:
@@ -77,7 +77,7 @@ class LiveData:
             if last is not None and last.engine is not None:
                 self.problem = problem
                 return last
-        self.problem = problem
+        self.problem = problem or ""
         reachable = {i: self._providers.reachable(catalogue, i) for i in Interface}
         return Data(catalogue, engine, problem, reachable, self._aliases)
 

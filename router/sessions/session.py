@@ -83,7 +83,7 @@ class Basis:
 
     assessment: Assessment
     evidence: Evidence
-    terms: str
+    terms: str | None = None
     """Of its decision; see ``Decision``."""
 
 

@@ -30,7 +30,7 @@ from router.sessions.session import (
     Trouble,
     Wishes,
 )
-from router.values import Asked, Decision, Move, Unit, Usage, family_of
+from router.values import Decision, Move, SessionWishes, Unit, Usage, family_of
 from router.wire.request import ChatRequest
 
 MAX_RUNS: Final = 64
@@ -97,7 +97,7 @@ def hear(request: ChatRequest) -> Heard:
     )
 
 
-def on_wishes(session: Session, asked: Asked) -> Session:
+def on_wishes(session: Session, asked: SessionWishes) -> Session:
     """Return the session under its user's wishes, which last until they are changed."""
     if asked.pin is None and not asked.unpin and asked.stays is None:
         return session

@@ -74,18 +74,18 @@ _USER_ID_SESSION = re.compile(r"_session_([0-9a-fA-F-]{8,64})$")
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the client declared; empty strings where it said nothing.
+    """What the client declared; None where it said nothing.
 
     ``aside``: the client does not go on from the answer in its conversation, whatever the task; the
     call must leave no trace in what is known of the session.
     """
 
-    mode: str = ""
-    task: str = ""
+    mode: str | None = None
+    task: str | None = None
     aside: bool = False
     subagent: bool = False
-    session_id: str = ""
-    agent: str = ""
+    session_id: str | None = None
+    agent: str | None = None
     summary_follows: bool = False
 
 
@@ -93,15 +93,15 @@ def read_declared(headers: Mapping[str, str], body: Mapping[str, Any]) -> Declar
     """Read a request's headers (names in lower case) and body for what the client declares."""
     said = _said(headers, body)
     kinds = {name: said[name].lower() for name in KINDS if name in said}
-    task = next((t for name, kind in kinds.items() if (t := KINDS[name].get(kind))), "")
+    task = next((t for name, kind in kinds.items() if (t := KINDS[name].get(kind))), None)
     task = task or _task_by_shape(said, body, declared=bool(kinds))
     return Declared(
-        mode="" if task else kinds.get("x-kilocode-mode", ""),
+        mode=None if task else kinds.get("x-kilocode-mode"),
         task=task,
         aside=bool(task) or _is_aside(said, body, kinds),
         subagent=any(name in said for name in SUBAGENT_NAMES),
         session_id=_session_id(said, body),
-        agent=" ".join(said[name] for name in AGENT_NAMES if name in said),
+        agent=" ".join(said[name] for name in AGENT_NAMES if name in said) or None,
         summary_follows=said.get("originator", "").startswith("codex"),
     )
 
@@ -132,18 +132,20 @@ def _json(text: str) -> object:
         return None
 
 
-def _task_by_shape(said: Mapping[str, str], body: Mapping[str, Any], *, declared: bool) -> str:
-    """Name the background call of a known agent that lists no tools; empty if it cannot be told.
+def _task_by_shape(
+    said: Mapping[str, str], body: Mapping[str, Any], *, declared: bool
+) -> str | None:
+    """Name the background call of a known agent that lists no tools; None if it cannot be told.
 
     ``declared``: the client said what the call is, and it named no task.
     """
     if body.get("tools") or not _is_by(said, TOOL_USERS):
-        return ""
+        return None
     schemas = _schemas(body)
     if any("title" in schema for schema in schemas):
         return TITLE
     if declared or schemas or not _is_by(said, SUMMARISERS):
-        return ""
+        return None
     words = _WORDS.split(str(body.get("model", "")).lower())
     return SUMMARY if SMALL_MODELS.isdisjoint(words) or _has_history(body) else TITLE
 
@@ -201,8 +203,8 @@ def _schemas(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return found
 
 
-def _session_id(said: Mapping[str, str], body: Mapping[str, Any]) -> str:
-    if named := next((said[name] for name in SESSION_NAMES if name in said), ""):
+def _session_id(said: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
+    if named := next((said[name] for name in SESSION_NAMES if name in said), None):
         return named
     conversation = body.get("conversation")
     if isinstance(conversation, Mapping):
@@ -210,14 +212,14 @@ def _session_id(said: Mapping[str, str], body: Mapping[str, Any]) -> str:
     metadata = body.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
     ids = (conversation, body.get("prompt_cache_key"), _session_of_user(user))
-    return next((found for found in ids if isinstance(found, str) and found), "")
+    return next((found for found in ids if isinstance(found, str) and found), None)
 
 
-def _session_of_user(user: object) -> str:
+def _session_of_user(user: object) -> str | None:
     """Find the session in Claude Code's ``metadata.user_id``: JSON, or the older one line."""
     if not isinstance(user, str):
-        return ""
+        return None
     if fields := _texts(_json(user)):
-        return fields.get("session-id", "")
+        return fields.get("session-id")
     found = _USER_ID_SESSION.search(user)
-    return found[1] if found else ""
+    return found[1] if found else None

@@ -48,7 +48,7 @@ class ChatRequest:
     needs: Needs
     streams: bool
     session: str
-    agent: str
+    agent: str | None
     stored: bool
     n_items: int
     body: bytes

@@ -27,7 +27,7 @@ from router.decision.eligible import Way, eligibility_of
 from router.decision.policy import decide
 from router.errors import BadRequest, NoModelFits
 from router.sessions.session import NEW
-from router.values import DIALS, Asked, Caller, Limits, Needs, Unit
+from router.values import DIALS, Caller, Limits, Needs, SessionWishes, Unit
 from tests.evidence import assessment, catalogue, model, table
 
 FIELDS = Limits.model_fields.keys()
@@ -49,14 +49,14 @@ GOOD = {
     "x-auto-data-policies": {"kept": limit("data_policies", frozenset({"kept"}))},
     "x-auto-prompt-logging": {"off": limit("prompt_logging", False)},
     "x-auto-pin": {
-        "a/x": Wished(asked=Asked(pin="a/x")),
-        "Off": Wished(asked=Asked(unpin=True)),
+        "a/x": Wished(session=SessionWishes(pin="a/x")),
+        "Off": Wished(session=SessionWishes(unpin=True)),
     },
     "x-auto-switch": {
-        "off": Wished(asked=Asked(stays=True)),
-        "on": Wished(asked=Asked(stays=False)),
+        "off": Wished(session=SessionWishes(stays=True)),
+        "on": Wished(session=SessionWishes(stays=False)),
     },
-    "x-auto-reassess": {"yes": Wished(asked=Asked(reassess=True))},
+    "x-auto-reassess": {"yes": Wished(session=SessionWishes(reassess=True))},
 }
 """Header → value → what is read of it."""
 
@@ -127,7 +127,7 @@ def test_several_headers_add_up_in_any_order():
     wished = read_wishes(said)
     assert wished == read_wishes(dict(reversed(said.items())))
     assert wished.limits.keys() == FIELDS - {"pin"}
-    assert wished.asked == Asked(pin="a/x", stays=True, reassess=True)
+    assert wished.session == SessionWishes(pin="a/x", stays=True, reassess=True)
     assert wished.dial is not None
 
 
@@ -153,7 +153,7 @@ def test_every_limit_has_a_header_and_the_pin_is_the_sessions():
     assert GOOD.keys() == BAD.keys() == set(HEADERS)
     read = [read_wishes({h: v}) for h, values in GOOD.items() for v in values]
     assert {name for wished in read for name in wished.limits or ()} == FIELDS - {"pin"}
-    assert any(wished.asked.pin for wished in read)
+    assert any(wished.session.pin for wished in read)
 
 
 def test_every_limit_of_a_key_is_its_callers():

@@ -41,7 +41,7 @@ from router.sessions.steps import (
     on_wishes,
 )
 from router.sessions.store import MemorySessions
-from router.values import NOTHING_ASKED, Asked, Interface, Unit, Usage
+from router.values import NO_SESSION_WISHES, Interface, SessionWishes, Unit, Usage
 from router.wire.request import parse
 from tests.evidence import assessment
 
@@ -258,12 +258,12 @@ def test_parts_of_a_key_cannot_run_into_each_other(caller, session, agent):
 
 
 def test_wishes_last_until_they_are_changed():
-    pinned = on_wishes(NEW, Asked(pin="a/x", stays=True))
+    pinned = on_wishes(NEW, SessionWishes(pin="a/x", stays=True))
     assert pinned.wishes == Wishes("a/x", stays=True)
-    assert on_wishes(pinned, NOTHING_ASKED) is pinned
-    assert on_wishes(pinned, Asked(reassess=True)) is pinned
-    assert on_wishes(pinned, Asked(unpin=True)).wishes == Wishes(None, stays=True)
-    assert on_wishes(pinned, Asked(stays=False)).wishes == Wishes("a/x", stays=False)
+    assert on_wishes(pinned, NO_SESSION_WISHES) is pinned
+    assert on_wishes(pinned, SessionWishes(reassess=True)) is pinned
+    assert on_wishes(pinned, SessionWishes(unpin=True)).wishes == Wishes(None, stays=True)
+    assert on_wishes(pinned, SessionWishes(stays=False)).wishes == Wishes("a/x", stays=False)
 
 
 # Stores.
