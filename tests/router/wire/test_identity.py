@@ -265,7 +265,7 @@ def test_titles_and_compactions_are_recognised(call):
     interface = RESPONSES if "input" in fields else CHAT
     conversation = parse(orjson.dumps(fields), interface=interface, headers=headers).conversation
     assert conversation.declared_task == task
-    assert conversation.mode == ""
+    assert conversation.mode is None
     assert read_declared(headers, fields).aside
 
 
@@ -291,7 +291,7 @@ ASIDE = {
 def test_what_stands_beside_the_conversation_is_told_and_no_task_is_invented(call):
     headers, fields = ASIDE[call]
     said = read_declared({"user-agent": CLAUDE} | headers, fields)
-    assert (said.aside, said.task) == (True, "")
+    assert (said.aside, said.task) == (True, None)
 
 
 ORDINARY = {
@@ -335,7 +335,7 @@ ORDINARY = {
 def test_a_users_turn_is_not_taken_for_the_clients_own(call):
     headers, fields = ORDINARY[call]
     said = read_declared(headers, fields)
-    assert (said.aside, said.task) == (False, "")
+    assert (said.aside, said.task) == (False, None)
 
 
 def test_a_title_of_kilo_stands_in_a_session_of_its_own():

@@ -165,9 +165,9 @@ def test_without_an_id_the_first_turn_identifies_the_session():
 
 def test_the_mode_header_names_a_mode_or_a_background_task():
     plan = read(Interface.CHAT, body(Interface.CHAT), {"x-kilocode-mode": "Plan"}).conversation
-    assert (plan.mode, plan.declared_task) == ("plan", "")
+    assert (plan.mode, plan.declared_task) == ("plan", None)
     title = read(Interface.CHAT, body(Interface.CHAT), {"x-kilocode-mode": "title"}).conversation
-    assert (title.mode, title.declared_task) == ("", "background/title")
+    assert (title.mode, title.declared_task) == (None, "background/title")
 
 
 def test_a_bare_text_is_the_smallest_request():
