@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from router.decision.engine import Engine
     from router.errors import RouterError
     from router.serving.app import create_app, serve
-    from router.sessions.session import NEW, Session
+    from router.sessions.session import Session
     from router.sessions.steps import hear, on_decision, on_request, on_serving, on_usage
     from router.sessions.store import MemorySessions, Sessions
     from router.settings import Settings
@@ -50,7 +50,6 @@ _HOMES: Final = {
     "Limits": "router.values",
     "MemorySessions": "router.sessions.store",
     "Move": "router.values",
-    "NEW": "router.sessions.session",
     "Needs": "router.values",
     "Record": "router.books.record",
     "RouterError": "router.errors",
@@ -86,7 +85,6 @@ __all__ = [
     "Limits",
     "MemorySessions",
     "Move",
-    "NEW",
     "Needs",
     "Record",
     "RouterError",

@@ -25,17 +25,18 @@ def _meaning(package: ModuleType, name: str) -> str:
         return first_line(found)
     if name == "__version__":
         return "The version of what is installed."
-    return _of_constant(name)
+    return _of_constant(import_module(package._HOMES[name]), name)
 
 
-def _of_constant(name: str) -> str:
-    """Return the first sentence of the text under a constant of ``router.values``."""
-    body = ast.parse(inspect.getsource(import_module("router.values"))).body
+def _of_constant(home: ModuleType, name: str) -> str:
+    """Return the first sentence of the text under a constant, in the module where it lives."""
+    body = ast.parse(inspect.getsource(home)).body
     for statement, below in zip(body, body[1:], strict=False):
-        target = getattr(statement, "target", None)
-        if isinstance(target, ast.Name) and target.id == name and isinstance(below, ast.Expr):
+        targets = [getattr(statement, "target", None), *getattr(statement, "targets", ())]
+        named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
+        if named and isinstance(below, ast.Expr):
             return prose(ast.literal_eval(below.value).partition(".  ")[0].rstrip(".") + ".")
-    raise LookupError(f"{name} has no text under it in router/values.py")
+    raise LookupError(f"{name} has no text under it in {home.__name__}")
 
 
 BLOCKS: Final[dict[str, Block]] = {"names": names}

@@ -25,6 +25,9 @@ from router.values import DEFAULT_DIAL, DIALS, Caller, Limits
 OWN_KEY_PREFIX: Final = "x-provider-key-"
 """``x-provider-key-openai: sk-…`` brings the caller's own key to a provider, for one request."""
 
+KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key")
+"""Where clients put a key that is no bearer token: Anthropic's, Google's."""
+
 _LOCAL = re.compile(r"(?:https?://)?(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?/?", re.I)
 
 
@@ -105,9 +108,10 @@ def is_local(headers: Mapping[str, str]) -> bool:
 
 
 def presented_key(headers: Mapping[str, str]) -> str:
-    """Return the key in ``x-api-key`` or ``Authorization``, if there is one."""
-    if key := headers.get("x-api-key", "").strip():
-        return key
+    """Return the key in one of ``KEY_HEADERS`` or ``Authorization``, if there is one."""
+    for name in KEY_HEADERS:
+        if key := headers.get(name, "").strip():
+            return key
     authorization = headers.get("authorization", "").strip()
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else authorization

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 from pydantic import Field, ValidationError
 
@@ -62,8 +62,10 @@ class Provider(Entry):
     url_env: str = Field(
         default="", description="Environment variable that holds its address, and switches it on."
     )
-    auth: Literal["bearer", "x-api-key", "none"] = Field(
-        default="bearer", description="How the key is sent: `bearer`, `x-api-key` or `none`."
+    auth: str = Field(
+        default="bearer",
+        pattern=r"^(bearer|none|[a-z]+(-[a-z]+)*-key)$",
+        description="How the key is sent: `bearer`, `none`, or the header that holds it.",
     )
     formats: frozenset[Interface] = Field(description="Wire formats that it speaks.")
     serves: tuple[str, ...] = Field(
@@ -120,9 +122,9 @@ class Endpoint:
         """Return the header that authenticates us, if any."""
         if not self.key or self.provider.auth == "none":
             return []
-        if self.provider.auth == "x-api-key":
-            return [("x-api-key", self.key)]
-        return [("authorization", f"Bearer {self.key}")]
+        if self.provider.auth == "bearer":
+            return [("authorization", f"Bearer {self.key}")]
+        return [(self.provider.auth, self.key)]
 
 
 SIMULATED_ROW: Final = Provider(

@@ -24,10 +24,11 @@ from router.serving.gateway import Gateway, Inbound, must_reach
 from router.serving.headers import error_headers
 from router.serving.listing import entries, model_entry
 from router.values import Interface
-from router.wire.format import FORMATS, spoken_in
+from router.wire.format import FORMATS, pattern_of, spoken_in
 
 PREFIXES: Final = (
     "/v1",
+    "/v1beta",
     "/api/gateway",
     "/api/gateway/v1",
     "/api/openrouter",
@@ -50,12 +51,11 @@ class HotPaths:
         self._patterns: list[tuple[re.Pattern[str], Callable[..., Awaitable[None]]]] = []
         for interface, format in FORMATS.items():
             serve = partial(gateway.serve, interface)
-            for prefix in PREFIXES:
-                if "{" in format.PATH:
-                    pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(prefix + format.PATH))
-                    self._patterns.append((re.compile(pattern), serve))
+            for path in (prefix + ending for prefix in PREFIXES for ending in format.PATHS):
+                if "{" in path:
+                    self._patterns.append((re.compile(pattern_of(path)), serve))
                 else:
-                    self._exact[prefix + format.PATH] = serve
+                    self._exact[path] = serve
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look the path up."""
@@ -106,6 +106,18 @@ def _body(*required: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+def _route_of(template: str) -> str:
+    """Return the same for FastAPI, whose names end at a slash unless they say otherwise."""
+    return template.replace("}", ":path}")
+
+
+def _named_in(template: str) -> dict[str, Any]:
+    """Document what a format names in its path."""
+    string = {"in": "path", "required": True, "schema": {"type": "string"}}
+    named = [{"name": name, **string} for name in re.findall(r"\{(\w+)\}", template)]
+    return {"parameters": named} if named else {}
+
+
 def _gateway(request: Request) -> Gateway:
     found: Gateway = request.app.state.gateway
     return found
@@ -144,23 +156,24 @@ def _counts(interface: Interface) -> Callable[[Request], Awaitable[Response]]:
 
 
 for _interface, _format in FORMATS.items():
-    api.add_api_route(
-        _format.PATH,
-        _answers(_interface),
-        methods=["POST"],
-        name=_interface.value,
-        summary=f"Answer a request in the {_interface.value} format, streamed or not.",
-        response_class=Response,
-        openapi_extra=_body(_format.ITEMS),
-    )
+    for _path in _format.PATHS:
+        api.add_api_route(
+            _route_of(_path),
+            _answers(_interface),
+            methods=["POST"],
+            name=_interface.value,
+            summary=f"Answer a request in the {_interface.value} format, streamed or not.",
+            response_class=Response,
+            openapi_extra=_body(_format.ITEMS) | _named_in(_path),
+        )
     if _format.COUNT_PATH:
         api.add_api_route(
-            _format.COUNT_PATH,
+            _route_of(_format.COUNT_PATH),
             _counts(_interface),
             methods=["POST"],
             name=f"{_interface.value}: count tokens",
             summary="Estimate the input tokens of a request from its bytes.",
-            openapi_extra=_body(_format.ITEMS),
+            openapi_extra=_body(_format.ITEMS) | _named_in(_format.COUNT_PATH),
         )
 
 

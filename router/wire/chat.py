@@ -37,7 +37,7 @@ from router.wire.parts import (
 )
 from router.wire.splice import Path
 
-PATH: Final = "/chat/completions"
+PATHS: Final[tuple[str, ...]] = ("/chat/completions",)
 COUNT_PATH: Final[str | None] = None
 ITEMS: Final = "messages"
 TELLS: Final[frozenset[str]] = frozenset()
@@ -55,7 +55,7 @@ counted = not_counted
 
 def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
     """Return where a provider takes requests."""
-    return base_url + PATH
+    return base_url + PATHS[0]
 
 
 ROLES: Final = {

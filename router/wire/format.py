@@ -22,8 +22,8 @@ from router.wire.splice import Path
 class Format(Protocol):
     """The rules of one wire format; ``fields`` is always a parsed body."""
 
-    PATH: str
-    """How the path of its endpoint ends, ``{name}`` standing for one segment."""
+    PATHS: tuple[str, ...]
+    """How the paths of its endpoint end, ``{name}`` standing for any text; the first is told."""
     COUNT_PATH: str | None
     """The same of its endpoint that counts tokens, if it has one."""
     ITEMS: str
@@ -140,20 +140,19 @@ DEFAULT: Final = Interface.CHAT
 
 
 @lru_cache
-def _pattern(template: str) -> re.Pattern[str]:
-    """Return what matches paths that end in a template, with or without a last slash."""
+def pattern_of(template: str) -> str:
+    """Return the regular expression of a template; a model's id may have slashes."""
     pieces = re.split(r"(\{\w+\})", template)
-    ending = "".join("[^/]+" if p.startswith("{") else re.escape(p) for p in pieces)
-    return re.compile(rf"(?:.*/)?{ending.removeprefix('/')}/?")
+    return "".join(".+" if piece.startswith("{") else re.escape(piece) for piece in pieces)
 
 
 def interface_of(path: str) -> Interface:
     """Return the wire format a path asks for; raises BadRequest."""
-    plain = path.partition("?")[0]
+    plain = "/" + path.partition("?")[0].strip("/")
     for interface, format in FORMATS.items():
-        if _pattern(format.PATH).fullmatch(plain):
+        if any(re.fullmatch(f".*{pattern_of(ending)}", plain) for ending in format.PATHS):
             return interface
-    known = ", ".join(f"/v1{format.PATH}" for format in FORMATS.values())
+    known = ", ".join(f"/v1{ending}" for format in FORMATS.values() for ending in format.PATHS)
     raise BadRequest(f"no wire format is known for the path {path!r}; use one of {known}")
 
 
@@ -171,7 +170,7 @@ def spoken_in(path: str, headers: Mapping[str, str]) -> Interface:
     ``headers`` have names in lower case.
     """
     for interface, format in FORMATS.items():
-        if format.PATH in path:
+        if any(ending.rpartition("}")[2] in path for ending in format.PATHS):
             return interface
     for interface, format in FORMATS.items():
         if format.HEADERS and any(name.startswith(format.HEADERS) for name in headers):

@@ -37,7 +37,7 @@ from router.wire.parts import (
 )
 from router.wire.splice import Path
 
-PATH: Final = "/messages"
+PATHS: Final[tuple[str, ...]] = ("/messages",)
 COUNT_PATH: Final[str | None] = "/messages/count_tokens"
 ITEMS: Final = "messages"
 TELLS: Final = frozenset({"system", "stop_sequences", "thinking", "output_config", "top_k"})
@@ -57,7 +57,7 @@ ask_for_usage = nothing_to_ask
 
 def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
     """Return where a provider takes requests; Anthropic's SDK marks betas in the query too."""
-    return base_url + PATH + ("?beta=true" if b"beta=true" in query else "")
+    return base_url + PATHS[0] + ("?beta=true" if b"beta=true" in query else "")
 
 
 def headers() -> dict[str, str]:

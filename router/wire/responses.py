@@ -38,7 +38,7 @@ from router.wire.parts import (
 )
 from router.wire.splice import Path
 
-PATH: Final = "/responses"
+PATHS: Final[tuple[str, ...]] = ("/responses",)
 COUNT_PATH: Final[str | None] = None
 ITEMS: Final = "input"
 TELLS: Final = frozenset({"input"})
@@ -55,7 +55,7 @@ counted = not_counted
 
 def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
     """Return where a provider takes requests."""
-    return base_url + PATH
+    return base_url + PATHS[0]
 
 
 def continues(fields: Mapping[str, Any]) -> str | None:

@@ -34,7 +34,7 @@ BASE = "https://provider.example/v1"
 
 
 def test_the_protocol_is_read_whole():
-    assert {"PATH", "ITEMS", "MARKS"} <= FACTS.keys()
+    assert {"PATHS", "ITEMS", "MARKS"} <= FACTS.keys()
     assert {"wanted", "read", "url", "see", "closing"} <= RULES.keys()
 
 
@@ -66,7 +66,7 @@ def test_a_format_has_every_rule_and_takes_what_the_protocol_says(interface, rul
 
 
 def test_no_two_formats_share_a_path():
-    paths = [path for f in FORMATS.values() for path in (f.PATH, f.COUNT_PATH) if path]
+    paths = [path for f in FORMATS.values() for path in (*f.PATHS, f.COUNT_PATH) if path]
     assert len(paths) == len(set(paths))
 
 
