@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -70,6 +71,8 @@ def train(
     from classifier.training.dataset import BadData
 
     console = Console(stderr=True)
+    for needed in ("onnx", "scipy", "sklearn"):
+        import_module(needed)  # a missing extra is found before the work, not at its end
     use_shared = not (data or corpus_only) and shared.is_dir()
     if not (data or corpus_only or use_shared):
         console.print(f"{shared} is not there: training on the committed corpus alone")
