@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -77,9 +77,9 @@ class BadClassifier(ValueError):
     """The artefact is missing, broken or made for other features or tasks; says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assessment:
-    """What a request asks for, as calibrated probabilities.
+    """What a request asks for, as calibrated probabilities; what follows from them is worked out once.
 
     ``p_type`` is float32 (len(TYPES),), ``p_level`` float32 (4,); each sums to one.
     ``declared`` says what beside the text moved them (empty: nothing did).
@@ -90,7 +90,7 @@ class Assessment:
     ask: str = ""
     declared: str = ""
 
-    @property
+    @cached_property
     def task(self) -> str:
         """The most probable type of the most probable family, as ``family/type``."""
         return TYPES[
@@ -102,7 +102,7 @@ class Assessment:
         """The most probable family."""
         return FAMILIES[int(self.p_family.argmax())]
 
-    @property
+    @cached_property
     def p_family(self) -> Vector:
         """Probability of each family, float32 (len(FAMILIES),)."""
         return np.bincount(_FAMILY_INDEX, self.p_type, len(FAMILIES)).astype(np.float32)
@@ -117,7 +117,7 @@ class Assessment:
         """The mean difficulty level, in [1, 4]."""
         return float(self.p_level @ _LEVELS) + 1.0
 
-    @property
+    @cached_property
     def confidence(self) -> float:
         """Probability of ``task``, in [0, 1]."""
         return float(self.p_type[TYPES.index(self.task)])

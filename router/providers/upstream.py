@@ -28,7 +28,7 @@ from router.providers.outgoing import JSON, Order, write_body, write_headers, wr
 from router.values import Failure, Usage
 from router.wire.format import FORMATS
 from router.wire.parts import parsed
-from router.wire.relay import Opening, Relay, error_in, promised
+from router.wire.relay import DONE, Opening, Relay, error_in
 
 log = logging.getLogger(__name__)
 
@@ -243,13 +243,20 @@ class Upstream:
                 first = opening.feed(await anext(pieces))
             except StopAsyncIteration:
                 raise NotPromised("empty stream") from None
-        if not promised(first):
+        said = parsed(first)
+        if not said and first != DONE:
             raise NotPromised("malformed stream")
-        if first != b"[DONE]" and (error := error_in(orjson.loads(first))):
+        if error := error_in(said):
             return _refusal(attempt, error[0], first, passed_back)
         format = FORMATS[order.request.interface]
         wants_usage = not order.routed or format.wants_usage(order.request.fields)
-        relay = Relay(format, wants_usage=wants_usage, model=attempt.target.unit.model, first=first)
+        relay = Relay(
+            format,
+            wants_usage=wants_usage,
+            model=attempt.target.unit.model,
+            first=first,
+            said=said,
+        )
         return Streamed(
             attempt,
             [("content-type", "text/event-stream; charset=utf-8"), *passed_back],

@@ -13,11 +13,15 @@ stream without it makes some clients hang and one call the model for ever.
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from router.wire import sse
 from router.wire.format import Format
 from router.wire.parts import Progress, parsed
+
+DONE: Final = b"[DONE]"
+"""What ends a stream of chat completions, in place of an event."""
 
 ODD_SPACES: Final = re.compile(rb'"(?:\s+:|:\s\s|:[\t\r\n])')
 
@@ -26,17 +30,24 @@ class Relay:
     """One stream in one format."""
 
     def __init__(
-        self, format: Format, *, wants_usage: bool, model: str, first: bytes = b"{}"
+        self,
+        format: Format,
+        *,
+        wants_usage: bool,
+        model: str,
+        first: bytes = b"",
+        said: Mapping[str, Any] | None = None,
     ) -> None:
         """Begin; ``wants_usage`` is false for a client that did not ask for a usage event.
 
-        ``first`` is the data of the first event: it names the reply.
+        ``first`` is the data of the first event, which shows how the stream is written, and
+        ``said`` the same parsed, which names the reply.
         """
         self._format = format
         self._marks: tuple[bytes, ...] = (b"",) if ODD_SPACES.search(first) else format.MARKS
         self._splitter = sse.Splitter()
         self._last = b""
-        fields = parsed(first)
+        fields = said or {}
         self.progress = Progress(
             id=str(fields.get("id") or ""),
             model=str(fields.get("model") or model),
@@ -69,7 +80,8 @@ class Relay:
     def close(self, problem: str = "") -> bytes:
         """Return what the client still needs; ``problem`` says how the stream broke, if it did."""
         rest = self._splitter.rest()
-        whole = not problem and promised(sse.data_of(rest))  # only its blank line is missing
+        data = sse.data_of(rest)
+        whole = not problem and (data == DONE or bool(parsed(data)))  # but for its blank line
         last = self.look(rest.rstrip(b"\r\n") + b"\n\n") if whole else b""
         if not self.progress.ended and self._last:
             *_, (raw, data) = sse.events(self._last)
@@ -119,8 +131,3 @@ ERROR_STATUS = {
     "api_error": 502,
     "server_error": 502,
 }
-
-
-def promised(event: bytes) -> bool:
-    """Say whether a first event is JSON or the terminator, as every format promises."""
-    return event == b"[DONE]" or bool(parsed(event))
