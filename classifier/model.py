@@ -79,7 +79,7 @@ class BadClassifier(ValueError):
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a request asks for, as calibrated probabilities; what follows from them is worked out once.
+    """What a request asks for, as calibrated probabilities.
 
     ``p_type`` is float32 (len(TYPES),), ``p_level`` float32 (4,); each sums to one.
     ``declared`` says what beside the text moved them (empty: nothing did).

@@ -70,7 +70,7 @@ def test_locks_agree_on_every_version():
 
 def imported(*folders):
     """Return the distributions that the code under the folders imports, wherever in a file."""
-    own = {"auto_efficient", "router", "classifier", "benchmarks", "tests"}
+    own = {"auto_efficient", "router", "classifier", "benchmarks", "examples", "tests"}
     found = set()
     for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_bytes())):
