@@ -61,9 +61,11 @@ def main() -> None:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
-        command = " ".join(["auto-efficient", *sys.argv[1:2]])
+        words = sys.argv[1:3] if sys.argv[1:2] == ["table"] else sys.argv[1:2]
+        command = " ".join(["auto-efficient", *words])
         typer.echo(
-            f"{command}: this needs the {extra} extra: pip install 'auto-efficient[{extra}]'",
+            f"{command}: {error.name} is not installed; install auto-efficient with its {extra} extra, "
+            f"in a checkout `pip install '.[{extra}]'`",
             err=True,
         )
         raise SystemExit(2) from None

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from benchmarks.options import DialName, Json, ModelsDir
 from classifier.model import Assessment
 from classifier.tasks import LEVELS, TYPES
 from router.callers.wishes import narrowed, read_wishes
@@ -21,7 +22,6 @@ from router.decision.engine import Engine
 from router.decision.explain import as_json
 from router.errors import BadRequest, RouterError
 from router.evidence.catalogue import MODELS_DIR
-from router.options import DialName, Json, ModelsDir
 from router.values import DEFAULT_DIAL, DIALS, Caller, Decision, Dial, Limits
 from router.wire.format import interface_of
 from router.wire.request import ChatRequest, from_fields, from_text, parse

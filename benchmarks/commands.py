@@ -1,4 +1,4 @@
-"""The commands that build the table, judge the routing, retrain, and refresh the documents.
+"""The commands that build the table, judge the routing and retrain.
 
 Plain functions: a command line only has to register them.  What is heavy is imported when called.
 """
@@ -16,11 +16,11 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from benchmarks.options import DialName
 from benchmarks.studies import NAMES, load_study
 from router.errors import RouterError
 from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR
 from router.evidence.table import TABLE_FILE, load_table
-from router.options import DialName
 from router.values import DEFAULT_DIAL, DIALS
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from pathlib import Path
 
 import orjson
 
-from auto_efficient import Record, Settings, serve
-from router.books.record import as_row
+from auto_efficient import Record, Settings, as_row, serve
 
 
 class JsonLines:

@@ -189,8 +189,15 @@ class Settings(Entry):
         """Return whom to call: one upstream, else those with keys, else the simulated one."""
         if self.upstream:
             return Providers.single(self.upstream, self.upstream_key.get_secret_value())
+        rows = load_providers(self.models_dir / PROVIDERS_FILE)
+        known = {row.name for row in (*rows, *self.providers)}
+        if unknown := sorted(self.keys.keys() - known):
+            raise BadArtefact(
+                f"settings: keys: there is no provider {unknown[0]!r}; there are "
+                f"{', '.join(sorted(known))}"
+            )
         return configured_providers(
-            load_providers(self.models_dir / PROVIDERS_FILE),
+            rows,
             own_rows=self.providers,
             keys={name: key.get_secret_value() for name, key in self.keys.items()},
             environ=environ,

@@ -101,10 +101,17 @@ class Keys:
 
 
 def is_local(headers: Mapping[str, str]) -> bool:
-    """Say whether a request names this machine and does not come from a foreign web page."""
+    """Say whether a request names this machine and does not come from a foreign web page.
+
+    A page may hide where it comes from (a sandboxed frame says ``null``): then it counts as foreign.
+    """
     origin, host = headers.get("origin", ""), headers.get("host", "")
-    foreign = origin.startswith(("http://", "https://")) and not _LOCAL.fullmatch(origin)
-    return not foreign and (not host or _LOCAL.fullmatch(host) is not None)
+    web = origin == "null" or origin.startswith(("http://", "https://"))
+    if web and not _LOCAL.fullmatch(origin):
+        return False
+    if headers.get("sec-fetch-site") == "cross-site":
+        return False
+    return not host or _LOCAL.fullmatch(host) is not None
 
 
 def presented_key(headers: Mapping[str, str]) -> str:

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from classifier.model import Assessment
 from router.decision.eligible import Bar, Eligibility, Way, eligibility_of
-from router.errors import NoModelFits, RouterError, Unauthenticated
+from router.errors import NoModelFits, RouterError, Unauthenticated, UnknownModel
 from router.evidence.catalogue import Catalogue, Tier, Weighted
 from router.sessions.session import NEW, Session
 from router.sessions.steps import Heard
@@ -107,6 +107,9 @@ def plan(
     default = defaults.without_key if caller.anonymous else defaults.with_key
     name = aliased(request.model, data.aliases) if request.model else default
     tier = catalogue.tier(name)
+    if tier is None and catalogue.names_tier(name):
+        known = ", ".join(tier.id for tier in catalogue.tiers)
+        raise UnknownModel(f"there is no tier {name!r}; there are {known}")
     if tier is None:
         return _by_name(name, eligibility_of(caller, request.needs, catalogue, None))
     if caller.anonymous:

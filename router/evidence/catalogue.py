@@ -286,6 +286,14 @@ class Catalogue(Entry):
                 raise ValueError(f"defaults: no such tier: {default}")
         return self
 
+    def names_tier(self, name: str) -> bool:
+        """Whether a name is of the form that tiers' ids have, whether or not there is such a tier."""
+        return name.partition("/")[0] in self._tier_namespaces
+
+    @cached_property
+    def _tier_namespaces(self) -> frozenset[str]:
+        return frozenset(tier.id.partition("/")[0] for tier in self.tiers)
+
     @cached_property
     def fallback(self) -> Tier | None:
         """The tier that maps where the efficient one finds no model with evidence."""

@@ -7,6 +7,7 @@ and without an access log (a third of its cost).
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -27,7 +28,7 @@ from uvicorn.supervisors import Multiprocess
 from router import __version__
 from router.books.record import Tell, unrecorded
 from router.decision.engine import Engine
-from router.errors import RouterError
+from router.errors import BadArtefact, RouterError
 from router.providers.endpoints import SIMULATED
 from router.providers.simulated.provider import SimulatedTransport
 from router.providers.transport import FastTransport
@@ -71,7 +72,10 @@ def create_app(
         timeouts=settings.timeouts,
     )
     if sessions is None and settings.session_store is not None:
-        sessions = settings.session_store()
+        try:
+            sessions = settings.session_store()
+        except Exception as error:
+            raise BadArtefact(f"settings: session_store: it cannot be made: {error!r}") from error
     data = LiveData(settings.models_dir, providers, load_engine, settings.aliases)
     gateway = Gateway(
         settings,
@@ -95,7 +99,7 @@ def create_app(
             await sessions.aclose()
 
     app: FastAPI = FastAPIOffline(  # its pages need no network
-        title="Auto Efficient", version=__version__, lifespan=lifespan
+        title="Auto Efficient", version=__version__, lifespan=lifespan, redoc_url=None
     )
     app.state.gateway = gateway
     for prefix in PREFIXES:
@@ -161,10 +165,13 @@ def _bound(settings: Settings) -> socket.socket:
         bound.bind((settings.host, settings.port))
     except OSError as error:
         bound.close()
-        raise OSError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; stop what "
-            "uses it, or choose another with --port (0 takes any free one)"
-        ) from error
+        hint = (
+            "stop what uses it, or choose another with --port (0 takes any free one)"
+            if error.errno == errno.EADDRINUSE
+            else "choose another with --host"
+        )
+        address = f"{settings.host}:{settings.port}"
+        raise OSError(f"cannot listen on {address}: {error.strerror or error}; {hint}") from error
     bound.set_inheritable(True)
     return bound
 

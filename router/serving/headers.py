@@ -97,12 +97,13 @@ def decision_headers(decision_id: str, made: Plan, reply: Reply) -> Headers:
     return [(name.encode(), ascii_of(value)) for name, value in said if value]
 
 
-def error_headers(error: RouterError, decision_id: str, made: Plan | None = None) -> Headers:
+def error_headers(
+    error: RouterError, decision_id: str | None = None, made: Plan | None = None
+) -> Headers:
     """Return the headers of an error; a 429 always says when to come back."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"x-auto-decision-id", decision_id.encode()),
-    ]
+    headers = [(b"content-type", b"application/json")]
+    if decision_id is not None:
+        headers.append((b"x-auto-decision-id", decision_id.encode()))
     if error.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s))))
     if error.status == 401:

@@ -65,7 +65,7 @@ class LiveData:
         """
         catalogue = load_catalogue(self._folder / CATALOGUE_FILE)
         for name, to in self._aliases.items():
-            if "/" not in to and catalogue.tier(to) is None:
+            if catalogue.tier(to) is None and ("/" not in to or catalogue.names_tier(to)):
                 raise BadArtefact(f"aliases: {name} = {to!r}: no such tier, and no model's id")
         engine: Decides | None = None
         problem: str | None = None

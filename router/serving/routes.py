@@ -283,7 +283,7 @@ async def root() -> Response:
 async def tell_router_error(request: Request, error: Exception) -> Response:
     """Answer with an error of our own."""
     assert isinstance(error, RouterError)
-    return _told(request, error.status, error.code, str(error), error_headers(error, "-"))
+    return _told(request, error.status, error.code, str(error), error_headers(error))
 
 
 async def tell_http_error(request: Request, error: Exception) -> Response:

@@ -23,6 +23,7 @@ import numpy as np
 import orjson
 
 from classifier.model import Assessment
+from classifier.tasks import N_LEVELS, TYPES
 from router.values import Unit, family_of
 
 log = logging.getLogger(__name__)
@@ -191,11 +192,11 @@ class Session:
     @classmethod
     def load(cls, data: bytes) -> Self:
         """Read what ``dump`` wrote; the text of the ask is not kept outside the process."""
-        raw = orjson.loads(data)
-        if raw.get("version") != VERSION:
-            _tell_once(f"of version {raw.get('version', 1)}, this gateway writes {VERSION}")
-            return cls()
         try:
+            raw = orjson.loads(data)
+            if (version := raw.get("version", 1)) != VERSION:
+                _tell_once(f"of version {version}, this gateway writes {VERSION}")
+                return cls()
             return cls(**_known(cls, raw, SESSION_PARTS))
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             _tell_once(f"not readable ({error!r})")
@@ -228,12 +229,16 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _known(kind: type, raw: Any, parts: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of ``raw`` that ``kind`` has, each read by its entry in ``parts``."""
-    names = [field.name for field in dataclasses.fields(kind)]
     return {
-        name: parts[name](raw[name]) if name in parts and raw[name] is not None else raw[name]
-        for name in names
-        if name in raw
+        field.name: parts[field.name](value) if field.name in parts and value is not None else value
+        for field in dataclasses.fields(kind)
+        if (value := raw.get(field.name)) is not None or _may_lack(field)
     }
+
+
+def _may_lack(field: dataclasses.Field[Any]) -> bool:
+    """Whether nothing is a value of a field: else what is null there is missing."""
+    return field.default is None
 
 
 def _unit(raw: dict[str, Any]) -> Unit:
@@ -252,6 +257,8 @@ _run = _row(Run, len(Run._fields))
 
 def _assessment(raw: dict[str, Any]) -> Assessment:
     p_type, p_level = (np.array(raw[name], np.float32) for name in ("p_type", "p_level"))
+    if (p_type.shape, p_level.shape) != ((len(TYPES),), (N_LEVELS,)):
+        raise ValueError("it was read by a classifier of other tasks")
     return Assessment(p_type, p_level, declared=raw.get("declared", ""))
 
 

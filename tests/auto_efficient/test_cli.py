@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -141,3 +144,50 @@ def test_a_table_does_not_differ_from_itself():
 
     result = run.invoke(app, ["table", "diff", str(MODELS_DIR / "table.json")])
     assert "no change" in result.stdout
+
+
+WITHOUT = """
+import sys
+sys.modules.update(dict.fromkeys({missing!r}))  # as if they were not installed
+sys.argv = ["auto-efficient", *{words!r}]
+from auto_efficient.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "extra"),
+    [
+        (["scipy"], ["train", "--corpus-only"], "train"),
+        (["polars"], ["table", "build"], "train"),
+        (["polars"], ["evaluate", "sessions"], "train"),
+        (["sklearn"], ["evaluate", "difficulty"], "train"),
+    ],
+)
+def test_a_missing_extra_is_one_line_that_names_it(missing, words, extra):
+    code = WITHOUT.format(missing=missing, words=words)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"its {extra} extra" in line
+    assert " ".join(words[: 1 + (words[0] == "table")]) in line
+
+
+def test_a_port_in_use_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run.invoke(app, ["serve", "--port", str(port)])
+    assert result.exit_code == 2
+    assert f"127.0.0.1:{port}" in result.stderr
+    assert "--port" in result.stderr
+
+
+def test_the_shell_can_complete_it():
+    done = subprocess.run(
+        [sys.executable, "-m", "auto_efficient", "--show-completion", "bash"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "complete" in done.stdout
