@@ -1,0 +1,57 @@
+"""Who calls: the owner, the holder of a key, or nobody in particular."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.callers.keys import OWNER, Key, Keys, own_keys, presented_key
+from router.errors import Unauthenticated
+
+
+def key(secret: str, **more) -> Key:
+    return Key(name="anna", sha256=hashlib.sha256(secret.encode()).hexdigest(), **more)
+
+
+def test_with_no_key_and_on_loopback_every_local_caller_is_the_owner():
+    keys = Keys([], local=True)
+    for headers in ({}, {"authorization": "Bearer whatever"}, {"host": "127.0.0.1:4000"}):
+        assert keys.identify(headers, "127.0.0.1") is OWNER
+    assert keys.identify({"host": "localhost", "origin": "http://localhost:3000"}, "") is OWNER
+    assert keys.identify({"origin": "vscode-webview://x"}, "") is OWNER
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"host": "evil.example"},
+        {"sec-fetch-site": "cross-site"},
+    ],
+)
+def test_a_web_page_in_the_owners_browser_is_not_the_owner(headers):
+    assert Keys([], local=True).identify(headers, "127.0.0.1").anonymous
+
+
+def test_a_key_is_known_or_refused_and_none_is_anonymous():
+    keys = Keys([key("s3cret", dial="economy", balance=False)], local=True)
+    for headers in ({"x-api-key": "s3cret"}, {"authorization": "bearer  s3cret"}):
+        caller = keys.identify(headers, "1.2.3.4")
+        assert (caller.name, caller.dial.name, caller.balance) == ("anna", "economy", False)
+    with pytest.raises(Unauthenticated):
+        keys.identify({"authorization": "Bearer wrong"}, "1.2.3.4")
+    assert keys.identify({}, "1.2.3.4").anonymous
+    assert Keys([], local=False).identify({}, "1.2.3.4").anonymous
+
+
+@given(st.text(max_size=40))
+def test_any_authorization_header_is_read_without_failing(value):
+    presented_key({"authorization": value})
+    own_keys({"x-provider-key-openai": value})
+
+
+# How often.
