@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve test check train table lock
+.PHONY: help serve test quick check train table lock
 
 help:
 	@grep -E '^# [a-z]+:' Makefile | sed 's/^# //'
@@ -15,6 +15,10 @@ serve: $(VENV)/serve.installed
 # test: everything that CI runs: format, lint, types, imports, tests
 test: check
 	$(BIN)/pytest -q
+
+# quick: the same without the tests that are marked slow
+quick: check
+	$(BIN)/pytest -q -m "not slow"
 
 # check: format, lint, types, dead code and the import contracts
 check: $(VENV)/dev.installed

@@ -45,6 +45,7 @@ def shipped():
     return Classifier.load(MODELS_DIR)
 
 
+@pytest.mark.slow
 def test_training_says_how_far_it_is(trained):
     _, _, steps = trained
     shares = [share for _, share in steps]
@@ -53,6 +54,7 @@ def test_training_says_how_far_it_is(trained):
     assert shares[0] >= 0 and shares[-1] <= 1
 
 
+@pytest.mark.slow
 def test_the_card_tells_data_splits_and_scores(trained):
     _, card, _ = trained
     assert card["test_rows"].keys() == {"corpus/gus"}
@@ -61,6 +63,7 @@ def test_the_card_tells_data_splits_and_scores(trained):
     assert card["scores"]["left_out_corpus"]["rows"] == sum(card["rows"].values())
 
 
+@pytest.mark.slow
 def test_a_trained_artefact_loads_and_reads(trained):
     classifier = Classifier.load(trained[0])
     read = classifier.assess(Conversation(ask="add dark mode to the settings page"))
@@ -69,6 +72,7 @@ def test_a_trained_artefact_loads_and_reads(trained):
     assert read.task in TYPES
 
 
+@pytest.mark.slow
 def test_onnx_equals_numpy(rows, tmp_path):
     """The graph and the reference agree on multilingual, empty and huge input."""
     data = prepare(rows)
@@ -83,6 +87,7 @@ def test_onnx_equals_numpy(rows, tmp_path):
         assert np.abs(p_level - wanted[1]).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_the_same_rows_train_the_same_model(rows, tmp_path):
     for name in ("a", "b"):
         data = prepare(rows[:120])
@@ -91,6 +96,7 @@ def test_the_same_rows_train_the_same_model(rows, tmp_path):
     assert (tmp_path / "a" / MODEL_FILE).read_bytes() == (tmp_path / "b" / MODEL_FILE).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["features", "taxonomy"])
 def test_a_model_for_other_features_or_tasks_is_refused(trained, tmp_path, key):
     for path in trained[0].iterdir():
@@ -106,6 +112,7 @@ def test_a_missing_model_says_how_to_make_one(tmp_path):
         Classifier.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_shipped_model_scores_what_its_card_says(shipped):
     """Recomputed on the held-out writers, who are in the repository and were never trained on."""
     for name, scores in shipped.card["scores"].items():

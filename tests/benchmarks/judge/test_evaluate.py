@@ -25,6 +25,8 @@ from router.values import DIALS
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 
+pytestmark = pytest.mark.slow
+
 needs_shared = pytest.mark.skipif(
     not (SHARED / "outcomes.parquet").exists(), reason="../shared/data is not here"
 )

@@ -130,6 +130,7 @@ def test_the_same_seed_draws_the_same_sessions(ground, mix):
     assert [(a.item, a.pause_s) for s in other for a in s.asks] != [(i, p) for i, _, p in asked[0]]
 
 
+@pytest.mark.slow
 def test_every_policy_plays_to_the_end_and_only_ours_knows_the_session(ground, engine):
     mix = WORLD.mixes[-1]
     drawn = scripts(ground, np.arange(N), mix, WORLD, n=6, seed=0)
@@ -163,6 +164,7 @@ def played(ours, rivals):
     return summarise(found, [mix])
 
 
+@pytest.mark.slow
 def test_equal_policies_save_nothing_and_a_dearer_one_loses():
     _, equal = played((2.0, 0.8), (2.0, 0.8))
     assert all(s.by.value == pytest.approx(0) for s in equal)

@@ -11,6 +11,8 @@ from benchmarks.studies import difficulty
 from benchmarks.studies.difficulty import FIRST_STUDY, GROUPED, LEFT_OUT, OURS, UNGROUPED
 from classifier.training.dataset import LabelledRow
 
+pytestmark = pytest.mark.slow
+
 EASY = ("add", "print", "sort", "count", "sum", "list")
 HARD = ("prove", "optimise", "concurrent", "compiler", "lattice", "deadlock")
 FILLER = tuple(f"w{k}" for k in range(60))

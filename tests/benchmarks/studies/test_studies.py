@@ -26,6 +26,7 @@ def test_an_unknown_study_is_not_looked_for():
         load_study("study")
 
 
+@pytest.mark.slow
 def test_the_shipped_classifier_reads_the_held_out_writers(tmp_path):
     """Run, print and draw the one study that needs no shared data."""
     told = []

@@ -428,6 +428,7 @@ def problem(n_units: int = 12, n_items: int = 60, share: float = 0.3) -> Problem
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_item_response_beats_raw_means_on_patchy_evidence() -> None:
     frame = compare(problem(10, 50), seeds=1, n_draws=40)
     assert set(frame["method"]) == set(METHODS)

@@ -121,6 +121,7 @@ def test_the_corpus_holds_every_type_at_several_levels(corpus):
     assert min(Counter(row.task for row in corpus).values()) >= 150
 
 
+@pytest.mark.slow
 def test_the_corpus_holds_no_near_duplicates(corpus):
     assert near_duplicates([row.text for row in corpus]) == []
 

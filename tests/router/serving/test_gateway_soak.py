@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import uvloop
 
 from benchmarks.speed.soak import soak
 from tests.gateway_rig import StubEngine
 
 
+@pytest.mark.slow
 def test_a_thousand_mixed_failures_lose_duplicate_and_leave_nothing():
     found = uvloop.run(soak(1200, 48, load_engine=lambda folder, catalogue: StubEngine()))
     for what in ("lost", "not_ended", "duplicated", "tasks_left", "upstream_connections_left"):

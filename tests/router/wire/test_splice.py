@@ -258,6 +258,7 @@ def test_depth_is_no_hindrance():
     assert done == b'{"x":%b,"messages":[{} , 2]}' % deep
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "filler",
     [b'"a",' * 300_000, b'"%b",' % (b'\\"' * 500_000), b'"%b",' % (b"\\\\" * 500_000), b"[],{}," * 200_000,
