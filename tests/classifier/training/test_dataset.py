@@ -48,6 +48,7 @@ def test_a_users_own_file_is_read(tmp_path):
         (GOOD | {"text": "x" * 20_000}, "characters"),
         (GOOD | {"taks": "?"}, "unknown key 'taks'"),
         (GOOD | {"weight": 0}, "weight"),
+        (GOOD | {"lang": 1}, "`lang`"),
         (GOOD, "the same text as line 1"),
     ],
 )
@@ -55,6 +56,17 @@ def test_a_bad_row_is_refused_with_line_and_reason(tmp_path, bad, reason):
     with pytest.raises(BadData, match="line 3") as refused:
         read_jsonl(write(tmp_path / "mine.jsonl", GOOD, "", bad))
     assert reason in str(refused.value)
+
+
+def test_a_file_that_is_not_utf8_is_refused_with_the_line(tmp_path):
+    (tmp_path / "mine.jsonl").write_bytes(json.dumps(GOOD).encode() + b"\n\xff\n")
+    with pytest.raises(BadData, match="line 2: not UTF-8"):
+        read_jsonl(tmp_path / "mine.jsonl")
+
+
+def test_a_folder_without_a_corpus_is_refused(tmp_path):
+    with pytest.raises(BadData, match=r"no \.jsonl file"):
+        read_corpus(tmp_path)
 
 
 def test_an_empty_file_is_refused(tmp_path):

@@ -1,0 +1,87 @@
+"""Training from the console: which rows, how far it is, what came out."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+
+import pytest
+from rich.console import Console
+
+from classifier.model import CARD_FILE, MODEL_FILE
+from classifier.training.cli import gather_rows, scores_grid, train_and_report
+from classifier.training.dataset import BadData, LabelledRow, read_corpus
+from classifier.training.train import prepare, rescore
+from router.evidence.catalogue import MODELS_DIR
+
+PUBLIC = [LabelledRow("a public row", "debugging/bug_fixing", None, "public", "g")]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return read_corpus()
+
+
+def shown(what):
+    console = Console(file=io.StringIO(), width=200)
+    console.print(what)
+    return console.file.getvalue()
+
+
+def test_ones_own_rows_are_trained_on_alone(tmp_path):
+    for name in ("a", "b"):
+        row = {"text": name, "task": "debugging/bug_fixing", "difficulty": 2}
+        (tmp_path / name).write_text(json.dumps(row))
+    rows = gather_rows([tmp_path / "a", tmp_path / "b"], PUBLIC)
+    assert [row.text for row in rows] == ["a", "b"]
+
+
+def test_without_ones_own_the_corpus_and_the_public_rows_are_trained_on(corpus):
+    assert gather_rows([], PUBLIC) == [*corpus, *PUBLIC]
+
+
+def test_scores_are_shown_in_a_line_for_each_measure():
+    scores = {"rows": 1234, "family_f1": 0.5, "type_f1": None, "family_ece": 0.125,
+              "level_spearman": 0.25, "level_ece": 1.0}  # fmt: skip
+    lines = shown(scores_grid({"scores": {"held_out_gus": scores}})).splitlines()
+    assert " ".join(lines[0].split()).startswith("measured on rows family f1 type f1 family ece")
+    assert lines[1].split() == ["held", "out", "gus", "1,234", "0.500", "–", "0.125", "0.250", "1.000"]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_training_says_what_it_wrote_and_how_good_it_is(corpus, tmp_path):
+    rows = [row for row in corpus if row.source in ("corpus/amara", "corpus/gus")][::12]
+    console = Console(file=io.StringIO(), width=200)
+    card = train_and_report(rows, tmp_path, console, (1.0, 1.0))
+    said = console.file.getvalue()
+    assert "held out gus" in said
+    assert f"{card['scores']['held_out_gus']['family_f1']:.3f}" in said
+    assert said.rstrip().endswith(str(tmp_path))
+    assert (tmp_path / MODEL_FILE).is_file()
+
+
+def test_scoring_again_changes_only_the_scores_of_the_card(corpus, tmp_path):
+    for path in MODELS_DIR.glob("*"):
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    before = json.loads((tmp_path / CARD_FILE).read_text())
+    few = [row for row in corpus if row.source == "corpus/gus"][:60]
+    after = rescore(few, tmp_path)
+    assert after == json.loads((tmp_path / CARD_FILE).read_text())
+    assert after["scores"]["held_out_gus"]["rows"] == 60
+    assert after["scores"]["held_out_vera"] == before["scores"]["held_out_vera"]
+    assert after | {"scores": {}} == before | {"scores": {}}
+
+
+def test_a_card_without_held_out_writers_cannot_be_scored_again(corpus, tmp_path):
+    (tmp_path / CARD_FILE).write_text(json.dumps({"test_rows": {}}))
+    with pytest.raises(BadData, match="nothing to measure"):
+        rescore(corpus[:9], tmp_path)
+
+
+def test_too_few_rows_and_a_single_task_are_refused(corpus):
+    with pytest.raises(BadData, match="at least 50"):
+        prepare(corpus[:49])
+    with pytest.raises(BadData, match="at least two types"):
+        prepare([row for row in corpus if row.task == "debugging/bug_fixing"][:60])
