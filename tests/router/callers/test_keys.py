@@ -55,3 +55,14 @@ def test_any_authorization_header_is_read_without_failing(value):
 
 
 # How often.
+
+
+def test_a_key_of_ones_own_is_brought_by_its_header_alone():
+    headers = {
+        "x-provider-key-openai": " sk-1 ",
+        "x-provider-key-mistral": "  ",
+        "authorization": "Bearer sk-2",
+        "x-api-key": "sk-3",
+        "x-provider": "sk-4",
+    }
+    assert own_keys(headers) == {"openai": "sk-1"}

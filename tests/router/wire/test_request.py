@@ -47,10 +47,35 @@ def test_an_image_is_needed_but_not_counted_as_text(interface):
     assert request.needs.input_tokens < 5000
 
 
+@pytest.mark.parametrize(
+    ("kind", "need", "tokens"),
+    [("image_url", "images", 1600), ("file", "files", 8000), ("input_audio", "audio", 8000)],
+)
+def test_what_is_no_text_is_needed_and_counts_for_a_fixed_number_of_tokens(kind, need, tokens):
+    part = {"type": kind, kind: {"data": "A" * 40_000}}
+    plain = read(Interface.CHAT, body(Interface.CHAT)).needs
+    for n in (1, 2):
+        needs = read(Interface.CHAT, body(Interface.CHAT, *[part] * n)).needs
+        assert {name for name in ("images", "files", "audio") if getattr(needs, name)} == {need}
+        assert needs.input_tokens - plain.input_tokens == pytest.approx(n * tokens, abs=50)
+
+
+@pytest.mark.parametrize(
+    ("more", "binds"),
+    [({"encrypted_content": "x"}, True), ({"encrypted_content": None}, False), ({}, False)],
+)
+def test_only_reasoning_that_is_encrypted_binds_to_who_can_read_it(more, binds):
+    reasoning = {"type": "reasoning", "id": "r", "summary": [], **more}
+    call = {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"}
+    fields = {"input": [{"role": "user", "content": ASK}, reasoning, call]}
+    assert read(Interface.RESPONSES, fields).needs.signed_reasoning is binds
+
+
 @pytest.mark.parametrize("interface", list(Interface))
 def test_text_alone_needs_nothing_special(interface):
     needs = read(interface, body(interface)).needs
-    assert not (needs.images or needs.files or needs.tools or needs.json_schema)
+    assert not (needs.images or needs.files or needs.audio or needs.tools or needs.json_schema)
+    assert not (needs.open_tool_call or needs.provider_state or needs.signed_reasoning)
     assert needs.interface is interface
 
 
