@@ -73,6 +73,10 @@ def test_data_lines_are_joined_and_comments_are_empty():
     ]
 
 
+def test_of_spaces_after_the_colon_one_is_no_data():
+    assert sse.data_of(b"data:a\ndata: b\ndata:  c\ndata:\n\n") == b"a\nb\n c\n"
+
+
 def test_an_endless_event_is_passed_on_in_pieces(monkeypatch):
     monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 10)
     splitter = Splitter()
