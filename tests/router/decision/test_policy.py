@@ -126,6 +126,8 @@ def test_without_candidates_the_balanced_mapping_serves_and_says_so():
     decision = choose(table=unknown)
     assert decision.unit.model == "m3"
     assert not decision.adequate
+    assert decision.mapped
+    assert not choose().mapped
     assert "not in the catalogue" in decision.why
 
 
