@@ -172,3 +172,11 @@ def test_unreachable_targets_are_passed_over():
     assert "no configured provider serves it" in made.why
     with pytest.raises(NoModelFits, match="no configured provider"):
         plan(request("kilo-auto/balanced", Interface.RESPONSES), OWNER, replace(data, engine=None))
+
+
+def test_the_reason_names_what_was_passed_over_and_what_serves_in_its_place():
+    free = request("kilo-auto/free", x_session_id="s")
+    first, second, third, *_ = (t.unit.model for t in plan(free, Caller("k"), DATA).targets)
+    made = plan(free, Caller("k", limits=Limits(deny=frozenset({first}))), DATA)
+    assert [t.unit.model for t in made.targets][:2] == [second, third]
+    assert made.why.startswith(f"{first}: denied, so {second}. ")
