@@ -5,8 +5,9 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from router.values import Usage
+from router.values import Interface, Usage
 from router.wire import chat, messages, responses, sse
+from router.wire.format import FORMATS
 from router.wire.parts import CUT_SHORT, Progress
 
 BROKE = "the upstream broke off"
@@ -103,3 +104,12 @@ def test_a_response_ends_with_all_that_was_said_and_the_next_number(
         assert response["usage"]["total_tokens"] == 0
     assert (made.ended, made.failed) == (True, bool(text))
     assert responses.closing(made, problem) == b""
+
+
+@pytest.mark.parametrize("interface", list(Interface), ids=str)
+def test_an_error_amid_a_stream_is_a_failure_and_passes_as_it_came(interface):
+    progress = Progress()
+    event = {"type": "error", "error": {"message": "m"}}
+    assert FORMATS[interface].see(orjson.dumps(event), progress) is None
+    assert progress.failed
+    assert not progress.ended
