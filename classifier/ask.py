@@ -23,7 +23,7 @@ from typing import Final
 
 from classifier.markers import ASK_WRAPPERS, CLIENT_BLOCKS, OPENERS, TRAILERS
 from classifier.since import has_open_call, since_of
-from classifier.turns import Conversation, Role, Turn
+from classifier.turns import Conversation, Role, Turn, asks_back, goes_ahead, is_answer
 
 ASK_HEAD_CHARS: Final = 3000
 ASK_TAIL_CHARS: Final = 1000
@@ -61,9 +61,11 @@ def read_conversation(
     if summary_follows and len(asks) > 1 and not _assistant_spoke(turns):
         asks.pop()
     at, ask = asks[-1] if asks else (len(turns), "")
+    answers = [_answers(turns, *span, ask) for span, ask in _spans(asks)]
     return Conversation(
         ask=clip(ask),
-        previous_ask=clip(asks[-2][1]) if len(asks) > 1 else "",
+        previous_ask=clip(_task_before([ask for _, ask in asks], answers)),
+        answers=bool(answers) and answers[-1],
         since=since_of(turns[at + 1 :]),
         user_turns=max(1, len(asks)),
         mode=mode,
@@ -178,6 +180,30 @@ def _cut_client_rules(text: str, system: str) -> str:
             return text[:at].rstrip()
         at = text.find("\n\n", at + 2)
     return text
+
+
+def _spans(asks: list[tuple[int, str]]) -> list[tuple[tuple[int, int], str]]:
+    """Return each ask with the turns that lie between the one before it and its own."""
+    starts = [-1, *(at for at, _ in asks)]
+    return [((start, at), ask) for start, (at, ask) in zip(starts, asks, strict=False)]
+
+
+def _answers(turns: tuple[Turn, ...], start: int, at: int, ask: str) -> bool:
+    """Say whether an ask answers what the assistant asked in the turns between."""
+    if not is_answer(ask):
+        return False
+    for i in range(at - 1, start, -1):
+        if turns[i].role is Role.ASSISTANT:
+            return bool(turns[i].texts) and asks_back(turns[i].texts[-1])
+    return False
+
+
+def _task_before(asks: list[str], answers: list[bool]) -> str:
+    """Return the newest ask before the last that sets a task, or else the oldest."""
+    for i in range(len(asks) - 2, 0, -1):
+        if not (answers[i] or goes_ahead(asks[i])):
+            return asks[i]
+    return asks[0] if len(asks) > 1 else ""
 
 
 def _assistant_spoke(turns: tuple[Turn, ...]) -> bool:

@@ -164,7 +164,10 @@ class Classifier:
             p_level = p_type @ self._level_of_type
             moved.append("declared by the client")
         else:
-            if conversation.follows_up:
+            if conversation.goes_on:
+                p_type, p_level = self.read(conversation.previous_ask)
+                moved.append("carries on the ask before it")
+            elif conversation.follows_up:
                 p_type, p_level = self._follow_up(p_type, p_level, conversation.previous_ask)
                 moved.append("read with the ask before it")
             if families := MODE_TYPES.get(conversation.mode or ""):

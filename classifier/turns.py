@@ -27,8 +27,54 @@ _GO_ON = re.compile(
 )
 """Words of an ask that sets no task: "Ok, continue please." """
 
+_PICK = re.compile(
+    r"(?:(?:option|choice|number|variant|plan)\s*)?#?(?:\d{1,2}|[a-z])[.)]?"
+    r"|(?:the )?(?:first|second|third|fourth|last|former|latter|both|all|either|neither|none|any)"
+    r"(?: (?:one|option|two|of (?:them|these|those)))?[.!]?",
+    re.IGNORECASE,
+)
+"""How one of several options is taken: "2.", "B", "the first one"."""
+
+_AGREES = re.compile(
+    r"(?:yes|yeah|yep|yup|ok(?:ay)?|sure|please do|go ahead|do (?:it|that|so)|sounds good|"
+    r"s[ií]|claro|vale|oui|d'accord|bien s[uû]r|ja|jawohl|klar|gerne|sim|certo|tak|да|давай|"
+    r"конечно|evet|tamam|نعم|हाँ|हां)\b"
+    r"|好|是的|对的?|行|可以|继续|嗯|同意|はい|ええ|うん|お願い|いいです|そう|네|예|응|좋|그래",
+    re.IGNORECASE,
+)
+"""How a user agrees, at the start of an answer, in the languages that coding clients hear most."""
+
+_ENDS = re.compile(r"(?:thanks?|thank you|thx|ty|stop|cancel|quit|hi|hello|bye)\b", re.IGNORECASE)
+"""How a short line ends or greets, and carries nothing on."""
+
+QUESTION_CHARS: Final = 300
+"""How much of the assistant's last words is searched for a question: it stands at their end."""
+
 FOLLOW_UP_CHARS: Final = 60
 """An ask this short in a later turn ("yes, go on") belongs with the one before it."""
+
+
+def asks_back(words: str) -> bool:
+    """Whether the assistant's last words put a question to the user."""
+    return any(mark in words[-QUESTION_CHARS:] for mark in "?？؟")
+
+
+def is_answer(words: str) -> bool:
+    """Whether words said to a question only answer it: agreement, a pick, a name, a sign.
+
+    What has several words and neither agrees nor picks may be a wish of its own.
+    """
+    words = words.strip()
+    if len(words) > FOLLOW_UP_CHARS or _ENDS.match(words):
+        return False
+    if _AGREES.match(words) or _PICK.fullmatch(words):
+        return True
+    return not any(c.isalpha() for c in words) or (words.isascii() and len(words.split()) == 1)
+
+
+def goes_ahead(words: str) -> bool:
+    """Whether words only tell the assistant to go on."""
+    return len(words) <= FOLLOW_UP_CHARS and not _GO_ON.sub("", words).strip()
 
 
 class Role(StrEnum):
@@ -99,10 +145,13 @@ class Conversation:
     None when nothing was declared.  ``open_tool_call``: a tool was called and its result is not
     there yet.  ``signed``: reasoning since the ask only its own family can read.  ``aside``: the
     client does not go on from the answer; the call stands beside its conversation.
+    ``previous_ask`` is the newest one before that set a task; ``answers``: the ask answers a question
+    of the assistant's.
     """
 
     ask: str
     previous_ask: str = ""
+    answers: bool = False
     since: Since = field(default_factory=Since)
     user_turns: int = 1
     mode: str | None = None
@@ -120,8 +169,8 @@ class Conversation:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the ask only tells the assistant to go on."""
-        return bool(self.previous_ask) and self.follows_up and not _GO_ON.sub("", self.ask).strip()
+        """Whether the ask sets no task: it answers the assistant, or only tells it to go on."""
+        return bool(self.previous_ask) and (self.answers or goes_ahead(self.ask))
 
     @property
     def follows_up(self) -> bool:
