@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import Final
 
 from classifier.turns import Role, Since, ToolCall, Turn
@@ -20,6 +21,38 @@ QUESTION_TOOLS: Final = frozenset(
     }
 )  # fmt: skip
 """Tools, in lower case, by which an agent asks its user something: the result is the answer."""
+
+LOOKS: Final = frozenset(
+    {
+        "ask", "browse", "cat", "codebase", "fetch", "find", "get", "glob", "grep", "list", "ls", "lsp",
+        "open", "question", "read", "search", "show", "think", "view", "web",
+    }
+)  # fmt: skip
+NOTES: Final = frozenset({"plan", "todo", "todos"})
+"""Words, in lower case, of the names of tools that change nothing of the user's: ``read_file`` begins
+with one of the first, ``update_plan`` and ``TodoWrite`` hold one of the second."""
+
+COMMAND_CHARS: Final = 2000
+"""How much of a command is searched for what it changes."""
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+_SHELL = re.compile(r"bash|shell|exec|command|terminal|run_cmd", re.IGNORECASE)
+_RUNS = re.compile(r"test|lint|check|diagnos|compile|build|python|notebook|jupyter", re.IGNORECASE)
+_RUN_COMMANDS = re.compile(
+    r"\b(?:pytest|unittest|tox|nox|jest|vitest|mocha|rspec|phpunit|ctest|test|tests|check|lint|"
+    r"ruff|mypy|pyright|tsc|eslint|clippy|vet|build|compile|"
+    r"ls|cat|head|tail|grep|rg|ag|find|fd|tree|wc|pwd|which|env|sed -n|"
+    r"git (?:status|diff|log|show|blame|branch|ls-files))\b"
+)
+"""Parts of a shell command that only runs tests or looks around."""
+
+_CHANGES = re.compile(
+    r"\bsed (?:-\w+ )*-i|\bperl -\w*i|\b(?:apply_patch|patch|tee|mv|cp|rm|mkdir|touch|chmod|ln) |"
+    r"\bgit (?:apply|checkout|commit|reset|stash|merge|rebase|revert|restore|pull|cherry-pick)\b|"
+    r"\b(?:install|add|upgrade|migrate|generate|format|--fix|--write)\b|<<|"
+    r"(?<![-=<>&|\d])>>?\s*(?!&|/dev/null)[\w./~$\"'\\]"
+)
+"""Parts of a shell command that change something."""
 
 _FAILURE = re.compile(
     r"\b(?:error|exception|traceback|fatal|panic(?:ked)?|command not found|no such file|"
@@ -42,27 +75,91 @@ _ERRORS_COUNTED = re.compile(r"\b[1-9]\d* errors?\b")
 
 
 def since_of(turns: tuple[Turn, ...]) -> Since:
-    """Count what the turns after an ask show of its progress."""
-    calls = [call for turn in turns for call in turn.tool_calls]
-    results = [(i, turn) for i, turn in enumerate(turns) if turn.role is Role.TOOL][-MAX_RESULTS:]
-    errors = failing = start = 0
-    for i, turn in results:
-        text = "\n".join(_ends(text) for text in turn.texts)
-        if _tells_failed_tests(text):
-            failing += 1
-        elif not turn.failed and _tells_passed_tests(text):
-            errors = failing = 0
-            start = i + 1
-        elif turn.failed or _tells_failure(text):
-            errors += 1
-    recent = [call for turn in turns[start:] for call in turn.tool_calls] if start else calls
+    """Count what the turns after an ask show of its progress; every sign of trouble counts once.
+
+    A call that fails again is a failure and not a repeat as well, and one that is made again after
+    a change is no repeat at all.  What a command or a test shows before the assistant has changed
+    anything is what it was called for, and not its failure.
+    """
+    seen = _Seen()
+    results = [i for i, turn in enumerate(turns) if turn.role is Role.TOOL]
+    first = results[-MAX_RESULTS] if len(results) > MAX_RESULTS else 0
+    for i, turn in enumerate(turns):
+        for call in turn.tool_calls:
+            seen.call(call)
+        if turn.role is Role.TOOL and i >= first:
+            seen.result(turn)
     return Since(
-        tool_calls=len(calls),
-        errors=errors,
-        failing_tests=failing,
-        retries=len(recent) - len(set(recent)),
-        answers=_answers(turns, calls),
+        tool_calls=len(seen.calls),
+        errors=seen.errors,
+        failing_tests=seen.failing,
+        retries=seen.retries,
+        answers=_answers(turns, seen.calls),
     )
+
+
+class _Seen:
+    """The progress of an ask as far as its turns were read."""
+
+    def __init__(self) -> None:
+        self.calls: list[ToolCall] = []
+        self.errors = self.failing = self.retries = 0
+        """What went wrong since tests last passed."""
+        self._made: dict[str, ToolCall] = {}
+        self._lately: set[ToolCall] = set()
+        """Calls made since the last change."""
+        self._repeats: set[str] = set()
+        """Ids of the calls counted as repeats."""
+        self._changed = False
+
+    def call(self, call: ToolCall) -> None:
+        """Take in what the assistant does."""
+        self.calls.append(call)
+        self._made[call.id] = call
+        if call in self._lately:
+            self.retries += 1
+            self._repeats.add(call.id)
+        elif kind_of(call) is Act.CHANGE:
+            self._lately = set()
+            self._changed = True
+        self._lately.add(call)
+
+    def result(self, turn: Turn) -> None:
+        """Take in what came of it."""
+        text = "\n".join(_ends(text) for text in turn.texts)
+        call = self._made.get(turn.result_of) if turn.result_of else None
+        tests_failed = _tells_failed_tests(text)
+        if not tests_failed and not turn.failed and _tells_passed_tests(text):
+            self.errors = self.failing = self.retries = 0
+            self._lately = set()
+        elif tests_failed or turn.failed or _tells_failure(text):
+            if call is None or self._changed or kind_of(call) is not Act.RUN:
+                self.failing += tests_failed
+                self.errors += not tests_failed
+                self.retries -= turn.result_of in self._repeats
+                self._repeats.discard(turn.result_of)
+
+
+class Act(Enum):
+    """What a call does to the work."""
+
+    LOOK = "look"
+    RUN = "run"
+    """Runs something, and changes nothing that is known of."""
+    CHANGE = "change"
+
+
+def kind_of(call: ToolCall) -> Act:
+    """Say what a call does; a tool or a command that is not known counts as changing something."""
+    words = [word.lower() for word in _WORD.findall(call.name)]
+    if _SHELL.search(call.name):
+        command = call.arguments[:COMMAND_CHARS]
+        runs = _RUN_COMMANDS.search(command) and not _CHANGES.search(command)
+        return Act.RUN if runs else Act.CHANGE
+    if _RUNS.search(call.name):
+        return Act.RUN
+    looks = not LOOKS.isdisjoint(words[:1]) or not NOTES.isdisjoint(words)
+    return Act.LOOK if looks else Act.CHANGE
 
 
 def has_open_call(turns: tuple[Turn, ...]) -> bool:

@@ -103,7 +103,81 @@ def test_a_tool_result_continues_the_ask_it_serves():
     )
     read = read_conversation(turns)
     assert read.ask == ASK
-    assert read.since == Since(tool_calls=2, errors=1, failing_tests=1, retries=1)
+    assert read.since == Since(tool_calls=2, errors=1, failing_tests=1)
+
+
+@pytest.mark.parametrize("question", ["Shall I go on?", "Option 1 or option 2?", "要继续吗？"])
+@pytest.mark.parametrize(
+    "answer",
+    ["yes", "y", "do it", "2.", "B", "the second one", "src/main.py", "好的", "👍", "Ja, bitte"],
+)
+def test_an_answer_to_the_assistant_carries_the_ask_on_over_any_number_of_turns(question, answer):
+    turns = (user(ASK), *(Turn(Role.ASSISTANT, (question,)), user(answer)) * 3)
+    read = read_conversation(turns)
+    assert (read.goes_on, read.previous_ask, read.ask) == (True, ASK, answer)
+
+
+@pytest.mark.parametrize(
+    ("said", "reply"),
+    [
+        ("Anything else?", NEXT),
+        ("Anything else?", "rename foo to bar"),
+        ("Anything else?", "thanks!"),
+        ("All tests pass.", "src/main.py"),
+        ("Should I? " + "x" * 400, "B"),
+    ],
+)
+def test_a_wish_of_its_own_and_words_after_no_question_are_no_answers(said, reply):
+    read = read_conversation((user(ASK), Turn(Role.ASSISTANT, (said,)), user(reply)))
+    assert not read.goes_on
+    assert read.ask == reply
+
+
+def worked(*steps):
+    """Return what an assistant did after ASK: (tool, arguments, what came of it)."""
+    turns = [user(ASK)]
+    for i, (name, arguments, result) in enumerate(steps):
+        turns.append(Turn(Role.ASSISTANT, (), (ToolCall(name, arguments, f"c{i}"),)))
+        turns.append(Turn(Role.TOOL, (result,), result_of=f"c{i}"))
+    return read_conversation(tuple(turns)).since
+
+
+TESTED = ("bash", '{"command": "pytest -x"}', "1 failed, 3 passed")
+EDITED = ("edit", '{"path": "a.py", "new": "x"}', "ok")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        EDITED,
+        ("apply_patch", "*** Begin Patch", "Done!"),
+        ("bash", '{"command": "sed -i s/a/b/ a.py"}', ""),
+        ("shell", '["bash", "-lc", "cat > a.py <<EOF"]', ""),
+        ("mcp__files__put", "{}", "ok"),
+    ],
+)
+def test_what_was_red_before_anything_was_changed_is_no_failure(change):
+    look = ("read_file", "a.py", "def paginate(): ...")
+    assert worked(TESTED, look, TESTED).failures == 1  # the repeat, with nothing done in between
+    assert worked(TESTED, look, change).failures == 0
+    assert worked(TESTED, change, TESTED).failures == 1
+    again = ("edit", '{"path": "b.py", "new": "y"}', "ok")
+    assert worked(TESTED, change, TESTED, again, TESTED).failures == 2
+
+
+def test_a_call_made_again_after_a_change_is_no_repeat():
+    status = ("bash", "git status", "clean")
+    assert worked(status, status, status).retries == 2
+    assert worked(status, EDITED, status, ("edit", "b.py", "ok"), status).retries == 0
+
+
+def test_tests_that_pass_undo_all_failures():
+    green = ("bash", '{"command": "pytest -x"}', "4 passed")
+    assert worked(EDITED, TESTED, EDITED, TESTED, green).failures == 0
+
+
+def test_a_tool_that_fails_outright_counts_even_before_a_change():
+    assert worked(("read_file", "b.py", "Error: no such file")).errors == 1
 
 
 def test_a_second_ask_starts_afresh():
