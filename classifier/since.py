@@ -132,12 +132,13 @@ class _Seen:
         if not tests_failed and not turn.failed and _tells_passed_tests(text):
             self.errors = self.failing = self.retries = 0
             self._lately = set()
-        elif tests_failed or turn.failed or _tells_failure(text):
-            if call is None or self._changed or kind_of(call) is not Act.RUN:
-                self.failing += tests_failed
-                self.errors += not tests_failed
-                self.retries -= turn.result_of in self._repeats
-                self._repeats.discard(turn.result_of)
+            return
+        own = call is None or self._changed or kind_of(call) is not Act.RUN
+        if own and (tests_failed or turn.failed or _tells_failure(text)):
+            self.failing += tests_failed
+            self.errors += not tests_failed
+            self.retries -= turn.result_of in self._repeats
+            self._repeats.discard(turn.result_of)
 
 
 class Act(Enum):

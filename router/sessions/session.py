@@ -52,6 +52,8 @@ class Cache(NamedTuple):
     tokens: int
     touched_s: float
     """When it was last used, on the sessions' clock."""
+    refuted: bool = False
+    """It was expected to hold something, and the provider reported nothing read or written."""
 
 
 class Run(NamedTuple):

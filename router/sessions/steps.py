@@ -17,7 +17,7 @@ import hashlib
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from classifier.model import MAX_FAILURES, Assessment
+from classifier.model import Assessment
 from classifier.turns import Conversation
 from router.sessions.session import (
     Basis,
@@ -38,9 +38,8 @@ MAX_CACHES: Final = 4
 """Models whose prompt caches are remembered; older ones are cold long since."""
 
 FAILURES_A_STEP: Final = 2
-MAX_STEPS: Final = MAX_FAILURES // FAILURES_A_STEP
-"""A task is read anew when its visible failures, not undone since by a passing test, reach two,
-four and six: one failing test is how work begins, a second one after an edit is news."""
+"""A task is read anew with every second visible failure that no passing test has undone: one failing
+test is how work goes, a second one after another edit is news, however many came before."""
 
 COMPLAINT_FAILURES: Final = 3
 """What a user's "still broken" weighs against a failing test: the user has seen the result."""
@@ -121,8 +120,7 @@ def on_request(session: Session, heard: Heard) -> Session:
     elif heard.answers > task.evidence.answers:
         task = replace(task, calls=0)  # the user's answer begins the work anew
     failures = trouble.carried + heard.failures
-    steps = min(failures // FAILURES_A_STEP, MAX_STEPS)
-    evidence = Evidence(heard.ask, steps, heard.answers)
+    evidence = Evidence(heard.ask, failures // FAILURES_A_STEP, heard.answers)
     if heard.n_items < context.n_items and not heard.provider_state:
         context = replace(context, caches=())
     nothing_new = (evidence, failures) == (task.evidence, trouble.failures)
@@ -194,12 +192,15 @@ def on_decision(
 def on_serving(session: Session, unit: Unit, heard: Heard, now_s: float) -> Session:
     """Return the session once a unit has begun to answer a request.
 
-    Until the provider reports what it cached, the whole request counts as cached there.
+    Until the provider reports what it cached, the whole request counts as cached there, unless it
+    was seen not to cache.  Failures are a unit's: the same model at another effort has its own.
     """
     before, context, trouble = session.incumbent, session.context, session.trouble
     caches = tuple(cache for cache in context.caches if cache.model != unit.model)
-    held = Cache(unit.model, round(heard.input_tokens * context.scale), now_s)
-    if before is not None and before.unit.model != unit.model:
+    refuted = any(cache.refuted for cache in context.caches if cache.model == unit.model)
+    size = 0 if refuted else round(heard.input_tokens * context.scale)
+    held = Cache(unit.model, size, now_s, refuted)
+    if before is not None and before.unit != unit:
         trouble = replace(trouble, failed=session.troubles, blamed=trouble.failures)
     return replace(
         session,
@@ -233,14 +234,15 @@ def on_usage(
 ) -> Session:
     """Return the session with what the provider reported of a call to ``model``.
 
-    Caching that was expected and is not reported is not believed in again: the next call counts
-    only what this one is known to have read or written.
+    Caching that was expected and is not reported is not believed in again until it is reported:
+    a second call without it says nothing new.  Of an explicit cache only what is known to have been
+    read or written counts.
     """
     context = session.context
-    reported = usage.cached_tokens + usage.cache_write_tokens
-    works = usage.cached_tokens >= cached_before / 2
-    explicit = usage.cache_write_tokens > 0
-    held = usage.input_tokens if works and not explicit else reported
+    caches = tuple(
+        _cached(cache, usage, cached_before, now_s) if cache.model == model else cache
+        for cache in context.caches
+    )
     before = context.input_tokens or 0
     grew = usage.input_tokens - before
     again = 0 < grew < before and session.task.calls > 1
@@ -249,16 +251,23 @@ def on_usage(
         session,
         context=replace(
             context,
-            caches=tuple(
-                Cache(model, held, now_s) if cache.model == model else cache
-                for cache in context.caches
-            ),
+            caches=caches,
             input_tokens=usage.input_tokens or context.input_tokens,
             scale=_scale(usage.input_tokens, estimated_tokens, context.scale),
             growth_tokens=_mean(context.growth_tokens, growth) if again else context.growth_tokens,
             output_tokens=_mean(context.output_tokens, usage.output_tokens),
         ),
     )
+
+
+def _cached(cache: Cache, usage: Usage, expected: int, now_s: float) -> Cache:
+    """Return what a model's cache holds after a call, of which so many tokens were expected cached."""
+    reported = usage.cached_tokens + usage.cache_write_tokens
+    if not reported:
+        refuted = cache.refuted or expected > 0
+        return Cache(cache.model, 0 if refuted else usage.input_tokens, now_s, refuted)
+    automatic = not usage.cache_write_tokens and usage.cached_tokens >= expected / 2
+    return Cache(cache.model, usage.input_tokens if automatic else reported, now_s)
 
 
 def _scale(reported: int, estimated: int, before: float) -> float:

@@ -150,6 +150,33 @@ def test_failures_stay_with_the_model_that_made_them():
     assert fresh.troubles == ()
 
 
+def test_failures_stay_with_the_effort_that_made_them():
+    said = [("user", "Fix the crash in the parser"), ("tool", FAILED), ("tool", FAILED)]
+    low, high = Unit("a/x", "low"), Unit("a/x", "high")
+
+    def served(session, request, unit):
+        return on_serving(facing(session, request), unit, hear(request), 0.0)
+
+    session = served(served(NEW, FIRST, low), talk(*said), high)
+    assert session.troubles == ((low, 2),)
+    more = talk(*said, ("tool", FAILED))
+    assert facing(session, more).troubles == ((low, 2), (high, 1))
+    back = served(session, more, low)
+    assert facing(back, talk(*said, *[("tool", FAILED)] * 2)).troubles == (
+        (low, 2),
+        (high, 1),
+        (low, 1),
+    )
+
+
+def test_the_tenth_failure_is_as_much_news_as_the_second():
+    ask = ("user", "Fix the crash in the parser")
+    steps = [
+        facing(NEW, talk(ask, *[("tool", FAILED)] * n)).task.evidence.steps for n in range(0, 20, 2)
+    ]
+    assert len(set(steps)) == len(steps)
+
+
 def test_an_answered_question_is_news():
     call = {"id": "q", "function": {"name": "ask_followup_question", "arguments": "{}"}}
     messages = [
@@ -198,8 +225,17 @@ def test_cached_tokens_are_those_that_the_provider_reports():
         Usage(input_tokens=900, output_tokens=10, cached_tokens=100, cache_write_tokens=600),
     )
     assert explicit.caches == (Cache("a/x", 700, 5.0),)
-    broken = billed(session, Usage(input_tokens=900, output_tokens=10), before=800)
-    assert broken.caches == (Cache("a/x", 0, 5.0),)
+
+
+def test_a_cache_that_is_never_reported_is_disbelieved_once_and_until_it_is():
+    session, seen = NEW, []
+    for cached in (0, 0, 0, 0, 800, 0):
+        before = session.cached_tokens("a/x", 300.0, 5.0)
+        usage = Usage(input_tokens=900, output_tokens=10, cached_tokens=cached)
+        session = after(session, FIRST, now_s=5.0)
+        session = replace(session, context=billed(session, usage, before=before))
+        seen.append(session.cached_tokens("a/x", 300.0, 5.0))
+    assert seen == [900, 0, 0, 0, 900, 0]
 
 
 def test_estimates_are_scaled_by_what_was_reported():
