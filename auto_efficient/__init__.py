@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from router.decision.engine import Engine
     from router.errors import RouterError
     from router.serving.app import create_app, serve
+    from router.sessions.file import FileSessions
     from router.sessions.session import Session
     from router.sessions.steps import hear, on_decision, on_request, on_serving, on_usage
     from router.sessions.store import MemorySessions, Sessions
@@ -45,6 +46,7 @@ _HOMES: Final = {
     "End": "router.books.record",
     "Engine": "router.decision.engine",
     "Failure": "router.values",
+    "FileSessions": "router.sessions.file",
     "Interface": "router.values",
     "Key": "router.callers.keys",
     "Limits": "router.values",
@@ -80,6 +82,7 @@ __all__ = [
     "End",
     "Engine",
     "Failure",
+    "FileSessions",
     "Interface",
     "Key",
     "Limits",

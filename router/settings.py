@@ -78,7 +78,8 @@ class Settings(Entry):
         default=1,
         ge=1,
         le=256,
-        description="Processes. Each remembers its own sessions unless `session_store` is shared.",
+        description="Processes. They share sessions and what anonymous callers asked; each learns of "
+        "failing providers on its own.",
     )
     upstream: str = Field(
         default="",
@@ -118,7 +119,13 @@ class Settings(Entry):
     )
     session_store: ImportString[Callable[[], Sessions]] | None = Field(
         default=None,
-        description="`package.module:name` of what makes a store that several processes share.",
+        description="`package.module:name` of what makes a store that several machines share.",
+    )
+    state_dir: Path | None = Field(
+        default=None,
+        description="Folder for what outlives a restart: which model gave an answer that its provider "
+        "keeps, as hashes. `auto-efficient serve` uses `$XDG_STATE_HOME/auto-efficient` or "
+        "`~/.local/state/auto-efficient`; empty keeps nothing.",
     )
     anonymous_per_hour: int = Field(
         default=200, ge=0, description="Requests an hour of a caller without a key, by address."
@@ -136,6 +143,11 @@ class Settings(Entry):
         default=200.0, ge=0, description="Pace of the simulated provider; 0 is as fast as it can."
     )
     log_requests: bool = Field(default=False, description="Log a line per request.")
+
+    @field_validator("state_dir", mode="before")
+    @classmethod
+    def _may_be_none(cls, folder: object) -> object:
+        return folder or None
 
     @field_validator("callers")
     @classmethod
@@ -168,10 +180,10 @@ class Settings(Entry):
         """Read every source; raises BadArtefact naming the setting at fault."""
         named = config or (Path(p) if (p := environ.get(PREFIX + "CONFIG")) else None)
         path = named or Path(CONFIG_FILE)
-        given: dict[str, Any] = {}
+        given: dict[str, Any] = {"state_dir": _state_dir(environ)}
         try:
             if named or path.is_file():
-                given = tomllib.loads(path.read_text("utf-8"))
+                given |= tomllib.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise BadArtefact(f"cannot read the configuration {path}: {error}") from error
         for name in cls.model_fields:
@@ -202,3 +214,15 @@ class Settings(Entry):
             keys={name: key.get_secret_value() for name, key in self.keys.items()},
             environ=environ,
         )
+
+
+def _state_dir(environ: Mapping[str, str]) -> Path | None:
+    """Return the user's folder for state, by the XDG base directory specification or Windows' way."""
+    for variable, below in (
+        ("XDG_STATE_HOME", "auto-efficient"),
+        ("LOCALAPPDATA", "auto-efficient"),
+        ("HOME", ".local/state/auto-efficient"),
+    ):
+        if folder := environ.get(variable):
+            return Path(folder) / below
+    return None

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from functools import partial
 
 import httpx
 
 from auto_efficient import Settings, create_app
-from examples.store import SqliteSessions, make
 from tests.conftest import ROOT
 
-MODULES = {"decide.py", "record_hook.py", "store.py"}
+MODULES = {"decide.py", "record_hook.py"}
 FILES = {"own_provider.toml"}
 
 TASK = "fix the crash in the pdf export when a page has no images"
@@ -63,85 +58,6 @@ def test_decide_prints_what_and_why():
     read, why = done.stdout.splitlines()
     assert read.startswith("debugging/root_cause level ")
     assert read.rpartition(" ")[2] in why
-
-
-# store.py
-
-
-def called_once_more(session):
-    return replace(session, task=replace(session.task, calls=session.task.calls + 1))
-
-
-def call_often(path, times):
-    """Change one session again and again; runs in a process of its own."""
-
-    async def change():
-        sessions = SqliteSessions(path)
-        for _ in range(times):
-            await sessions.update("one", called_once_more)
-
-    asyncio.run(change())
-
-
-def test_no_change_of_a_shared_session_is_lost(tmp_path):
-    path = tmp_path / "sessions.db"
-    SqliteSessions(path)
-    with ProcessPoolExecutor(2) as processes:
-        list(processes.map(partial(call_often, path), [40, 40]))
-    assert asyncio.run(SqliteSessions(path).get("one")).task.calls == 80
-
-
-async def test_a_change_starts_over_from_the_newer_session(tmp_path):
-    path = tmp_path / "sessions.db"
-    seen = []
-
-    def change(session):
-        if not seen:  # another process comes in between
-            assert SqliteSessions(path)._swap("one", 0, called_once_more(session).dump())
-        seen.append(session.task.calls)
-        return called_once_more(session)
-
-    made = await SqliteSessions(path).update("one", change)
-    assert seen == [0, 1]
-    assert made.task.calls == 2
-
-
-async def test_a_session_that_was_idle_too_long_is_new(tmp_path):
-    """With less than no patience every session was idle too long."""
-    patient = SqliteSessions(tmp_path / "sessions.db")
-    forgetful = SqliteSessions(tmp_path / "sessions.db", idle_s=-1.0)
-    await patient.update("one", called_once_more)
-    assert (await forgetful.get("one")).task.calls == 0
-    assert (await forgetful.update("one", called_once_more)).task.calls == 1
-    assert (await patient.get("one")).task.calls == 1
-
-
-async def test_two_gateways_share_a_session_through_the_store(tmp_path):
-    """The second knows what serves the session that the first began."""
-    path = tmp_path / "sessions.db"
-    moves = []
-    for _ in range(2):
-        app = create_app(Settings(), environ={}, sessions=SqliteSessions(path))
-        async with client_of(app) as client:
-            reply = await client.post("/v1/chat/completions", json=body())
-            moves.append(reply.headers["x-auto-move"])
-    assert moves == ["begin", "stay"]
-    assert TASK.encode() not in b"".join(p.read_bytes() for p in tmp_path.iterdir())
-
-
-def test_the_setting_names_the_maker(tmp_path):
-    config = tmp_path / "auto-efficient.toml"
-    config.write_text('session_store = "examples.store:make"')
-    assert Settings.load(environ={}, config=config).session_store is make
-
-
-async def test_the_setting_makes_the_store_that_is_used(tmp_path):
-    settings = Settings(session_store=partial(SqliteSessions, tmp_path / "sessions.db"))
-    async with client_of(create_app(settings, environ={})) as client:
-        key = (await client.post("/v1/route", json=body())).json()["session"]
-        await client.post("/v1/chat/completions", json=body())
-    kept = await SqliteSessions(tmp_path / "sessions.db").get(key)
-    assert kept.task.calls == 1
 
 
 # record_hook.py

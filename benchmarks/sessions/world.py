@@ -338,7 +338,7 @@ class Play:
         )  # fmt: skip
         return ChatRequest(
             interface=Interface.CHAT, model="kilo-auto/efficient", conversation=conversation,
-            needs=needs, streams=True, session="s", agent="", stored=False, n_items=self._items,
+            needs=needs, streams=True, session="s", agent="", continued=None, stored=False, n_items=self._items,
             body=b"", fields={},
         )  # fmt: skip
 

@@ -3,16 +3,15 @@
 A caller's use is estimated from two counters, this window's and the last one's weighted by how
 much of it the window ending now still covers; exact for a caller who comes within one window,
 and within a few per cent of exact otherwise
-(https://blog.cloudflare.com/counting-things-a-lot-of-different-things/).  Counters live in one
-process: with ``--workers N`` a caller spread over all of them may ask up to N times as often.
+(https://blog.cloudflare.com/counting-things-a-lot-of-different-things/).  Several workers count
+together (``router.callers.shared_rates``).
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 WINDOW_S: Final = 3600.0
 
@@ -20,11 +19,20 @@ MAX_ADDRESSES: Final = 100_000
 """Addresses remembered (about 20 MB); beyond it the least recently seen is forgotten."""
 
 
-@dataclass(slots=True)
-class _Count:
+class Count(NamedTuple):
+    """What one address asked, in a window and in the one before it."""
+
     window: int
     now: int = 0
     before: int = 0
+
+
+class Rates(Protocol):
+    """Counts requests by address."""
+
+    def wait_s(self, address: str, now: float) -> float:
+        """Count a request; return 0 when it is allowed, else how long to wait."""
+        ...
 
 
 class Window:
@@ -34,26 +42,32 @@ class Window:
         """Allow ``per_window`` requests in any ``window_s`` seconds."""
         self._allowed = per_window
         self._window_s = window_s
-        self._counts: OrderedDict[str, _Count] = OrderedDict()
+        self._counts: OrderedDict[str, Count] = OrderedDict()
 
     def wait_s(self, address: str, now: float) -> float:
         """Count a request; return 0 when it is allowed, else how long to wait."""
-        window, into = divmod(now, self._window_s)
-        count = self._counts.setdefault(address, _Count(int(window)))
+        before = self._counts.get(address)
+        self._counts[address], wait_s = counted(before, now, self._allowed, self._window_s)
         self._counts.move_to_end(address)
-        if count.window != window:
-            count.before = count.now if count.window == window - 1 else 0
-            count.window, count.now = int(window), 0
         if len(self._counts) > MAX_ADDRESSES:
             self._counts.popitem(last=False)
-        share = 1 - into / self._window_s
-        if count.now + count.before * share < self._allowed:
-            count.now += 1
-            return 0.0
-        if count.now >= self._allowed or not count.before:
-            return self._window_s - into
-        excess = count.now + count.before * share - self._allowed
-        return max(1.0, excess / count.before * self._window_s)
+        return wait_s
+
+
+def counted(count: Count | None, now: float, allowed: int, window_s: float) -> tuple[Count, float]:
+    """Return a count with one more request, and 0, or as it stands and how long to wait."""
+    at, into = divmod(now, window_s)
+    window = int(at)
+    count = count or Count(window)
+    if count.window != window:
+        count = Count(window, 0, count.now if count.window == window - 1 else 0)
+    share = 1 - into / window_s
+    if count.now + count.before * share < allowed:
+        return count._replace(now=count.now + 1), 0.0
+    if count.now >= allowed or not count.before:
+        return count, window_s - into
+    excess = count.now + count.before * share - allowed
+    return count, max(1.0, excess / count.before * window_s)
 
 
 def block_of(address: str) -> str:

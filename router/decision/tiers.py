@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 
 from classifier.model import Assessment
 from router.decision.eligible import Bar, Eligibility, Way, eligibility_of
@@ -28,6 +28,11 @@ from router.values import Caller, Decision, Dial, Interface, Limits, Target, Uni
 from router.wire.request import ChatRequest
 
 log = logging.getLogger(__name__)
+
+
+UNKNOWN_CONVERSATION: Final = (
+    "It goes on from an answer that its provider keeps, and this gateway does not know whose it is."
+)
 
 
 class Decides(Protocol):
@@ -122,6 +127,8 @@ def plan(
         made = Plan(tier.id, (Target(Unit(pin)),), f"the session is pinned to {pin}.")
     else:
         made = _by_rule(tier, request, caller, data, standing)
+    if request.needs.provider_state and standing.session.incumbent is None:
+        made = replace(made, why=f"{made.why} {UNKNOWN_CONVERSATION}")
     return _permitted(made, eligibility_of(caller, request.needs, catalogue, standing.reachable))
 
 

@@ -13,10 +13,12 @@ import logging
 import os
 import socket
 import sys
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 import httpx
 from fastapi import FastAPI
@@ -28,7 +30,7 @@ from uvicorn.supervisors import Multiprocess
 from router import __version__
 from router.books.record import Tell, unrecorded
 from router.decision.engine import Engine
-from router.errors import BadArtefact, RouterError
+from router.errors import RouterError
 from router.providers.endpoints import SIMULATED
 from router.providers.simulated.provider import SimulatedTransport
 from router.providers.transport import FastTransport
@@ -44,10 +46,15 @@ from router.serving.routes import (
     tell_http_error,
     tell_router_error,
 )
-from router.sessions.store import Closes, Sessions
+from router.serving.stores import stores_of
+from router.sessions.store import Sessions
 from router.settings import Settings
 
 log = logging.getLogger("router.app")
+
+WORKERS_SHARE: Final = (
+    "they share sessions, pins and anonymous limits; each learns of failing providers on its own"
+)
 
 
 def create_app(
@@ -58,12 +65,14 @@ def create_app(
     load_engine: LoadEngine = Engine.load,
     record: Tell = unrecorded,
     sessions: Sessions | None = None,
+    shared: Path | None = None,
 ) -> FastAPI:
     """Build the application; raises BadArtefact for settings or data it must not run with.
 
     ``record`` is told of every request at its end.  ``sessions`` is a store that several processes
     share, instead of this one's memory; what it holds is dated by ``time.time``.  ``transport`` carries requests to providers: tests hand in
-    an ``httpx.MockTransport`` that plays them.  ``load_engine`` makes what decides.
+    an ``httpx.MockTransport`` that plays them.  ``load_engine`` makes what decides.  ``shared`` is a
+    folder in which the workers of one gateway keep what they must know together.
     """
     providers = settings.make_providers(os.environ if environ is None else environ)
     upstream = Upstream(
@@ -71,20 +80,10 @@ def create_app(
         simulated=SimulatedTransport(tokens_per_s=settings.simulated_tokens_per_s),
         timeouts=settings.timeouts,
     )
-    if sessions is None and settings.session_store is not None:
-        try:
-            sessions = settings.session_store()
-        except Exception as error:
-            raise BadArtefact(f"settings: session_store: it cannot be made: {error!r}") from error
     data = LiveData(settings.models_dir, providers, load_engine, settings.aliases)
+    stores = stores_of(settings, sessions, shared)
     gateway = Gateway(
-        settings,
-        providers=providers,
-        data=data,
-        upstream=upstream,
-        record=record,
-        sessions=sessions,
-        session_clock=time.monotonic if sessions is None else time.time,
+        settings, providers=providers, data=data, upstream=upstream, stores=stores, record=record
     )
 
     @asynccontextmanager
@@ -95,8 +94,7 @@ def create_app(
         yield
         reloading.cancel()
         await upstream.aclose()
-        if isinstance(sessions, Closes):
-            await sessions.aclose()
+        await stores.aclose()
 
     app: FastAPI = FastAPIOffline(  # its pages need no network
         title="Auto Efficient", version=__version__, lifespan=lifespan, redoc_url=None
@@ -133,7 +131,15 @@ def serve(
     """
     level = logging.INFO if settings.log_requests else logging.WARNING
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=level)
-    make = partial(create_app, settings, record=record)
+    if settings.workers == 1:
+        _run(settings, partial(create_app, settings, record=record))
+        return
+    with TemporaryDirectory(prefix="auto-efficient-") as shared:
+        _run(settings, partial(create_app, settings, record=record, shared=Path(shared)))
+
+
+def _run(settings: Settings, make: Callable[[], FastAPI]) -> None:
+    """Bind the address and serve applications made by ``make``, one a worker."""
     app = make()
     config = GuardedConfig(
         app if settings.workers == 1 else make,
@@ -202,7 +208,10 @@ def greeting(settings: Settings, port: int, gateway: Gateway) -> str:
         who = "no key is configured, so every caller is anonymous: free models only"
     if names == SIMULATED:
         names = "simulated (no provider key is set; no model is called)"
-    problem = f"  problem     {gateway.data.problem}\n" if gateway.data.problem else ""
+    problems = (gateway.data.problem, gateway.stores.problem)
+    problem = "".join(f"  problem     {said}\n" for said in problems if said)
+    if settings.workers > 1:
+        problem += f"  workers     {settings.workers}: {WORKERS_SHARE}\n"
     return f"""Auto Efficient listens on {url}
   providers   {names}
   callers     {who}

@@ -20,7 +20,7 @@ import orjson
 
 from router.books.record import End, Record, Tell, unrecorded
 from router.callers.keys import Keys, own_keys
-from router.callers.rates import Window, block_of
+from router.callers.rates import block_of
 from router.callers.wishes import Wished, narrowed, read_wishes
 from router.decision.economics import usage_usd
 from router.decision.engine import is_background
@@ -42,6 +42,7 @@ from router.serving.asgi import (
 )
 from router.serving.headers import STREAM_HEADERS, decision_headers, error_headers
 from router.serving.live import LiveData
+from router.serving.stores import Stores
 from router.sessions.session import Session
 from router.sessions.steps import (
     Heard,
@@ -54,7 +55,7 @@ from router.sessions.steps import (
     on_usage,
     on_wishes,
 )
-from router.sessions.store import MemorySessions, Sessions, learn, recall
+from router.sessions.store import learn, recall
 from router.settings import Settings
 from router.values import Caller, Failure, Interface
 from router.wire.content import decoded
@@ -126,32 +127,25 @@ class Gateway:
         providers: Providers,
         data: LiveData,
         upstream: Upstream,
+        stores: Stores,
         record: Tell = unrecorded,
         clock: Callable[[], float] = time.monotonic,
-        sessions: Sessions | None = None,
-        session_clock: Callable[[], float] = time.monotonic,
+        session_clock: Callable[[], float] = time.time,
     ) -> None:
         """Keep the parts; ``record`` is told of every request at its end.
 
-        ``clock`` times requests; ``session_clock`` dates what sessions hold, in seconds: a store of
-        ``sessions`` that other processes share needs one that they share too.
+        ``clock`` times requests; ``session_clock`` dates what sessions hold, in seconds: one that
+        every process shares that shares the sessions.
         """
         self.settings = settings
         self.providers = providers
         self.data = data
         self.upstream = upstream
+        self.stores = stores
         self._record = record
         self._clock = clock
         self._keys = Keys(settings.callers, local=settings.local)
-        self._window = Window(settings.anonymous_per_hour)
         self._session_clock = session_clock
-        self.sessions: Sessions = (
-            MemorySessions(
-                limit=settings.sessions, idle_s=settings.session_idle_s, clock=session_clock
-            )
-            if sessions is None
-            else sessions
-        )
 
     # The steps of a request, in order; the dry run and the token count stop early.
 
@@ -185,7 +179,9 @@ class Gateway:
     def identify(self, headers: Mapping[str, str], address: str) -> Caller:
         """Say who calls; raises Unauthenticated or RateLimited."""
         caller = self._keys.identify(headers, address)
-        if caller.anonymous and (wait := self._window.wait_s(block_of(address), self._clock())):
+        if caller.anonymous and (
+            wait := self.stores.rates.wait_s(block_of(address), self._clock())
+        ):
             raise RateLimited(
                 f"anonymous callers may ask {self.settings.anonymous_per_hour} times an hour; "
                 f"come back in {math.ceil(wait)} s or use an API key",
@@ -231,7 +227,7 @@ class Gateway:
         caller, request, keys = inbound.caller, inbound.request, inbound.own_keys
         heard, wished = hear(request), inbound.wished.session
         key = key_of(caller.name, request.session, request.agent)
-        session = on_wishes(await recall(self.sessions, key), wished)
+        session = on_wishes(await self._recall(key, caller, request), wished)
         data = self.data.current
         standing = Standing(
             session=session,
@@ -251,6 +247,14 @@ class Gateway:
         decision = made.decision
         background = decision.background if decision else is_background(request, None)
         return Routed(inbound, heard, key, session, made, attempts, background)
+
+    async def _recall(self, key: str, caller: Caller, request: ChatRequest) -> Session:
+        """Return a request's session; one that is not known is that of the answer it goes on from."""
+        session = await recall(self.stores.sessions, key)
+        if session.incumbent is None and request.continued:
+            before = answered_as(request.continued)
+            return await recall(self.stores.answers, key_of(caller.name, before, request.agent))
+        return session
 
     async def serve(self, interface: Interface, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -308,11 +312,12 @@ class Gateway:
         unit, now_s = reply.attempt.target.unit, self._session_clock()
 
         def change(session: Session) -> Session:
+            session = session if session.incumbent else routed.session
             session = on_request(on_wishes(session, wished), heard)
             session = on_decision(session, made.assessment, made.decision, unit)
             return on_serving(session, unit, heard, now_s)
 
-        await learn(self.sessions, routed.key, change)
+        await learn(self.stores.sessions, routed.key, change)
 
     async def _account(self, routed: Routed, reply: Reply) -> None:
         """Let the session know what the provider reported."""
@@ -334,10 +339,10 @@ class Gateway:
                 now_s=now_s,
             )
 
-        held = await learn(self.sessions, routed.key, change)
+        held = await learn(self.stores.sessions, routed.key, change)
         if held is not None and request.stored and reply.response_id:
             again = key_of(inbound.caller.name, answered_as(reply.response_id), request.agent)
-            await learn(self.sessions, again, lambda _: held)
+            await learn(self.stores.answers, again, lambda _: held)
 
     def _usd(self, reply: Reply) -> float | None:
         """Return what a reply cost; None where its usage is not known."""

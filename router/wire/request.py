@@ -37,9 +37,9 @@ class ChatRequest:
     """A client's request: what it says, what any answer must support, and its own bytes.
 
     ``session`` identifies the conversation, and ``agent`` a subagent that shares its parent's id;
-    scope them by caller before using them as a key (``router.sessions.steps.key_of``).  ``stored``: the
-    client gave no id, and may go on by naming the answer that its provider keeps.  ``n_items``
-    counts the messages or items of the conversation.
+    scope them by caller before using them as a key (``router.sessions.steps.key_of``).  ``continued``
+    names the answer, kept by its provider, that the request goes on from; ``stored``: the next one
+    may go on from this one's.  ``n_items`` counts the messages or items of the conversation.
     """
 
     interface: Interface
@@ -49,6 +49,7 @@ class ChatRequest:
     streams: bool
     session: str
     agent: str | None
+    continued: str | None
     stored: bool
     n_items: int
     body: bytes
@@ -104,7 +105,8 @@ def from_fields(
         session=declared.session_id
         or (answered_as(continued) if continued else _fingerprint(reading)),
         agent=declared.agent,
-        stored=not declared.session_id and format.is_stored(fields),
+        continued=continued,
+        stored=format.is_stored(fields),
         n_items=len(items) if isinstance(items, list) else 0,
         body=body,
         fields=fields,

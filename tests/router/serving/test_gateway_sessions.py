@@ -171,7 +171,7 @@ async def test_background_calls_leave_the_session_as_it_is(engine):
         session = Session(client, Interface.CHAT).user(ASK)
         first, _ = await session.move()
         key = client.records[-1].session
-        store = client.app.state.gateway.sessions
+        store = client.app.state.gateway.stores.sessions
         before = await store.get(key)
         for mode in ("title", "compaction"):
             aside = Session(client, Interface.CHAT, **{"x-kilocode-mode": mode})
@@ -258,12 +258,12 @@ async def test_a_dry_run_sees_the_session_and_leaves_no_trace(engine):
         session = Session(client, Interface.CHAT).user(ASK)
         first, _ = await session.move()
         key = client.records[-1].session
-        before = await client.app.state.gateway.sessions.get(key)
+        before = await client.app.state.gateway.stores.sessions.get(key)
         session.tool("ok")
         told = (await session.send(path="/v1/route")).json()
         assert told["model"] == first
         assert told["decision"]["move"] == "stay"
-        assert await client.app.state.gateway.sessions.get(key) is before
+        assert await client.app.state.gateway.stores.sessions.get(key) is before
 
 
 async def test_turns_of_one_session_at_the_same_time_are_all_counted(engine):
@@ -271,7 +271,7 @@ async def test_turns_of_one_session_at_the_same_time_are_all_counted(engine):
         sessions = [Session(client, Interface.CHAT).user(ASK) for _ in range(12)]
         answers = await asyncio.gather(*(session.send() for session in sessions))
         assert len({answer.headers["x-auto-model"] for answer in answers}) == 1
-        held = await client.app.state.gateway.sessions.get(key_of("owner", "ses_1"))
+        held = await client.app.state.gateway.stores.sessions.get(key_of("owner", "ses_1"))
         assert held.task.calls == 12
         assert held.task.asks == 1
 
@@ -299,7 +299,7 @@ async def test_cached_tokens_come_from_the_provider(engine):
         await session.user(ASK).send()
         record = client.records[-1]
         reported, estimated = record.usage.input_tokens, record.body_bytes / BYTES_PER_TOKEN
-        held = (await client.app.state.gateway.sessions.get(record.session)).context
+        held = (await client.app.state.gateway.stores.sessions.get(record.session)).context
         assert held.caches[0].tokens == reported
         assert held.scale == pytest.approx(reported / estimated, abs=0.01)
 

@@ -1,0 +1,81 @@
+"""What a gateway remembers between requests, and where: in memory, beside its workers, on disk."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from router.callers.rates import Rates, Window
+from router.callers.shared_rates import SharedWindow
+from router.errors import BadArtefact
+from router.sessions.file import FileSessions
+from router.sessions.store import Closes, MemorySessions, Sessions
+from router.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ANSWERS_FILE: Final = "answers.db"
+SESSIONS_FILE: Final = "sessions.db"
+RATES_FILE: Final = "rates.db"
+
+ANSWERS_IDLE_S: Final = 30 * 86_400.0
+"""How long who gave an answer is remembered: OpenAI keeps answers for 30 days
+(https://platform.openai.com/docs/guides/your-data, read 2026-11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What outlives a request.  What sessions hold is dated by ``time.time``."""
+
+    sessions: Sessions
+    answers: Sessions
+    """The sessions of answers that their provider keeps, under the answers' names."""
+    rates: Rates
+    problem: str | None = None
+    """What cannot be kept, and what follows from it."""
+
+    async def aclose(self) -> None:
+        """Let go of all of them."""
+        for store in {id(store): store for store in (self.sessions, self.answers)}.values():
+            if isinstance(store, Closes):
+                await store.aclose()
+
+
+def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None) -> Stores:
+    """Make the stores; raises BadArtefact for a ``session_store`` that cannot be made.
+
+    ``sessions`` and the settings' store serve for answers too; else these are in the settings'
+    ``state_dir``.  ``shared`` is the folder of a gateway with several workers.
+    """
+    sessions = sessions or _named(settings)
+    problem: str | None = None
+    answers = sessions
+    if answers is None and settings.state_dir is not None:
+        try:
+            answers = FileSessions(
+                settings.state_dir / ANSWERS_FILE, limit=settings.sessions, idle_s=ANSWERS_IDLE_S
+            )
+        except (OSError, sqlite3.Error) as error:
+            problem = f"stored answers are forgotten on a restart: {settings.state_dir}: {error}"
+            log.warning("%s", problem)
+    limit, idle_s = settings.sessions, settings.session_idle_s
+    if sessions is None and shared is not None:
+        sessions = FileSessions(shared / SESSIONS_FILE, limit=limit, idle_s=idle_s)
+    sessions = sessions or MemorySessions(limit=limit, idle_s=idle_s, clock=time.time)
+    per_hour = settings.anonymous_per_hour
+    rates = SharedWindow(shared / RATES_FILE, per_hour) if shared else Window(per_hour)
+    return Stores(sessions, answers or sessions, rates, problem)
+
+
+def _named(settings: Settings) -> Sessions | None:
+    """Make the store that the settings name."""
+    if settings.session_store is None:
+        return None
+    try:
+        return settings.session_store()
+    except Exception as error:
+        raise BadArtefact(f"settings: session_store: it cannot be made: {error!r}") from error
