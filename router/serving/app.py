@@ -32,6 +32,7 @@ from router.books.record import Tell, unrecorded
 from router.decision.engine import Engine
 from router.errors import RouterError
 from router.providers.endpoints import SIMULATED
+from router.providers.simulated.names import is_known
 from router.providers.simulated.provider import SimulatedTransport
 from router.providers.transport import FastTransport
 from router.providers.upstream import Upstream
@@ -75,12 +76,15 @@ def create_app(
     folder in which the workers of one gateway keep what they must know together.
     """
     providers = settings.make_providers(os.environ if environ is None else environ)
+    data = LiveData(settings.models_dir, providers, load_engine, settings.aliases)
     upstream = Upstream(
         transport or FastTransport(),
-        simulated=SimulatedTransport(tokens_per_s=settings.simulated_tokens_per_s),
+        simulated=SimulatedTransport(
+            tokens_per_s=settings.simulated_tokens_per_s,
+            knows=lambda name: is_known(name, (m.id for m in data.current.catalogue.models)),
+        ),
         timeouts=settings.timeouts,
     )
-    data = LiveData(settings.models_dir, providers, load_engine, settings.aliases)
     stores = stores_of(settings, sessions, shared)
     gateway = Gateway(
         settings, providers=providers, data=data, upstream=upstream, stores=stores, record=record

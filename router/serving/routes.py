@@ -177,6 +177,14 @@ for _interface, _format in FORMATS.items():
         )
 
 
+@api.get("/chat/completions", include_in_schema=False)
+async def stored(request: Request) -> Response:
+    """List the stored completions: none, the gateway keeps no answer."""
+    return Json(
+        {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+    )
+
+
 @api.get("/models")
 async def models(request: Request, hidden: bool = False) -> Response:
     """List the tiers, then the models that a configured provider serves."""

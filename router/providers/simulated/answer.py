@@ -13,6 +13,7 @@ import orjson
 from classifier.ask import ask_of
 from classifier.turns import Role
 from router.providers.simulated.cache import BYTES_PER_TOKEN
+from router.providers.simulated.wishes import Wishes, read_wishes, value_of
 from router.values import Interface
 from router.wire.format import FORMATS
 from router.wire.parts import Reading, mappings
@@ -53,6 +54,10 @@ LOREM: Final = [
     "answer.",
 ]
 
+LENGTH: Final = "length"
+
+USUAL_WORDS: Final = 40
+
 EVENT_WORDS: Final = 4
 """Words per streamed event, about what providers send."""
 
@@ -71,12 +76,26 @@ class Answer:
     arguments: str = "{}"
     input_tokens: int = 0
     cached_tokens: int = 0
+    created: int = 0
+    """When, in seconds since 1970."""
+    choices: int = 1
+    """How often it is given."""
+    cut: str | None = None
+    """Why it ends early: ``length``, or the stop sequence that it came to."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """The request, which formats repeat."""
     faults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def too_long(self) -> bool:
+        """Whether it was cut at the limit that the request sets."""
+        return self.cut == LENGTH
 
     @property
     def output_tokens(self) -> int:
         """Tokens of everything said, at four characters each."""
-        return (len(self.text) + len(self.reasoning) + len(self.arguments)) // 4
+        said = len(self.text) + len(self.reasoning) + len(self.arguments)
+        return self.choices * (said // BYTES_PER_TOKEN)
 
 
 def make_answer(
@@ -86,6 +105,7 @@ def make_answer(
     *,
     n_bytes: int = 400,
     cached_tokens: int = 0,
+    created: int = 0,
 ) -> Answer:
     """Decide what a request of ``n_bytes`` is answered with."""
     reading = FORMATS[interface].read(fields)
@@ -98,17 +118,23 @@ def make_answer(
         faults = {}
     answered = any(turn.role is Role.TOOL for turn in reading.turns[at + 1 :])
     tool = "" if answered else _tool_asked_for(fields, reading, ask, faults)
+    wishes = read_wishes(fields, interface)
+    words, cut = _shaped(_text(ask, int(faults.get("words") or 0), wishes.limit_chars), wishes)
     digest = hashlib.sha256(orjson.dumps([model, reading.system, ask])).hexdigest()
     size = n_bytes // BYTES_PER_TOKEN
     return Answer(
         id=digest[:24],
         model=model,
-        text="" if tool else _text(ask, int(faults.get("words") or 40)),
+        text="" if tool else words,
         reasoning="Simulated reasoning: the request was read." if "reasoning" in faults else "",
         tool=tool,
         arguments=orjson.dumps(_arguments(fields, tool)).decode() if tool else "",
         input_tokens=size,
         cached_tokens=min(size, cached_tokens),
+        created=created,
+        choices=wishes.choices,
+        cut=None if tool else cut,
+        fields=fields,
         faults=faults,
     )
 
@@ -118,31 +144,61 @@ def _directives(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in parts if name.strip()}
 
 
-def _text(ask: str, n_words: int) -> str:
+def _text(ask: str, n_words: int, limit_chars: int | None) -> str:
+    """Return an answer of so many words or, where none are asked for, of a length that suits the limit."""
     quoted = " ".join(ask.split()[:12])
     words = [*NOTICE.split(), *(f"“{quoted}”:".split() if quoted else ())]
-    words += [LOREM[i % len(LOREM)] for i in range(max(0, n_words - len(words)))]
+    words += [LOREM[i % len(LOREM)] for i in range((n_words or USUAL_WORDS) - len(words))]
+    if limit_chars is not None and not n_words:
+        least = len(NOTICE.split())
+        while len(words) > least and len(" ".join(words)) > limit_chars:
+            words.pop()
     return " ".join(words)
+
+
+def _shaped(words: str, wishes: Wishes) -> tuple[str, str | None]:
+    """Return an answer in the shape and length that is wanted, and why it was cut, if it was."""
+    if wishes.schema is not None:
+        value = value_of(wishes.schema)
+        words = orjson.dumps(value if value != {} else {"simulated": True}).decode()
+    ends = [(at, stop) for stop in wishes.stops if (at := words.find(stop)) >= 0]
+    at, cut = min(ends, default=(len(words), None))
+    if wishes.limit_chars is not None and wishes.limit_chars < at:
+        return words[: wishes.limit_chars], LENGTH
+    return words[:at], cut
 
 
 def _tool_asked_for(
     fields: Mapping[str, Any], reading: Reading, ask: str, faults: Mapping[str, str]
 ) -> str:
-    """Return the tool to call: the one forced, directed or named after "use"; else none."""
-    choice = fields.get("tool_choice")
-    if choice in ("required", "any") and reading.tools:
-        return reading.tools[0]
+    """Return the tool to call: the one forced, directed, named after "use" or spoken of; else none."""
+    choice, tools = fields.get("tool_choice"), reading.tools
+    kind = choice.get("type") if isinstance(choice, Mapping) else choice
+    if not tools or kind == "none":
+        return ""
+    if choice in ("required", "any"):
+        return tools[0]
     if isinstance(choice, Mapping):
         function = choice.get("function")
         named = (function if isinstance(function, Mapping) else choice).get("name")
-        if named in reading.tools:
+        if named in tools:
             return str(named)
-        if choice.get("type") == "any" and reading.tools:
-            return reading.tools[0]
-    if (named := faults.get("tool")) in reading.tools:
+        if kind == "any" or choice.get("mode") == "required":
+            allowed = [str(tool.get("name")) for tool in mappings(choice.get("tools"))]
+            return next((name for name in allowed if name in tools), tools[0])
+    if (named := faults.get("tool")) in tools:
         return str(named)
     words = re.findall(r"\buse(?: the)?(?: tool)? [`'\"]?([\w.-]+)", ask, re.IGNORECASE)
-    return next((word for word in words if word in reading.tools), "")
+    return next((word for word in words if word in tools), _spoken_of(tools, ask))
+
+
+def _spoken_of(tools: tuple[str, ...], ask: str) -> str:
+    """Return the one tool there is if the ask speaks of what it is named for: the weather."""
+    if len(tools) != 1:
+        return ""
+    _, *nouns = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", tools[0])
+    said = ask.lower()
+    return tools[0] if any(len(noun) > 4 and noun.lower() in said for noun in nouns) else ""
 
 
 def _arguments(fields: Mapping[str, Any], tool: str) -> dict[str, Any]:
@@ -152,29 +208,9 @@ def _arguments(fields: Mapping[str, Any], tool: str) -> dict[str, Any]:
         named: Mapping[str, Any] = function if isinstance(function, Mapping) else listed
         if named.get("name") == tool:
             schema = named.get("parameters") or named.get("input_schema")
-            made = _value(schema, 0)
+            made = value_of(schema)
             return made if isinstance(made, dict) else {}
     return {}
-
-
-def _value(schema: object, depth: int) -> object:
-    if not isinstance(schema, Mapping) or depth > 5:
-        return {}
-    if isinstance(options := schema.get("enum"), list) and options:
-        return options[0]
-    match schema.get("type"):
-        case "string":
-            return "simulated"
-        case "integer" | "number":
-            return 1
-        case "boolean":
-            return False
-        case "array":
-            return []
-    required, properties = schema.get("required"), schema.get("properties")
-    if not isinstance(required, list) or not isinstance(properties, Mapping):
-        return {}
-    return {name: _value(properties.get(name), depth + 1) for name in required}
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ def _usage(a: Answer) -> dict[str, Any]:
         "prompt_tokens": a.input_tokens,
         "completion_tokens": a.output_tokens,
         "total_tokens": a.input_tokens + a.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": a.cached_tokens},
+        "prompt_tokens_details": {"cached_tokens": a.cached_tokens, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": len(a.reasoning) // 4},
     }
 
@@ -43,24 +43,31 @@ def _call(a: Answer) -> dict[str, Any]:
     return {"id": f"call_{a.id}", "type": "function", "function": function}
 
 
+def _finish(a: Answer) -> str:
+    return "tool_calls" if a.tool else "length" if a.too_long else "stop"
+
+
 def whole(a: Answer) -> dict[str, Any]:
     """Write a whole reply."""
-    message: dict[str, Any] = {"role": "assistant", "content": a.text or None, **_thought(a)}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": a.text or None,
+        "refusal": None,
+        "annotations": [],
+        **_thought(a),
+    }
     if a.tool:
         message["tool_calls"] = [_call(a)]
-    choice = {
-        "index": 0,
-        "message": message,
-        "finish_reason": "tool_calls" if a.tool else "stop",
-        "logprobs": None,
-    }
+    choice = {"message": message, "finish_reason": _finish(a), "logprobs": None}
     return {
         "id": f"chatcmpl-{a.id}",
         "object": "chat.completion",
-        "created": 0,
+        "created": a.created,
         "model": a.model,
-        "choices": [choice],
+        "choices": [{"index": i, **choice} for i in range(a.choices)],
         "usage": _usage(a),
+        "service_tier": "default",
+        "system_fingerprint": None,
         "provider": "simulated",
     }
 
@@ -69,13 +76,15 @@ def events(a: Answer) -> Iterator[bytes]:
     """Write a stream, event by event."""
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: object) -> bytes:
-        choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+        choice = {"delta": delta, "logprobs": None, "finish_reason": finish}
         fields = {
             "id": f"chatcmpl-{a.id}",
             "object": "chat.completion.chunk",
-            "created": 0,
+            "created": a.created,
             "model": a.model,
-            "choices": choices,
+            "choices": [{"index": i, **choice} for i in range(a.choices)],
+            "service_tier": "default",
+            "system_fingerprint": None,
             **more,
         }
         return sse.event(orjson.dumps(fields))
@@ -89,7 +98,7 @@ def events(a: Answer) -> Iterator[bytes]:
         yield chunk({"tool_calls": [{"index": 0, **_call(a)}]})
     if "no_finish" in a.faults:
         return
-    yield chunk({}, "tool_calls" if a.tool else "stop")
+    yield chunk({}, _finish(a))
     if "no_usage" not in a.faults:
         yield chunk({}, choices=[], usage=_usage(a))
     yield sse.event(b"[DONE]")

@@ -35,6 +35,17 @@ def _blocks(a: Answer) -> list[dict[str, Any]]:
     return blocks
 
 
+def _stop(a: Answer) -> dict[str, str | None]:
+    """Say why the answer ends."""
+    if a.tool:
+        return {"stop_reason": "tool_use", "stop_sequence": None}
+    if a.cut is None:
+        return {"stop_reason": "end_turn", "stop_sequence": None}
+    if a.too_long:
+        return {"stop_reason": "max_tokens", "stop_sequence": None}
+    return {"stop_reason": "stop_sequence", "stop_sequence": a.cut}
+
+
 def whole(a: Answer) -> dict[str, Any]:
     """Write a whole reply."""
     return {
@@ -43,8 +54,7 @@ def whole(a: Answer) -> dict[str, Any]:
         "role": "assistant",
         "model": a.model,
         "content": _blocks(a),
-        "stop_reason": "tool_use" if a.tool else "end_turn",
-        "stop_sequence": None,
+        **_stop(a),
         "usage": _usage(a),
     }
 
@@ -56,7 +66,7 @@ def events(a: Answer) -> Iterator[bytes]:
         return sse.event(orjson.dumps({"type": kind, **fields}), kind)
 
     usage = _usage(a)
-    message = {**whole(a), "content": [], "stop_reason": None}
+    message = {**whole(a), "content": [], "stop_reason": None, "stop_sequence": None}
     message["usage"] = {**usage, "output_tokens": 1}
     if "no_usage" in a.faults:
         del message["usage"]
@@ -70,8 +80,7 @@ def events(a: Answer) -> Iterator[bytes]:
         yield event("content_block_stop", index=i)
     if "no_finish" in a.faults:
         return
-    delta = {"stop_reason": "tool_use" if a.tool else "end_turn", "stop_sequence": None}
-    yield event("message_delta", delta=delta, usage=usage)
+    yield event("message_delta", delta=_stop(a), usage=usage)
     yield event("message_stop")
 
 

@@ -2,10 +2,13 @@
 
 It makes the gateway usable without a key, and plays every part in tests.  The same request gets
 the same reply.  Every reply says that it is simulated.  It calls a tool when one is listed and
-the newest message asks for it (names it after "use", or the request forces one), with arguments
-that satisfy the tool's schema.  It caches prompts as providers do: what a model was sent within the
+the newest message asks for it (names it after "use", speaks of what the only one is named for, or
+the request forces one), with arguments that satisfy the tool's schema.  It caches prompts as providers do: what a model was sent within the
 last five minutes is read from the cache when it comes again, item by item
 from the start; another model has to read everything anew.
+
+It is as strict as what it plays: it knows the models that it is told of, and a request without
+messages is refused.  Limits, stop words, schemas and the number of answers are kept to.
 
 What should go wrong is said in the header ``x-simulate``, or as ``[[simulate: …]]`` in the newest
 user message, as ``key=value`` parts separated by semicolons::
@@ -23,6 +26,7 @@ user message, as ``key=value`` parts separated by semicolons::
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -32,6 +36,7 @@ import orjson
 from router.providers.simulated import chat, messages, responses
 from router.providers.simulated.answer import EVENT_WORDS, Answer, make_answer
 from router.providers.simulated.cache import PromptCache
+from router.providers.simulated.wishes import missing
 from router.values import Interface
 from router.wire import sse
 from router.wire.format import FORMATS, interface_of
@@ -55,8 +60,19 @@ WRITERS: Final = {
 class SimulatedTransport(httpx.AsyncBaseTransport):
     """An httpx transport that answers by itself."""
 
-    def __init__(self, *, tokens_per_s: float = 0.0) -> None:
-        """Pace streams at ``tokens_per_s``; zero is as fast as they are read."""
+    def __init__(
+        self,
+        *,
+        tokens_per_s: float = 0.0,
+        knows: Callable[[str], bool] = lambda model: True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Pace streams at ``tokens_per_s``; zero is as fast as they are read.
+
+        ``knows`` says whether there is a model of a name; ``clock`` dates replies.
+        """
+        self._knows = knows
+        self._clock = clock
         self._event_s = EVENT_WORDS / tokens_per_s if tokens_per_s else 0.0
         self._cache = PromptCache()
 
@@ -65,9 +81,18 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         interface = interface_of(request.url.path)
         body = await request.aread()
         fields = orjson.loads(body)
+        if refused := self._refused(fields, interface):
+            return refused
         directives = request.headers.get("x-simulate", "")
         cached = self._cache.read(fields, interface)
-        answer = make_answer(fields, interface, directives, n_bytes=len(body), cached_tokens=cached)
+        answer = make_answer(
+            fields,
+            interface,
+            directives,
+            n_bytes=len(body),
+            cached_tokens=cached,
+            created=int(self._clock()),
+        )
         faults = answer.faults
         read_s = request.extensions.get("timeout", {}).get("read")
         if "refuse" in faults:
@@ -88,6 +113,18 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
             )
             return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
         return httpx.Response(200, json=WRITERS[interface].whole(answer))
+
+    def _refused(self, fields: Mapping[str, Any], interface: Interface) -> httpx.Response | None:
+        """Return how a provider refuses what it cannot serve; None when it can."""
+        format, model = FORMATS[interface], fields.get("model")
+        if name := missing(fields, interface):
+            said = f"simulated: {name}: field required"
+            body = format.error_body(400, "missing_required_parameter", said)
+            return httpx.Response(400, json=body)
+        if isinstance(model, str) and not self._knows(model):
+            said = f"simulated: the model {model!r} does not exist"
+            return httpx.Response(404, json=format.error_body(404, "model_not_found", said))
+        return None
 
 
 class _Stream(httpx.AsyncByteStream):

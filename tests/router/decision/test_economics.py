@@ -344,7 +344,7 @@ def request(n, ask="fix it", tokens=60_000, since=None, **more):
     )
     return ChatRequest(
         interface=Interface.CHAT, model="", conversation=said, needs=needs(tokens, **more),
-        streams=True, session="s", agent="", stored=False, n_items=2 * n + 1, body=b"", fields={},
+        streams=True, session="s", agent="", continued=None, stored=False, n_items=2 * n + 1, body=b"", fields={},
     )  # fmt: skip
 
 
