@@ -7,8 +7,11 @@ RouterError
 │   └── TooSlow       a body that does not arrive
 ├── NoModelFits       no model may or can serve the request
 ├── UnknownModel      no tier and no configured provider answers to the model's name
+├── UnknownAnswer     a stored answer that is not the caller's
 ├── Unauthenticated   a key that is not ours, or a paid model without any
 ├── RateLimited       an anonymous caller asks too often
+├── ForeignOrigin     a web page of another origin asks whether it may ask
+├── NotOffered        another protocol than HTTP is asked for
 └── Exhausted         every attempt failed
 
 Each carries the HTTP status and the code with which the gateway tells its client.
@@ -69,6 +72,13 @@ class UnknownModel(RouterError):
     code = "model_not_found"
 
 
+class UnknownAnswer(RouterError):
+    """The request builds on a stored answer that is not its caller's."""
+
+    status = 404
+    code = "previous_response_not_found"
+
+
 class Unauthenticated(RouterError):
     """The caller's key is unknown, or the model needs one."""
 
@@ -86,6 +96,20 @@ class RateLimited(RouterError):
         """Keep the wait beside the message."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class ForeignOrigin(RouterError):
+    """A web page asks whether it may ask, and its origin is not allowed."""
+
+    status = 403
+    code = "origin_not_allowed"
+
+
+class NotOffered(RouterError):
+    """The client asks for WebSockets; this status makes those that try them first use HTTP."""
+
+    status = 426
+    code = "upgrade_required"
 
 
 class Exhausted(RouterError):

@@ -26,6 +26,7 @@ is written from the fields below::
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ from typing import Any, Final, Self
 from pydantic import Field, ImportString, SecretStr, ValidationError, field_validator
 
 from router.callers.keys import OWNER, Key
+from router.callers.local import Home, host_named, origin_named
 from router.errors import BadArtefact
 from router.evidence.catalogue import MODELS_DIR
 from router.providers.endpoints import (
@@ -133,6 +135,16 @@ class Settings(Entry):
     trust_forwarded: bool = Field(
         default=False, description="Take a caller's address from the last `X-Forwarded-For`."
     )
+    own_names: frozenset[str] = Field(
+        default=frozenset(),
+        description="Further names of this machine, such as `host.docker.internal`, under which "
+        "its owner asks.",
+    )
+    allowed_origins: frozenset[str] = Field(
+        default=frozenset(),
+        description="Origins of pages that may ask as this machine's own do, such as "
+        "`https://chat.example`.",
+    )
     shutdown_s: int = Field(
         default=30, ge=0, description="Seconds that open streams have to end on shutdown."
     )
@@ -158,6 +170,27 @@ class Settings(Entry):
         if reserved := [n for n in names if n == OWNER.name or n.startswith("anonymous ")]:
             raise ValueError(f"no key may be called {reserved[0]}: that is somebody else's name")
         return keys
+
+    @field_validator("own_names", "allowed_origins", mode="before")
+    @classmethod
+    def _may_be_one_text(cls, value: object) -> object:
+        """Take what an environment variable can hold: values between commas or spaces."""
+        return re.split(r"[,\s]+", value) if isinstance(value, str) else value
+
+    @field_validator("own_names")
+    @classmethod
+    def _are_hosts(cls, names: frozenset[str]) -> frozenset[str]:
+        return frozenset(host_named(name) for name in names if name)
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, origins: frozenset[str]) -> frozenset[str]:
+        return frozenset(origin_named(origin) for origin in origins if origin)
+
+    @property
+    def home(self) -> Home:
+        """What counts as this machine's own."""
+        return Home(self.own_names, self.allowed_origins, self.trust_forwarded)
 
     @property
     def local(self) -> bool:
@@ -200,7 +233,8 @@ class Settings(Entry):
     def make_providers(self, environ: Mapping[str, str]) -> Providers:
         """Return whom to call: one upstream, else those with keys, else the simulated one."""
         if self.upstream:
-            return Providers.single(self.upstream, self.upstream_key.get_secret_value())
+            elsewhere = (row.name for row in (*load_providers(), *self.providers))
+            return Providers.single(self.upstream, self.upstream_key.get_secret_value(), elsewhere)
         rows = load_providers(self.models_dir / PROVIDERS_FILE)
         known = {row.name for row in (*rows, *self.providers)}
         if unknown := sorted(self.keys.keys() - known):

@@ -181,6 +181,8 @@ class Caller:
     """Has a paid balance."""
     dial: Dial = DIALS[DEFAULT_DIAL]
     limits: Limits = NO_LIMITS
+    objection: str = ""
+    """Why it is not the machine's owner, where there is one: what was seen, and what admits it."""
 
 
 class SessionWishes(NamedTuple):
@@ -197,6 +199,23 @@ class SessionWishes(NamedTuple):
 
 
 NO_SESSION_WISHES: Final = SessionWishes()
+
+
+MODEL_CHARS: Final = 256
+"""Longest name of a model; the longest of a public list has 70."""
+
+
+def checked_name(model: str) -> str:
+    """Return a model's name as a caller wrote it; raises ValueError for what cannot be one.
+
+    Names are remembered by what serves them, so nobody may make them long, and they are told in
+    headers and logs, so they are one line.
+    """
+    if len(model) > MODEL_CHARS:
+        raise ValueError(f"the name of a model has at most {MODEL_CHARS} characters")
+    if not model.isprintable():
+        raise ValueError("the name of a model has no line breaks or other control characters")
+    return model
 
 
 # What is decided.

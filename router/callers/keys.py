@@ -2,33 +2,35 @@
 
 A key is a long random string, so its plain SHA-256 is what the configuration stores; a presented
 key is compared with every stored one in constant time.  Three kinds of caller exist.  With no
-key configured and the socket bound to loopback, whoever can reach it owns the machine, so any
-bearer token or none will do (clients insist on having one).  Otherwise a presented key must be
-known, and a caller without one is anonymous.  A web page in the owner's browser can reach
-loopback too; its requests carry an ``Origin`` or a foreign ``Host``, and are anonymous.
+key configured and the socket bound to loopback, a request that is this machine's own
+(``router.callers.local``) is its owner's, whatever key it bears (clients insist on having one).
+Otherwise any key that is known opens, whatever else is presented beside it, and a caller without
+one is anonymous.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import hmac
-import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Final
 
 from pydantic import Field, field_validator
 
+from router.callers.local import NO_MORE, Home, seen
 from router.callers.wishes import STOPS, dial_named
-from router.errors import Unauthenticated
+from router.errors import BadRequest, Unauthenticated
 from router.values import DEFAULT_DIAL, DIALS, Caller, Limits
 
 OWN_KEY_PREFIX: Final = "x-provider-key-"
 """``x-provider-key-openai: sk-…`` brings the caller's own key to a provider, for one request."""
 
-KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key")
-"""Where clients put a key that is no bearer token: Anthropic's, Google's."""
+KEY_HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key", "authorization")
+"""Where clients put a key: Anthropic's, Azure's, Google's, everybody's."""
 
-_LOCAL = re.compile(r"(?:https?://)?(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?/?", re.I)
+MAX_PRESENTED: Final = 8
+"""Keys of one request that are looked at; a client with two of them is rare."""
 
 
 class Key(Limits):
@@ -75,59 +77,90 @@ class Key(Limits):
 OWNER: Final = Caller("owner", owner=True)
 
 
+BEYOND_LOOPBACK: Final = (
+    "the gateway listens beyond this machine and has no key; set up [[callers]] with keys, or bind "
+    "it to 127.0.0.1"
+)
+
+
 class Keys:
     """The configured keys."""
 
-    def __init__(self, keys: Iterable[Key], *, local: bool) -> None:
+    def __init__(self, keys: Iterable[Key], *, local: bool, home: Home = NO_MORE) -> None:
         """Keep the keys; ``local`` says that the socket is bound to loopback."""
         self._callers = [(bytes.fromhex(key.sha256), key.caller) for key in keys]
         self._local = local
+        self._home = home
 
     def identify(self, headers: Mapping[str, str], address: str) -> Caller:
-        """Return who calls; raises Unauthenticated for a key that is not ours."""
-        if not self._callers and self._local and is_local(headers):
+        """Return who calls; raises Unauthenticated where no key that is presented is ours."""
+        objection = "" if self._callers else self._objection(headers, address)
+        if not self._callers and not objection:
             return OWNER
-        presented = presented_key(headers)
+        presented = presented_keys(headers)
         if not presented:
-            return Caller(f"anonymous {address}", anonymous=True, balance=False)
-        digest = hashlib.sha256(presented.encode("utf-8", "replace")).digest()
-        found = [caller for known, caller in self._callers if hmac.compare_digest(known, digest)]
+            name = f"anonymous {address}"
+            return Caller(name, anonymous=True, balance=False, objection=objection)
+        found = [caller for key in presented for caller in self._known_by(key)]
         if not found:
-            raise Unauthenticated(
-                "this API key is not known to the gateway; use one of its keys, or send none "
-                "to use kilo-auto/free"
-            )
+            raise Unauthenticated(not_the_owners(UNKNOWN_KEY, objection))
         return found[0]
 
+    def _objection(self, headers: Mapping[str, str], address: str) -> str:
+        return self._home.objection(headers, address) if self._local else BEYOND_LOOPBACK
 
-def is_local(headers: Mapping[str, str]) -> bool:
-    """Say whether a request names this machine and does not come from a foreign web page.
-
-    A page may hide where it comes from (a sandboxed frame says ``null``): then it counts as foreign.
-    """
-    origin, host = headers.get("origin", ""), headers.get("host", "")
-    web = origin == "null" or origin.startswith(("http://", "https://"))
-    if web and not _LOCAL.fullmatch(origin):
-        return False
-    if headers.get("sec-fetch-site") == "cross-site":
-        return False
-    return not host or _LOCAL.fullmatch(host) is not None
+    def _known_by(self, key: str) -> list[Caller]:
+        """Return whose key this is; every stored one is compared, whichever it is."""
+        digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
+        return [caller for known, caller in self._callers if hmac.compare_digest(known, digest)]
 
 
-def presented_key(headers: Mapping[str, str]) -> str:
-    """Return the key in one of ``KEY_HEADERS`` or ``Authorization``, if there is one."""
+UNKNOWN_KEY: Final = (
+    "this API key is not known to the gateway; use one of its keys, or send none to use "
+    "kilo-auto/free"
+)
+
+
+def not_the_owners(message: str, objection: str) -> str:
+    """Add why a request is not the machine owner's, where one could be."""
+    return (
+        f"{message}. This request does not count as the owner's: {objection}"
+        if objection
+        else message
+    )
+
+
+def presented_keys(headers: Mapping[str, str]) -> list[str]:
+    """Return the keys in ``KEY_HEADERS``; of a header that is repeated, each."""
+    found: list[str] = []
     for name in KEY_HEADERS:
-        if key := headers.get(name, "").strip():
-            return key
-    authorization = headers.get("authorization", "").strip()
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else authorization
+        whole = headers.get(name, "")
+        for value in (whole, *(whole.split(",", MAX_PRESENTED) if "," in whole else ())):
+            scheme, _, token = value.strip().partition(" ")
+            key = token.strip() if scheme.lower() == "bearer" else value.strip()
+            if key:
+                found.append(key)
+    return found[:MAX_PRESENTED]
 
 
-def own_keys(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the provider keys that the caller brought for this request."""
-    return {
+def own_keys(headers: Mapping[str, str], known: frozenset[str] | None = None) -> dict[str, str]:
+    """Return the provider keys that the caller brought for this request.
+
+    Raises BadRequest for a provider that is not ``known``: a request that should be billed to its
+    caller must not be billed to somebody else in silence.
+    """
+    found = {
         name.removeprefix(OWN_KEY_PREFIX): value.strip()
         for name, value in headers.items()
         if name.startswith(OWN_KEY_PREFIX) and value.strip()
     }
+    if known is not None:
+        for name in found.keys() - known:
+            raise BadRequest(_no_such_provider(name, known))
+    return found
+
+
+def _no_such_provider(name: str, known: frozenset[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+    return f"{OWN_KEY_PREFIX}{name[:80]}: there is no provider {seen(name)}; {hint}"

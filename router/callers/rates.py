@@ -13,10 +13,17 @@ import ipaddress
 from collections import OrderedDict
 from typing import Final, NamedTuple, Protocol
 
+from router.callers.local import address_in
+
 WINDOW_S: Final = 3600.0
 
 MAX_ADDRESSES: Final = 100_000
 """Addresses remembered (about 20 MB); beyond it the least recently seen is forgotten."""
+
+
+LISTINGS_PER_WINDOW: Final = 3600
+"""Times an hour that one address may list models without a key: a picker asks at its start and
+every few minutes, and many may sit behind one address.  Listing calls no model."""
 
 
 class Count(NamedTuple):
@@ -71,13 +78,13 @@ def counted(count: Count | None, now: float, allowed: int, window_s: float) -> t
 
 
 def block_of(address: str) -> str:
-    """Return the part of an address that one caller holds: all of IPv4, a /64 of IPv6."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
+    """Return the part of an address that one caller holds: all of IPv4, a /64 of IPv6.
+
+    A port beside it is not part of it.
+    """
+    found = address_in(address)
+    if found is None:
         return address
-    if ip.version == 4:
-        return address
-    if ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ipaddress.ip_network((ip, 64), strict=False))
+    if ":" not in found:
+        return found
+    return str(ipaddress.ip_network((found, 64), strict=False))

@@ -17,7 +17,16 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from router.errors import BadRequest
-from router.values import DIALS, NO_SESSION_WISHES, Caller, Dial, Limits, SessionWishes
+from router.values import (
+    DIALS,
+    MODEL_CHARS,
+    NO_SESSION_WISHES,
+    Caller,
+    Dial,
+    Limits,
+    SessionWishes,
+    checked_name,
+)
 
 PREFIX: Final = "x-auto-"
 
@@ -85,7 +94,7 @@ def _no_such(name: str) -> str:
         known[word] for word in difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
     ]
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_BY_HEADER)}"
-    return f"there is no request header {name}; {hint}"
+    return f"there is no request header {name[:MODEL_CHARS]}; {hint}"
 
 
 # How a value is read.
@@ -100,7 +109,7 @@ def flag(value: str) -> bool:
 
 
 def _ids(value: str) -> frozenset[str]:
-    found = frozenset(part for part in re.split(r"[,\s]+", value) if part)
+    found = frozenset(checked_name(part) for part in re.split(r"[,\s]+", value) if part)
     if not found:
         raise ValueError("it is empty")
     return found
@@ -140,7 +149,7 @@ def _dial(wished: Wished, value: str) -> Wished:
 def _pin(wished: Wished, value: str) -> Wished:
     if not value:
         raise ValueError("it is empty")
-    lifts = value.lower() in NO
+    lifts = checked_name(value).lower() in NO
     return replace(
         wished, session=wished.session._replace(pin=None if lifts else value, unpin=lifts)
     )

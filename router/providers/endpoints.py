@@ -145,11 +145,16 @@ class Providers:
         """Keep every row that has an address and, where it needs one, a key."""
         self._known = {row.name: row for row in rows}
         self._keys = {name: key.strip() for name, key in keys.items() if key.strip()}
+        self.names = frozenset(self._known)
+        """To which a caller may bring a key of its own."""
         self.configured = tuple(r for r in self._known.values() if r.base_url and self._ready(r))
 
     @classmethod
-    def single(cls, base_url: str, key: str = "") -> Self:
-        """Return one server that speaks the three formats and takes every model id."""
+    def single(cls, base_url: str, key: str = "", elsewhere: Iterable[str] = ()) -> Self:
+        """Return one server that speaks the three formats and takes every model id.
+
+        ``elsewhere`` names providers to whom a caller's own key would go if they were called.
+        """
         row = Provider(
             name=UPSTREAM,
             base_url=_versioned(base_url),
@@ -158,7 +163,9 @@ class Providers:
             serves=("",),
             forward=("http-referer", "x-title"),
         )
-        return cls([row], {UPSTREAM: key})
+        made = cls([row], {UPSTREAM: key})
+        made.names |= frozenset(elsewhere)
+        return made
 
     def _ready(self, row: Provider) -> bool:
         return row.auth == "none" or bool(row.url_env) or row.name in self._keys

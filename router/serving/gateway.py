@@ -19,13 +19,23 @@ from typing import Final
 import orjson
 
 from router.books.record import End, Record, Tell, unrecorded
-from router.callers.keys import Keys, own_keys
-from router.callers.rates import block_of
+from router.callers.keys import Keys, not_the_owners, own_keys
+from router.callers.local import address_of
+from router.callers.rates import LISTINGS_PER_WINDOW, Window, block_of
 from router.callers.wishes import Wished, narrowed, read_wishes
 from router.decision.economics import usage_usd
 from router.decision.engine import is_background
 from router.decision.tiers import Plan, Standing, plan
-from router.errors import BadRequest, Exhausted, RateLimited, RouterError, TooLarge, UnknownModel
+from router.errors import (
+    BadRequest,
+    Exhausted,
+    RateLimited,
+    RouterError,
+    TooLarge,
+    Unauthenticated,
+    UnknownAnswer,
+    UnknownModel,
+)
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Providers
 from router.providers.outgoing import Order
@@ -42,8 +52,10 @@ from router.serving.asgi import (
 )
 from router.serving.headers import STREAM_HEADERS, decision_headers, error_headers
 from router.serving.live import LiveData
+from router.serving.logs import one_line
 from router.serving.stores import Stores
-from router.sessions.session import Session
+from router.sessions.holders import give, is_anothers
+from router.sessions.session import NEW, Session
 from router.sessions.steps import (
     Heard,
     foreign_items,
@@ -57,7 +69,7 @@ from router.sessions.steps import (
 )
 from router.sessions.store import learn, recall
 from router.settings import Settings
-from router.values import Caller, Failure, Interface
+from router.values import Caller, Failure, Interface, checked_name
 from router.wire.content import decoded
 from router.wire.format import DEFAULT, FORMATS
 from router.wire.request import ChatRequest, answered_as, parse
@@ -66,9 +78,6 @@ log = logging.getLogger("router.requests")
 
 RECORD_CHARS: Final = 600
 """Longest text of a record; a reason has some 300."""
-
-MODEL_CHARS: Final = 256
-"""Longest name of a model; the longest of a public list has 70."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,11 @@ class Routed:
     attempts: tuple[Attempt, ...]
     background: bool
     """The client asks on its own account: the session does not change."""
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the session stays as it is: also of an anonymous caller, who may be anybody."""
+        return self.background or self.inbound.caller.anonymous
 
 
 @dataclass(slots=True)
@@ -144,7 +158,8 @@ class Gateway:
         self.stores = stores
         self._record = record
         self._clock = clock
-        self._keys = Keys(settings.callers, local=settings.local)
+        self._keys = Keys(settings.callers, local=settings.local, home=settings.home)
+        self._listings = Window(LISTINGS_PER_WINDOW)
         self._session_clock = session_clock
 
     # The steps of a request, in order; the dry run and the token count stop early.
@@ -167,26 +182,25 @@ class Gateway:
         )
 
     def address_of(self, scope: Scope, headers: Mapping[str, str]) -> str:
-        """Return the client's address; a proxy's word counts only when it is trusted.
+        """Return the client's address, or what stands for it."""
+        peer, trust = scope.get("client"), self.settings.trust_forwarded
+        return address_of(str(peer[0]) if peer else None, headers, trust_forwarded=trust)
 
-        The last address of the header is the one that the trusted proxy itself saw.
+    def identify(self, headers: Mapping[str, str], address: str, *, lists: bool = False) -> Caller:
+        """Say who calls; raises Unauthenticated or RateLimited.
+
+        What only ``lists`` spends nothing of what an anonymous caller may ask, and has a bound of
+        its own.
         """
-        if self.settings.trust_forwarded and (seen := headers.get("x-forwarded-for")):
-            return seen.rpartition(",")[2].strip()
-        client = scope.get("client")
-        return str(client[0]) if client else "unknown"
-
-    def identify(self, headers: Mapping[str, str], address: str) -> Caller:
-        """Say who calls; raises Unauthenticated or RateLimited."""
         caller = self._keys.identify(headers, address)
-        if caller.anonymous and (
-            wait := self.stores.rates.wait_s(block_of(address), self._clock())
-        ):
-            raise RateLimited(
-                f"anonymous callers may ask {self.settings.anonymous_per_hour} times an hour; "
-                f"come back in {math.ceil(wait)} s or use an API key",
-                retry_after_s=wait,
+        window = self._listings if lists else self.stores.rates
+        if caller.anonymous and (wait := window.wait_s(block_of(address), self._clock())):
+            most = LISTINGS_PER_WINDOW if lists else self.settings.anonymous_per_hour
+            told = (
+                f"anonymous callers may {'list' if lists else 'ask'} {most} times an hour; "
+                f"come back in {math.ceil(wait)} s or use an API key"
             )
+            raise RateLimited(not_the_owners(told, caller.objection), retry_after_s=wait)
         return caller
 
     def under_wishes(self, caller: Caller, headers: Mapping[str, str]) -> tuple[Caller, Wished]:
@@ -200,7 +214,8 @@ class Gateway:
         body = await read_body(call.receive, call.headers, limits)
         encoding = call.headers.get("content-encoding", "")
         plain = decoded(body, encoding, limit_bytes=limits.body_bytes)
-        return Inbound(caller, wished, self._parsed(plain, call), own_keys(call.headers))
+        keys = own_keys(call.headers, self.providers.names)
+        return Inbound(caller, wished, self._parsed(plain, call), keys)
 
     def _parsed(self, body: bytes, call: Call) -> ChatRequest:
         """Parse a body within the limits; raises BadRequest."""
@@ -209,8 +224,10 @@ class Gateway:
             request = parse(body, interface=call.interface, headers=call.headers, path=call.path)
         except RecursionError:
             raise BadRequest("the request body is nested too deeply; flatten it") from None
-        if request.model is not None and len(request.model) > MODEL_CHARS:
-            raise BadRequest(f"the name of a model has at most {MODEL_CHARS} characters")
+        try:
+            checked_name(request.model or "")
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
         for name, limit in (
             ("tools", limits.tools),
             (FORMATS[request.interface].ITEMS, limits.items),
@@ -223,8 +240,12 @@ class Gateway:
         return request
 
     async def choose(self, inbound: Inbound) -> Routed:
-        """Decide what serves a request; raises RouterError."""
+        """Decide what serves a request; raises RouterError.
+
+        An anonymous caller has no session: nothing tells it from others behind its address.
+        """
         caller, request, keys = inbound.caller, inbound.request, inbound.own_keys
+        await self._refuse_anothers(request, caller)
         heard, wished = hear(request), inbound.wished.session
         key = key_of(caller.name, request.session, request.agent)
         session = on_wishes(await self._recall(key, caller, request), wished)
@@ -238,7 +259,10 @@ class Gateway:
             if keys
             else None,
         )
-        made = plan(request, caller, data, standing)
+        try:
+            made = plan(request, caller, data, standing)
+        except Unauthenticated as error:
+            raise Unauthenticated(not_the_owners(str(error), caller.objection)) from None
         attempts = tuple(
             Attempt(target, endpoint)
             for target in made.targets
@@ -250,11 +274,22 @@ class Gateway:
 
     async def _recall(self, key: str, caller: Caller, request: ChatRequest) -> Session:
         """Return a request's session; one that is not known is that of the answer it goes on from."""
+        if caller.anonymous:
+            return NEW
         session = await recall(self.stores.sessions, key)
         if session.incumbent is None and request.continued:
             before = answered_as(request.continued)
             return await recall(self.stores.answers, key_of(caller.name, before, request.agent))
         return session
+
+    async def _refuse_anothers(self, request: ChatRequest, caller: Caller) -> None:
+        """Raise UnknownAnswer for what a provider keeps for another caller, under the same key."""
+        for kept in request.builds_on:
+            if await is_anothers(self.stores.answers, kept, caller.name):
+                raise UnknownAnswer(
+                    f"no stored answer or conversation {kept[:80]!r} is yours; send the whole "
+                    "conversation, or go on from an answer that you were given"
+                )
 
     async def serve(self, interface: Interface, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -307,7 +342,7 @@ class Gateway:
     async def _begins(self, routed: Routed, reply: Reply) -> None:
         """Let the session know who answers, before the client can send its next request."""
         made, heard, wished = routed.plan, routed.heard, routed.inbound.wished.session
-        if reply.status != 200 or routed.background:
+        if reply.status != 200 or routed.forgets:
             return
         unit, now_s = reply.attempt.target.unit, self._session_clock()
 
@@ -323,7 +358,10 @@ class Gateway:
         """Let the session know what the provider reported."""
         inbound, usage = routed.inbound, reply.usage
         request, model = inbound.request, reply.attempt.target.unit.model
-        if usage is None or reply.status != 200 or routed.background:
+        if reply.status == 200 and request.stored:
+            given = (*request.builds_on, *filter(None, [reply.response_id]))
+            await give(self.stores.answers, given, inbound.caller.name)
+        if usage is None or reply.status != 200 or routed.forgets:
             return
         now_s = self._session_clock()
         lifetime_s = self.data.current.catalogue.economics.lifetime_s(model)
@@ -396,13 +434,13 @@ class Gateway:
                 row.session or "-",
                 row.move or "-",
                 row.tier or "-",
-                row.unit or "-",
+                one_line(str(row.unit or "-")),
                 row.provider or "-",
                 row.status or "-",
                 row.total_s * 1e3,
                 row.usage.cached_tokens if row.usage else 0,
                 row.usage.input_tokens if row.usage else 0,
-                passage.error or row.why or "-",
+                one_line(str(passage.error or row.why or "-")),
             )
 
 

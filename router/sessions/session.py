@@ -160,6 +160,8 @@ class Session:
     authors: tuple[Run, ...] = ()
     """In order; empty until a model answered."""
     wishes: Wishes = Wishes()
+    holder: str = ""
+    """Digest of whose it is, where others could name it; see ``router.sessions.holders``."""
 
     @property
     def model(self) -> str | None:

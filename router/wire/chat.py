@@ -16,6 +16,7 @@ from router.wire.parts import (
     Progress,
     Reading,
     add_missing,
+    builds_on_nothing,
     count,
     in_body,
     kept_nowhere,
@@ -46,6 +47,7 @@ HEADERS: Final[tuple[str, ...]] = ()
 wanted = in_body
 write_model = model_in_body
 continues = kept_nowhere
+kept = builds_on_nothing
 is_stored = never_stored
 references = no_references
 headers = no_headers

@@ -53,6 +53,10 @@ class Format(Protocol):
         """Return the name of the answer, kept by its provider, that a request goes on from."""
         ...
 
+    def kept(self, fields: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the ids of what its provider keeps that a request builds on."""
+        ...
+
     def is_stored(self, fields: Mapping[str, Any]) -> bool:
         """Say whether the provider may keep the answer, to be gone on from by its name."""
         ...

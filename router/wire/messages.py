@@ -16,6 +16,7 @@ from router.wire.parts import (
     Media,
     Progress,
     Reading,
+    builds_on_nothing,
     count,
     in_body,
     kept_nowhere,
@@ -49,6 +50,7 @@ VERSION: Final = "2023-06-01"
 wanted = in_body
 write_model = model_in_body
 continues = kept_nowhere
+kept = builds_on_nothing
 is_stored = never_stored
 references = no_references
 wants_usage = usage_is_reported

@@ -119,6 +119,11 @@ def kept_nowhere(fields: Mapping[str, Any]) -> None:
     """Return nothing: no answer is kept by its provider."""
 
 
+def builds_on_nothing(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return nothing: no answer is kept by its provider."""
+    return ()
+
+
 def never_stored(fields: Mapping[str, Any]) -> bool:
     """Say no: no answer is kept by its provider."""
     return False

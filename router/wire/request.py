@@ -38,8 +38,9 @@ class ChatRequest:
 
     ``session`` identifies the conversation, and ``agent`` a subagent that shares its parent's id;
     scope them by caller before using them as a key (``router.sessions.steps.key_of``).  ``continued``
-    names the answer, kept by its provider, that the request goes on from; ``stored``: the next one
-    may go on from this one's.  ``n_items`` counts the messages or items of the conversation.
+    names the answer, kept by its provider, that the request goes on from, and ``builds_on`` all that
+    it builds on there; ``stored``: the next one may go on from this one's.  ``n_items`` counts the
+    messages or items of the conversation.
     """
 
     interface: Interface
@@ -54,6 +55,7 @@ class ChatRequest:
     n_items: int
     body: bytes
     fields: Mapping[str, Any]
+    builds_on: tuple[str, ...] = ()
 
 
 def parse(
@@ -110,6 +112,7 @@ def from_fields(
         n_items=len(items) if isinstance(items, list) else 0,
         body=body,
         fields=fields,
+        builds_on=format.kept(fields),
     )
 
 

@@ -64,6 +64,15 @@ def continues(fields: Mapping[str, Any]) -> str | None:
     return previous if isinstance(previous, str) and previous else None
 
 
+def kept(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ids of what its provider keeps that a request builds on."""
+    conversation = fields.get("conversation")
+    if isinstance(conversation, Mapping):
+        conversation = conversation.get("id")
+    ids = (continues(fields), conversation)
+    return tuple(found for found in ids if isinstance(found, str) and found)
+
+
 def is_stored(fields: Mapping[str, Any]) -> bool:
     """Say whether the provider may keep the answer: it does unless it is told not to."""
     return fields.get("store") is not False

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.callers.keys import OWNER, Key, Keys, own_keys, presented_key
+from router.callers.keys import OWNER, Key, Keys, own_keys, presented_keys
 from router.errors import Unauthenticated
 
 
@@ -20,8 +20,8 @@ def test_with_no_key_and_on_loopback_every_local_caller_is_the_owner():
     keys = Keys([], local=True)
     for headers in ({}, {"authorization": "Bearer whatever"}, {"host": "127.0.0.1:4000"}):
         assert keys.identify(headers, "127.0.0.1") is OWNER
-    assert keys.identify({"host": "localhost", "origin": "http://localhost:3000"}, "") is OWNER
-    assert keys.identify({"origin": "vscode-webview://x"}, "") is OWNER
+    assert keys.identify({"host": "localhost", "origin": "http://localhost:3000"}, "::1") is OWNER
+    assert keys.identify({"origin": "vscode-webview://x"}, "127.0.0.1") is OWNER
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_key_is_known_or_refused_and_none_is_anonymous():
 
 @given(st.text(max_size=40))
 def test_any_authorization_header_is_read_without_failing(value):
-    presented_key({"authorization": value})
+    presented_keys({"authorization": value})
     own_keys({"x-provider-key-openai": value})
 
 
