@@ -206,6 +206,7 @@ async def gateway(
     transport=None,
     environ=None,
     engine=None,
+    load_engine=None,
     sessions=None,
     **overrides: Any,
 ) -> AsyncIterator[httpx.AsyncClient]:
@@ -216,7 +217,7 @@ async def gateway(
     app = create_app(
         settings,
         environ=environ or {},
-        load_engine=lambda folder, catalogue: engine or StubEngine(),
+        load_engine=load_engine or (lambda folder, catalogue: engine or StubEngine()),
         sessions=sessions,
         record=records.append,
         transport=transport,

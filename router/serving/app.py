@@ -18,10 +18,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import httpx
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from uvicorn import Server
@@ -36,15 +37,19 @@ from router.providers.simulated.names import is_known
 from router.providers.simulated.provider import SimulatedTransport
 from router.providers.transport import FastTransport
 from router.providers.upstream import Upstream
+from router.serving.front import Front
 from router.serving.gateway import Gateway
 from router.serving.guard import GuardedConfig
 from router.serving.live import LiveData, LoadEngine
+from router.serving.logs import log_to_stderr
 from router.serving.routes import (
     PREFIXES,
+    UNVERSIONED,
     HotPaths,
     api,
     own,
     tell_http_error,
+    tell_invalid,
     tell_router_error,
 )
 from router.serving.stores import stores_of
@@ -101,15 +106,21 @@ def create_app(
         await stores.aclose()
 
     app: FastAPI = FastAPIOffline(  # its pages need no network
-        title="Auto Efficient", version=__version__, lifespan=lifespan, redoc_url=None
+        title="Auto Efficient",
+        version=__version__,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,  # ``Front`` knows one spelling of a path
     )
     app.state.gateway = gateway
     for prefix in PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
     app.include_router(own)
     app.add_middleware(HotPaths, gateway=gateway)
+    app.add_middleware(Front, admits=settings.home.admits, unversioned=UNVERSIONED)
     app.add_exception_handler(RouterError, tell_router_error)
     app.add_exception_handler(HTTPException, tell_http_error)
+    app.add_exception_handler(RequestValidationError, tell_invalid)
     return app
 
 
@@ -133,8 +144,7 @@ def serve(
     With several workers each makes its own application, and ``record`` must be picklable.  Raises
     BadArtefact before anything is bound, OSError when the address cannot be.
     """
-    level = logging.INFO if settings.log_requests else logging.WARNING
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=level)
+    log_to_stderr(_level(settings))
     if settings.workers == 1:
         _run(settings, partial(create_app, settings, record=record))
         return
@@ -145,13 +155,15 @@ def serve(
 def _run(settings: Settings, make: Callable[[], FastAPI]) -> None:
     """Bind the address and serve applications made by ``make``, one a worker."""
     app = make()
-    config = GuardedConfig(
+    config = _Logged(
         app if settings.workers == 1 else make,
+        level=_level(settings),
         limits=settings.requests,
         factory=settings.workers > 1,
         host=settings.host,
         port=settings.port,
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         workers=settings.workers,
@@ -164,6 +176,22 @@ def _run(settings: Settings, make: Callable[[], FastAPI]) -> None:
     else:
         sys.stderr.write(text)
         Multiprocess(config, sockets=[bound]).run()
+
+
+def _level(settings: Settings) -> int:
+    return logging.INFO if settings.log_requests else logging.WARNING
+
+
+class _Logged(GuardedConfig):
+    """A configuration by which the log of a worker process is written as this one's is."""
+
+    def __init__(self, app: object, *, level: int, **options: Any) -> None:
+        self._level = level
+        super().__init__(app, **options)
+
+    def configure_logging(self) -> None:
+        log_to_stderr(self._level)
+        super().configure_logging()
 
 
 def _bound(settings: Settings) -> socket.socket:

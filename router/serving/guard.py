@@ -81,6 +81,9 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._refused:
             super().on_message_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: such a request is answered as what it is, and Codex tries on every start."""
+
     def _await_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
         self._head_timer = self.loop.call_later(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,9 @@ log = logging.getLogger(__name__)
 WATCHED: Final = (CATALOGUE_FILE, TABLE_FILE, *ARTEFACT_FILES)
 """Files of the models folder whose change is picked up.  Providers are not: who is called, under
 which key, is settled when the gateway starts."""
+
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":;,]+[/\\])*(?=[^/\\\s])")
+"""The folders of an absolute path, of POSIX or Windows."""
 
 LoadEngine = Callable[[Path, Catalogue], Decides]
 
@@ -53,8 +58,8 @@ class LiveData:
         try:
             self.current = self._load(last)
         except Exception as error:  # whatever a file holds, the last good data serves
-            self.problem = str(error) or repr(error)
-            log.error("changed data is not used, the last good one stays: %s", self.problem)
+            log.error("changed data is not used, the last good one stays: %s", error)
+            self.problem = self._told(error)
         return self.current is not last
 
     def _load(self, last: Data | None) -> Data:
@@ -72,7 +77,7 @@ class LiveData:
         try:
             engine = self._load_engine(self._folder, catalogue)
         except BadArtefact as error:
-            problem = str(error)
+            problem = self._told(error)
             log.error("the decision engine cannot be loaded: %s", error)
             if last is not None and last.engine is not None:
                 self.problem = problem
@@ -80,6 +85,13 @@ class LiveData:
         self.problem = problem or ""
         reachable = {i: self._providers.reachable(catalogue, i) for i in Interface}
         return Data(catalogue, engine, problem, reachable, self._aliases)
+
+    def _told(self, problem: Exception) -> str:
+        """Return a problem as clients may hear it: files by name alone, wherever they lie."""
+        text = str(problem) or repr(problem)
+        for folder in (self._folder, self._folder.resolve()):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return _FOLDERS.sub("", text)
 
     def _stamps(self) -> tuple[tuple[str, int, int], ...]:
         """Identify the files' state: name, modification time, size."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -35,6 +36,15 @@ PREFIXES: Final = (
     "/api/openrouter/v1",
 )
 """Where clients expect the API; the first is the documented one."""
+
+UNVERSIONED: Final = frozenset(
+    ending.split("/")[1]
+    for ending in (*(p for f in FORMATS.values() for p in f.PATHS), "/models", "/route")
+)
+"""First parts of the paths under a prefix, by which one that lacks it is known."""
+
+PATH_CHARS: Final = 200
+"""Longest path that an error repeats."""
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"description": "What is wrong with the request, in the client's own format."},
@@ -211,7 +221,7 @@ async def model(request: Request, model_id: str) -> Response:
 
 def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
     gateway, headers = _gateway(request), read_headers(request.scope)
-    caller = gateway.identify(headers, gateway.address_of(request.scope, headers))
+    caller = gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
     gateway.under_wishes(caller, headers)
     data = gateway.data.current
     served = frozenset[str]().union(*data.reachable.values())
@@ -279,6 +289,12 @@ async def readyz(request: Request) -> Response:
     )
 
 
+@own.get("/api/hello", include_in_schema=False)
+async def hello() -> Response:
+    """Answer a client that asks whether its server is there, as Claude Code does."""
+    return Json({"message": "hello"})
+
+
 @own.get("/", include_in_schema=False)
 async def root() -> Response:
     """Say what this is."""
@@ -298,10 +314,18 @@ async def tell_http_error(request: Request, error: Exception) -> Response:
     """Answer with an error of the framework's."""
     assert isinstance(error, HTTPException)
     hint = "see /docs for the paths and methods there are"
-    message = f"{error.detail}: {request.method} {request.url.path}; {hint}"
+    message = f"{error.detail}: {request.method} {request.url.path[:PATH_CHARS]}; {hint}"
     headers = [(k.encode(), v.encode()) for k, v in (error.headers or {}).items()]
     code = "not_found" if error.status_code == 404 else "invalid_request"
     return _told(request, error.status_code, code, message, headers)
+
+
+async def tell_invalid(request: Request, error: Exception) -> Response:
+    """Answer where a part of the address cannot be read."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = " ".join(str(part) for part in first["loc"])
+    return _told(request, 400, "invalid_request", f"{place}: {first['msg'].lower()}", [])
 
 
 def _told(request: Request, status: int, code: str, message: str, headers: Headers) -> Response:
