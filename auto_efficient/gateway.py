@@ -20,6 +20,13 @@ def serve(
     upstream_key: Annotated[
         str | None, typer.Option(envvar="AUTO_EFFICIENT_UPSTREAM_KEY", help="Its API key.")
     ] = None,
+    own_name: Annotated[
+        list[str] | None,
+        typer.Option(help="A further name of this machine, such as host.docker.internal."),
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None, typer.Option(help="An origin whose pages may ask as local ones do.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; 1 by default.")] = None,
     models: Annotated[
         Path | None, typer.Option("--models", help="Folder with catalogue, table and classifier.")
@@ -37,6 +44,8 @@ def serve(
         "port": port,
         "upstream": upstream,
         "upstream_key": upstream_key,
+        "own_names": own_name,
+        "allowed_origins": allowed_origin,
         "workers": workers,
         "models_dir": models,
     }

@@ -29,8 +29,8 @@ OWN_KEY_PREFIX: Final = "x-provider-key-"
 KEY_HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key", "authorization")
 """Where clients put a key: Anthropic's, Azure's, Google's, everybody's."""
 
-MAX_PRESENTED: Final = 8
-"""Keys of one request that are looked at; a client with two of them is rare."""
+MAX_PRESENTED: Final = 4
+"""Keys in one header that are looked at; a client that repeats it is rare."""
 
 
 class Key(Limits):
@@ -135,12 +135,13 @@ def presented_keys(headers: Mapping[str, str]) -> list[str]:
     found: list[str] = []
     for name in KEY_HEADERS:
         whole = headers.get(name, "")
-        for value in (whole, *(whole.split(",", MAX_PRESENTED) if "," in whole else ())):
+        several = whole.split(",", MAX_PRESENTED)[:MAX_PRESENTED] if "," in whole else ()
+        for value in (whole, *several):
             scheme, _, token = value.strip().partition(" ")
             key = token.strip() if scheme.lower() == "bearer" else value.strip()
             if key:
                 found.append(key)
-    return found[:MAX_PRESENTED]
+    return found
 
 
 def own_keys(headers: Mapping[str, str], known: frozenset[str] | None = None) -> dict[str, str]:

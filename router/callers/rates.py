@@ -20,7 +20,6 @@ WINDOW_S: Final = 3600.0
 MAX_ADDRESSES: Final = 100_000
 """Addresses remembered (about 20 MB); beyond it the least recently seen is forgotten."""
 
-
 LISTINGS_PER_WINDOW: Final = 3600
 """Times an hour that one address may list models without a key: a picker asks at its start and
 every few minutes, and many may sit behind one address.  Listing calls no model."""

@@ -207,7 +207,7 @@ NARROWED: Final[dict[str, Callable[..., object]]] = {
 
 STOPS: Final = f"one of {', '.join(DIALS)}"
 EVERYONE: Final = "everyone; narrows what the key allows"
-SESSION: Final = "everyone; lasts until it is changed"
+SESSION: Final = "everyone; lasts until it is changed, without a key for this request"
 MODELS: Final = "model ids, separated by commas or spaces"
 ON_OFF: Final = "on or off (true, false, 1, 0, yes, no)"
 

@@ -46,3 +46,16 @@ def test_two_keys_share_no_name():
     for names in (("anna", "anna"), ("owner",), ("anonymous 1.2.3.4",)):
         with pytest.raises(ValueError, match="called"):
             with_keys(*names)
+
+
+def test_names_and_origins_are_read_from_a_file_or_one_variable_and_checked():
+    environ = {
+        "AUTO_EFFICIENT_OWN_NAMES": "Host.Docker.Internal, gateway.lan",
+        "AUTO_EFFICIENT_ALLOWED_ORIGINS": "https://chat.example/ file://",
+    }
+    home = Settings.load(environ=environ).home
+    assert home.names == {"host.docker.internal", "gateway.lan"}
+    assert home.origins == {"https://chat.example", "file://"}
+    for name, value in (("own_names", "http://x"), ("own_names", "*"), ("allowed_origins", "null")):
+        with pytest.raises(BadArtefact, match=name):
+            Settings.load(environ={}, overrides={name: [value]})

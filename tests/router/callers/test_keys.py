@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.callers.keys import OWNER, Key, Keys, own_keys, presented_keys
-from router.errors import Unauthenticated
+from router.callers.keys import (
+    KEY_HEADERS,
+    MAX_PRESENTED,
+    OWNER,
+    Key,
+    Keys,
+    own_keys,
+    presented_keys,
+)
+from router.errors import BadRequest, Unauthenticated
 
 
 def key(secret: str, **more) -> Key:
@@ -46,6 +54,34 @@ def test_a_key_is_known_or_refused_and_none_is_anonymous():
         keys.identify({"authorization": "Bearer wrong"}, "1.2.3.4")
     assert keys.identify({}, "1.2.3.4").anonymous
     assert Keys([], local=False).identify({}, "1.2.3.4").anonymous
+
+
+@given(
+    st.permutations(["s3cret", "wrong", "-", ""]),
+    st.sampled_from(["{}", "Bearer {}", "bearer   {} ", "{}, sk-other", "sk-other, Bearer {}"]),
+)
+def test_any_right_key_opens_wherever_it_stands(presented, written):
+    keys = Keys([key("other"), key("s3cret")], local=True)
+    headers = dict(zip(KEY_HEADERS, map(written.format, presented), strict=True))
+    assert keys.identify(headers, "1.2.3.4").name == "anna"
+
+
+def test_a_key_with_a_comma_is_one_key():
+    keys = Keys([key("a,b")], local=True)
+    assert keys.identify({"x-api-key": "a,b"}, "1.2.3.4").name == "anna"
+
+
+def test_of_a_flood_of_keys_few_are_looked_at():
+    flood = presented_keys(dict.fromkeys(KEY_HEADERS, "k," * 30_000))
+    assert len(flood) == len(KEY_HEADERS) * (1 + MAX_PRESENTED)
+
+
+def test_a_provider_that_is_not_known_is_refused_where_a_key_is_brought_to_it():
+    known = frozenset({"openai", "mistral"})
+    assert own_keys({"x-provider-key-openai": "k", "x-provider-key-zzz": " "}, known)
+    for name, hint in (("opnai", "did you mean openai"), ("zzz", "there are mistral, openai")):
+        with pytest.raises(BadRequest, match=hint):
+            own_keys({f"x-provider-key-{name}": "k"}, known)
 
 
 @given(st.text(max_size=40))

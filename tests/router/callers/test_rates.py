@@ -80,6 +80,8 @@ def test_the_address_seen_longest_ago_is_forgotten_first():
         ("1.2.3.4", "1.2.3.4"),
         ("::ffff:1.2.3.4", "1.2.3.4"),
         ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("1.2.3.4:80", "1.2.3.4"),
+        ("[2001:DB8:1:2:9::4]:443", "2001:db8:1:2::/64"),
     ],
 )
 def test_a_caller_holds_an_address_or_a_block_of_them(address, block):
