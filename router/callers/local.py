@@ -153,13 +153,13 @@ class Home:
 
     def _forwarded(self, headers: Mapping[str, str], address: str) -> str:
         if not (self.trust_forwarded and FORWARDED_FOR in headers):
-            for name in headers:
-                if name in FORWARDED or name.startswith(FORWARDED_PREFIXES):
-                    return (
-                        f"it was forwarded ({name}), so it may come from anywhere; set up "
-                        "[[callers]] with keys, or trust_forwarded where the proxy is yours and "
-                        "sends X-Forwarded-For"
-                    )
+            added = (n for n in headers if n in FORWARDED or n.startswith(FORWARDED_PREFIXES))
+            if name := next(added, None):
+                return (
+                    f"it was forwarded ({name[:SEEN_CHARS]}), so it may come from anywhere; set up "
+                    "[[callers]] with keys, or trust_forwarded where the proxy is yours and sends "
+                    "X-Forwarded-For"
+                )
         if is_loopback(address):
             return ""
         return f"its address is {seen(address)}, another machine's; set up [[callers]] with keys"

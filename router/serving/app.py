@@ -43,8 +43,8 @@ from router.serving.guard import GuardedConfig
 from router.serving.live import LiveData, LoadEngine
 from router.serving.logs import log_to_stderr
 from router.serving.routes import (
+    OURS,
     PREFIXES,
-    UNVERSIONED,
     HotPaths,
     api,
     own,
@@ -117,7 +117,7 @@ def create_app(
         app.include_router(api, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
     app.include_router(own)
     app.add_middleware(HotPaths, gateway=gateway)
-    app.add_middleware(Front, admits=settings.home.admits, unversioned=UNVERSIONED)
+    app.add_middleware(Front, admits=settings.home.admits, paths=OURS)
     app.add_exception_handler(RouterError, tell_router_error)
     app.add_exception_handler(HTTPException, tell_http_error)
     app.add_exception_handler(RequestValidationError, tell_invalid)

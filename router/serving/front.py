@@ -1,7 +1,8 @@
 """The outermost layer, around every path: one spelling inward, and outward what a client can read.
 
-An error is told in the format of who asks, and a page of this machine may read the answer.  Clients join a base URL and a path in every way (``/v1/`` + ``/messages``, a base that lacks
-``/v1`` or has it twice, a slash at the end), so a path is brought to the one spelling that is
+An error is told in the format of who asks, and a page of this machine may read the answer.
+Clients join a base URL and a path in every way (``/v1/`` + ``/messages``, a base that lacks ``/v1``
+or has it twice, a slash at the end), so a path of ours is brought to the one spelling that is
 served instead of redirected: a redirect loses bodies, and behind a proxy names the wrong scheme.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import orjson
 from starlette.types import ASGIApp
@@ -41,37 +42,41 @@ _HEADER_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,8192}")
 INTERNAL: Final = "the gateway failed; retry, and report it if it lasts"
 
 
-def spelled(path: str, unversioned: Collection[str] = ()) -> str:
-    """Return the one spelling of a path; ``unversioned`` are first parts that want ``/v1``."""
-    if "//" in path:
-        path = re.sub("/{2,}", "/", path)
-    if path.endswith("/") and len(path) > 1:
-        path = path[:-1]
-    while path.startswith("/v1/v1/"):
-        path = path.removeprefix(VERSION)
-    if path.partition("/")[2].partition("/")[0] in unversioned:
-        return VERSION + path
-    return path
+class Paths(NamedTuple):
+    """What paths are ours."""
+
+    roots: frozenset[str]
+    """Their first parts."""
+    endings: frozenset[str]
+    """What follows a prefix; by it a path is known that lacks one."""
+
+    def spelled(self, path: str) -> str:
+        """Return the one spelling of a path; one that is not ours is left as it is."""
+        found = re.sub("/{2,}", "/", path) if "//" in path else path
+        if found.endswith("/") and len(found) > 1:
+            found = found[:-1]
+        while found.startswith(VERSION + VERSION + "/"):
+            found = found.removeprefix(VERSION)
+        if found in self.endings or found.startswith("/models/"):
+            return VERSION + found
+        return found if found.split("/", 2)[1] in self.roots else path
 
 
 class Front:
     """Pure ASGI middleware; see the module's text."""
 
-    def __init__(
-        self, app: ASGIApp, *, admits: Callable[[str], bool], unversioned: Collection[str]
-    ) -> None:
-        """Take which origins are ``admitted``, and the first parts of paths under ``/v1``."""
+    def __init__(self, app: ASGIApp, *, admits: Callable[[str], bool], paths: Paths) -> None:
+        """Take which origins may read, and which paths are ours."""
         self._app = app
         self._admits = admits
-        self._unversioned = frozenset(unversioned)
+        self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what needs no route, and pass on the rest."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
-        if origin is not None:
+        if origin := b", ".join(value for name, value in scope["headers"] if name == b"origin"):
             if _is_preflight(scope):
                 await self._preflight(scope, origin, send)
                 return
@@ -81,11 +86,16 @@ class Front:
 
     def _inward(self, scope: Scope) -> Scope:
         """Return the request in its one spelling; HEAD is a GET, whose body the server leaves out."""
-        path = spelled(scope["path"], self._unversioned)
+        path = self._paths.spelled(scope["path"])
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if path == scope["path"] and method == scope["method"]:
             return scope
-        return {**scope, "path": path, "raw_path": path.encode("utf-8"), "method": method}
+        return {
+            **scope,
+            "path": path,
+            "raw_path": path.encode("utf-8", "replace"),
+            "method": method,
+        }
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False

@@ -23,7 +23,7 @@ WATCHED: Final = (CATALOGUE_FILE, TABLE_FILE, *ARTEFACT_FILES)
 """Files of the models folder whose change is picked up.  Providers are not: who is called, under
 which key, is settled when the gateway starts."""
 
-_FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":;,]+[/\\])*(?=[^/\\\s])")
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":;,]+[/\\])+(?=[^/\\\s])")
 """The folders of an absolute path, of POSIX or Windows."""
 
 LoadEngine = Callable[[Path, Catalogue], Decides]

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from router.decision.explain import as_json
 from router.errors import RouterError, UnknownModel
 from router.serving.asgi import Headers, Receive, Scope, Send, read_headers
+from router.serving.front import Paths
 from router.serving.gateway import Gateway, Inbound, must_reach
 from router.serving.headers import error_headers
 from router.serving.listing import entries, model_entry
@@ -37,11 +38,18 @@ PREFIXES: Final = (
 )
 """Where clients expect the API; the first is the documented one."""
 
-UNVERSIONED: Final = frozenset(
-    ending.split("/")[1]
-    for ending in (*(p for f in FORMATS.values() for p in f.PATHS), "/models", "/route")
+OURS: Final = Paths(
+    roots=frozenset(
+        {*(prefix.split("/")[1] for prefix in PREFIXES), "", "docs", "healthz", "readyz"}
+    ),
+    endings=frozenset(
+        {
+            *(path for format in FORMATS.values() for path in format.PATHS),
+            *(path for format in FORMATS.values() if (path := format.COUNT_PATH)),
+            *("/models", "/route"),
+        }
+    ),
 )
-"""First parts of the paths under a prefix, by which one that lacks it is known."""
 
 PATH_CHARS: Final = 200
 """Longest path that an error repeats."""

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from router.errors import BadArtefact
 from router.evidence.catalogue import MODELS_DIR
-from router.serving.front import EXPOSED, spelled
+from router.serving.front import EXPOSED
 from router.serving.headers import TOLD
+from router.serving.routes import OURS
 from router.values import Interface
 from tests.gateway_rig import PATHS, ask, check_ended, check_error, fake_upstream, gateway, replies
 
@@ -156,12 +157,22 @@ async def test_no_request_is_redirected():
             assert "location" not in answer.headers
 
 
-@given(st.text("/v1ax", max_size=30))
-def test_a_path_has_one_spelling(path):
-    once = spelled("/" + path, {"ax"})
-    assert spelled(once, {"ax"}) == once
-    assert once.startswith("/")
-    assert "//" not in once
+@given(
+    st.lists(st.sampled_from(["/", "v1", "models", "messages", "api", "own", "/v1"]), max_size=9)
+)
+def test_a_path_has_one_spelling_and_one_that_is_not_ours_its_own(parts):
+    path = "/" + "".join(parts)
+    once = OURS.spelled(path)
+    assert OURS.spelled(once) == once
+    assert once == path or "//" not in once
+    if path.lstrip("/").startswith("own"):
+        assert once == path
+
+
+async def test_further_routes_of_who_embeds_the_gateway_are_theirs():
+    async with gateway() as client:
+        client.app.get("/chat/")(lambda: "theirs")
+        assert (await client.get("/chat/")).json() == "theirs"
 
 
 async def test_what_can_be_got_can_be_asked_for_by_its_head():
