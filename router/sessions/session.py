@@ -288,5 +288,6 @@ SESSION_PARTS: Final[dict[str, Any]] = {
     ),
     "authors": lambda rows: tuple(map(_run, rows)),
     "wishes": lambda raw: Wishes(**_known(Wishes, raw, {})),
+    "holder": str,
 }
 """How each part of a dump becomes a value again."""

@@ -332,6 +332,7 @@ sessions = st.builds(
     ),
     authors=listed(st.builds(Run, counts, st.sampled_from("abc"))),
     wishes=st.builds(Wishes, st.none() | names, st.booleans()),
+    holder=st.text(max_size=8),
 )  # fmt: skip
 
 RICH = Session(
@@ -342,6 +343,7 @@ RICH = Session(
     context=Context((Cache("a/x", 11, 12.5), Cache("b/y", 13, 14.5)), 15, 16, 1.5, 17.5, 18.5),
     authors=(Run(0, "a"), Run(5, "b")),
     wishes=Wishes("a/x", stays=True),
+    holder="c0ffee",
 )
 """No field has its default."""
 
