@@ -189,7 +189,7 @@ async def test_what_can_be_got_can_be_asked_for_by_its_head():
             assert (head.status_code, head.content) == (200, b"")
             assert head.headers["content-length"] == str(len(whole.content))
         assert (await client.head("/nothing")).status_code == 404
-        assert (await client.head(PATHS[CHAT])).status_code == 405
+        assert (await client.head(PATHS[MESSAGES])).status_code == 405
 
 
 # What is not offered, and what fails.

@@ -497,7 +497,9 @@ async def test_encoded_bodies_are_read_and_sent_on_plain(encoding):
 
 
 NESTED = b'{"model":"a/b","messages":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
-TOOLS = b'{"model":"kilo-auto/efficient","tools":' + b'[{"tools":' * 400 + b"[]" + b"}]" * 400 + b"}"
+TOOLS = (
+    b'{"model":"kilo-auto/efficient","tools":' + b'[{"tools":' * 400 + b"[]" + b"}]" * 400 + b"}"
+)
 
 
 @pytest.mark.parametrize(
