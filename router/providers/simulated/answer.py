@@ -13,7 +13,7 @@ import orjson
 from classifier.ask import ask_of
 from classifier.turns import Role
 from router.providers.simulated.cache import BYTES_PER_TOKEN
-from router.providers.simulated.wishes import Wishes, read_wishes, value_of
+from router.providers.simulated.shape import Shape, read_shape, value_of
 from router.values import Interface
 from router.wire.format import FORMATS
 from router.wire.parts import Reading, mappings
@@ -118,8 +118,8 @@ def make_answer(
         faults = {}
     answered = any(turn.role is Role.TOOL for turn in reading.turns[at + 1 :])
     tool = "" if answered else _tool_asked_for(fields, reading, ask, faults)
-    wishes = read_wishes(fields, interface)
-    words, cut = _shaped(_text(ask, int(faults.get("words") or 0), wishes.limit_chars), wishes)
+    shape = read_shape(fields, interface)
+    words, cut = _shaped(_text(ask, int(faults.get("words") or 0), shape.limit_chars), shape)
     digest = hashlib.sha256(orjson.dumps([model, reading.system, ask])).hexdigest()
     size = n_bytes // BYTES_PER_TOKEN
     return Answer(
@@ -132,7 +132,7 @@ def make_answer(
         input_tokens=size,
         cached_tokens=min(size, cached_tokens),
         created=created,
-        choices=wishes.choices,
+        choices=shape.choices,
         cut=None if tool else cut,
         fields=fields,
         faults=faults,
@@ -156,15 +156,15 @@ def _text(ask: str, n_words: int, limit_chars: int | None) -> str:
     return " ".join(words)
 
 
-def _shaped(words: str, wishes: Wishes) -> tuple[str, str | None]:
+def _shaped(words: str, shape: Shape) -> tuple[str, str | None]:
     """Return an answer in the shape and length that is wanted, and why it was cut, if it was."""
-    if wishes.schema is not None:
-        value = value_of(wishes.schema)
+    if shape.schema is not None:
+        value = value_of(shape.schema)
         words = orjson.dumps(value if value != {} else {"simulated": True}).decode()
-    ends = [(at, stop) for stop in wishes.stops if (at := words.find(stop)) >= 0]
+    ends = [(at, stop) for stop in shape.stops if (at := words.find(stop)) >= 0]
     at, cut = min(ends, default=(len(words), None))
-    if wishes.limit_chars is not None and wishes.limit_chars < at:
-        return words[: wishes.limit_chars], LENGTH
+    if shape.limit_chars is not None and shape.limit_chars < at:
+        return words[: shape.limit_chars], LENGTH
     return words[:at], cut
 
 

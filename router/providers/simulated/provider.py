@@ -36,7 +36,7 @@ import orjson
 from router.providers.simulated import chat, messages, responses
 from router.providers.simulated.answer import EVENT_WORDS, Answer, make_answer
 from router.providers.simulated.cache import PromptCache
-from router.providers.simulated.wishes import missing
+from router.providers.simulated.shape import missing
 from router.values import Interface
 from router.wire import sse
 from router.wire.format import FORMATS, interface_of

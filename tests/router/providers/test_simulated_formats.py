@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router.providers.simulated.names import is_known
 from router.providers.simulated.provider import SimulatedTransport
-from router.providers.simulated.wishes import value_of
+from router.providers.simulated.shape import value_of
 from router.values import Interface
 from tests.gateway_rig import PATHS, ask, event_data
 

@@ -41,7 +41,7 @@ MUST_HAVE: Final[Mapping[Interface, tuple[tuple[str, type], ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class Shape:
     """What is wanted of an answer."""
 
     limit_chars: int | None = None
@@ -60,10 +60,10 @@ def missing(fields: Mapping[str, Any], interface: Interface) -> str | None:
     return None if given is None or isinstance(given, str | list) else "input"
 
 
-def read_wishes(fields: Mapping[str, Any], interface: Interface) -> Wishes:
+def read_shape(fields: Mapping[str, Any], interface: Interface) -> Shape:
     """Read what a request wants; what is of another type than it should be counts as not said."""
     limit = next((n for name in LIMITS[interface] if (n := _count(fields.get(name)))), None)
-    return Wishes(
+    return Shape(
         limit_chars=limit * BYTES_PER_TOKEN if limit else None,
         stops=tuple(stop for name in STOPS for stop in _texts(fields.get(name))),
         schema=_schema(fields, interface),
