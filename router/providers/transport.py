@@ -11,17 +11,19 @@ One ``_Connection`` carries one exchange at a time.  Bytes of a body wait in a l
 reader takes them; beyond ``HIGH_WATER`` the socket is paused, so a slow client slows its
 upstream and grows no memory.  Silence is timed by one lazy timer per exchange, not per read.
 An exchange that is left before its end closes its connection, which is how a client that goes
-away cancels its upstream call.  A kept connection that turns out to be dead before any byte of
-the reply is replaced once by a fresh one.
+away cancels its upstream call.  A kept connection that its server closed meanwhile is replaced by a
+fresh one; once a request was written it is never sent again from here, since nobody can tell whether
+it was served (Go's ``net/http`` holds a POST so, too): that would be a call that nobody counts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import httptools
 import httpx
@@ -59,7 +61,6 @@ class _Connection(asyncio.Protocol):
         self._buffered = 0
         self.ready = False
         self.complete = False
-        self.heard = False
         self.error: httpx.TransportError | None = None
         self._keep = False
         self._framed = False
@@ -121,8 +122,10 @@ class _Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether an idle connection is still open."""
-        return not self.closed and self._transport is not None and not self._transport.is_closing()
+        """Whether an idle connection is still open; its end may wait to be read."""
+        if self.closed or self._transport is None or self._transport.is_closing():
+            return False
+        return not _readable(self._transport.get_extra_info("socket"))
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -155,7 +158,6 @@ class _Connection(asyncio.Protocol):
         if self.complete or not self._last_heard:
             self.close()  # bytes that no request asked for
             return
-        self.heard = True
         self._last_heard = self._loop.time()
         try:
             self._parser.feed_data(data)
@@ -249,14 +251,7 @@ class FastTransport(httpx.AsyncBaseTransport):
         origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
         timeout = request.extensions.get("timeout", {})
         head, body = _head(request), await request.aread()
-        connection = self._kept(origin)
-        if connection is not None:
-            try:
-                return await self._exchange(connection, origin, head, body, timeout.get("read"))
-            except (httpx.ReadError, httpx.RemoteProtocolError):
-                if connection.heard:
-                    raise
-        connection = await self._connect(origin, timeout.get("connect"))
+        connection = self._kept(origin) or await self._connect(origin, timeout.get("connect"))
         return await self._exchange(connection, origin, head, body, timeout.get("read"))
 
     async def _exchange(
@@ -326,6 +321,15 @@ class FastTransport(httpx.AsyncBaseTransport):
             connection.close()
         self._open.clear()
         self._idle.clear()
+
+
+def _readable(socket: Any) -> bool:
+    """Say whether bytes or the end of a connection wait, without reading them."""
+    if not hasattr(select, "poll"):
+        return bool(select.select([socket], [], [], 0)[0])
+    waiting = select.poll()
+    waiting.register(socket, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _head(request: httpx.Request) -> bytes:

@@ -78,15 +78,33 @@ async def test_every_framing_is_read_however_it_is_cut(wire):
             assert await whole(transport, post(fake.url)) == (200, b"hi")
 
 
-async def test_a_dead_kept_connection_is_replaced_once():
+async def test_a_kept_connection_that_its_server_closed_is_not_used():
     async def close_after(seen, writer):
         await replies(200, b"hi")(seen, writer)
         return False
 
     async with fake_upstream() as fake, FastTransport() as transport:
         fake.play = close_after
-        for _ in range(3):
+        for _ in range(30):
             assert await whole(transport, post(fake.url)) == (200, b"hi")
+        assert len(fake.seen) == 30
+
+
+@pytest.mark.parametrize("ends", ["abort", "close"])
+async def test_a_request_that_was_written_is_not_sent_again(ends):
+    """Nobody can tell whether it was served."""
+
+    async def drop(seen, writer):
+        getattr(writer.transport, ends)()
+        return False
+
+    async with fake_upstream() as fake, FastTransport() as transport:
+        fake.play = replies(200, b"hi")
+        await whole(transport, post(fake.url))
+        fake.play = drop
+        with pytest.raises(httpx.ReadError):
+            await whole(transport, post(fake.url))
+        assert len(fake.seen) == 2
 
 
 async def test_silence_and_refusal_are_errors_of_httpx():
