@@ -287,6 +287,25 @@ class Decision:
 # What came of it.
 
 
+class Fault(StrEnum):
+    """What a failure speaks of: that says who is asked next, and what is remembered."""
+
+    MOMENT = "the moment"
+    """Another may do better now, and this one later."""
+    MODEL = "the model"
+    """It is not to be had there: gone, renamed, not for us."""
+    FIT = "the fit"
+    """It cannot do, or that provider will not have it do, what this request asks."""
+    WINDOW = "the length"
+    """The request is longer than its context."""
+    ACCOUNT = "the account"
+    """The provider serves nothing of ours: no credits, not our country."""
+    KEY = "the key"
+    """The provider does not know our key."""
+    REQUEST = "the request"
+    """Nobody could serve it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """How an attempt failed, before its first byte."""
@@ -300,6 +319,9 @@ class Failure:
     """What the upstream asked to wait; None where it did not."""
     called: bool = True
     """False when a penalty forbade the call."""
+    fault: Fault = Fault.MOMENT
+    window_tokens: int | None = None
+    """The model's context as the upstream named it; None where it did not."""
 
     def __str__(self) -> str:
         """Write ``model=reason``, as headers name it."""

@@ -4,30 +4,28 @@
     attempt = next(flow)
     ...make it; on failure: attempt = flow.send(failure); on success: flow.close()
 
-An attempt is a model at one provider.  The order is the plan's; those whose circuit is open go last, those in a penalty are not called and count as having failed, and a provider that
-refused our key is not asked again.  When nothing is left, ``Exhausted`` says so to the client
-with the status it can best act on.  Nothing here runs after the first byte of an answer.
+An attempt is a model at one provider.  The order is the plan's; those that are doubted go last, those
+in a penalty are not called and count as having failed.  What a failure speaks of (``Fault``) says who
+is left: a provider that refused our key is not asked again, one that refused our account only when
+nothing else is left, and after a context that was too long only larger ones are asked.  When nothing
+is left, ``to_tell`` names the refusal that goes to the client verbatim, or ``exhausted`` says so with
+the status it can best act on.  Nothing here runs after the first byte of an answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from router.errors import Exhausted
 from router.providers.breaker import Admission
 from router.providers.endpoints import Endpoint
-from router.values import Failure, Target
+from router.values import Failure, Fault, Target
 
 MAX_ATTEMPTS: Final = 4
 """Calls per request; a primary and the policy's three fallbacks."""
-
-RETRIED: Final = frozenset({408, 409, 425, 429, *range(500, 600)})
-"""Statuses of an upstream that mean "another one may do better"."""
-
-KEY_REFUSED: Final = frozenset({401, 402, 403})
-"""Statuses that speak of our key or account, unless the client brought the key."""
 
 DEFAULT_RETRY_S: Final = 2.0
 """Told to a client whose upstream gave no ``Retry-After``: without one some clients give up and
@@ -40,54 +38,131 @@ class Attempt:
 
     target: Target
     endpoint: Endpoint
+    window_tokens: int | None = None
+    """The model's context by the catalogue; None where that does not know it."""
+
+    @property
+    def account(self) -> str:
+        """Name whose key is used where: ours at a provider, or one that a client brought."""
+        endpoint = self.endpoint
+        if not endpoint.theirs:
+            return endpoint.provider.name
+        digest = hashlib.blake2b(endpoint.key.encode("utf-8", "replace"), digest_size=8)
+        return f"{endpoint.provider.name} {digest.hexdigest()}"
 
     @property
     def key(self) -> tuple[str, str]:
         """Under which the breaker knows it."""
-        return self.endpoint.provider.name, self.target.unit.model
+        return self.account, self.target.unit.model
 
     def failed(
-        self, status: int, reason: str, retry_after_s: float | None = None, *, called: bool = True
+        self,
+        status: int,
+        reason: str,
+        retry_after_s: float | None = None,
+        *,
+        called: bool = True,
+        fault: Fault = Fault.MOMENT,
+        window_tokens: int | None = None,
     ) -> Failure:
         """Say that it failed, and how."""
         provider = self.endpoint.provider.name
-        return Failure(self.target.unit, provider, status, reason, retry_after_s, called)
+        window = window_tokens or self.window_tokens
+        return Failure(
+            self.target.unit, provider, status, reason, retry_after_s, called, fault, window
+        )
 
 
 Admit = Callable[[Attempt], tuple[Admission, float]]
 """Says whether to make an attempt now, and how long its penalty lasts."""
 
+Larger = Callable[[int], Iterable[Attempt]]
+"""Names further attempts with models whose context is larger than so many tokens."""
+
+
+def no_larger(window_tokens: int) -> Iterable[Attempt]:
+    """Name none."""
+    return ()
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What is known so far of one request's attempts."""
+
+    admit: Admit
+    failures: list[Failure] = field(default_factory=list)
+    waiting: list[Failure] = field(default_factory=list)
+    doubted: list[Attempt] = field(default_factory=list)
+    """To be asked when nothing better is left."""
+    refused: dict[str, Fault] = field(default_factory=dict)
+    """Account → what was refused of it: the key, or all."""
+    window: int | None = None
+    """The context that was too short, if one was."""
+
+    def usable(self, attempt: Attempt) -> bool:
+        """Say whether an attempt may still be made."""
+        if len(self.failures) >= MAX_ATTEMPTS or self.refused.get(attempt.account) is Fault.KEY:
+            return False
+        return self.window is None or (attempt.window_tokens or 0) > self.window
+
+    def admits(self, attempt: Attempt) -> bool:
+        """Say whether to make an attempt now; if not, keep it for later, or as having failed."""
+        admission, wait_s = self.admit(attempt)
+        if admission is Admission.NO:
+            said = f"waits {wait_s:.0f} s"
+            self.waiting.append(attempt.failed(429, said, wait_s, called=False))
+        elif admission is Admission.IF_NEEDED or attempt.account in self.refused:
+            self.doubted.append(attempt)
+        else:
+            return True
+        return False
+
+    def note(self, attempt: Attempt, failure: Failure) -> None:
+        """Learn from a failure who is left."""
+        self.failures.append(failure)
+        if failure.fault in (Fault.KEY, Fault.ACCOUNT):
+            self.refused[attempt.account] = failure.fault
+        if failure.fault is Fault.WINDOW:
+            self.window = max(self.window or 0, failure.window_tokens or 0)
+
 
 def attempts(
-    planned: Sequence[Attempt], admit: Admit
+    planned: Sequence[Attempt], admit: Admit, larger: Larger = no_larger
 ) -> Generator[Attempt, Failure, tuple[Failure, ...]]:
-    """Yield attempts until one is served; return every failure when none was."""
-    failures: list[Failure] = []
-    refused: set[str] = set()
-    suspected: list[Attempt] = []
-    waiting: list[Failure] = []
-    calls = 0
+    """Yield attempts until one is served; return every failure when none was.
 
-    def usable(attempt: Attempt) -> bool:
-        return calls < MAX_ATTEMPTS and attempt.endpoint.provider.name not in refused
+    ``larger`` is asked only when a context was too short and nothing planned is larger.
+    """
+    walk = _Walk(admit)
+    yield from _in_turn(walk, planned)
+    if walk.window is not None:
+        known = {attempt.key for attempt in planned}
+        further = [attempt for attempt in larger(walk.window) if attempt.key not in known]
+        yield from _in_turn(walk, further)
+    for attempt in walk.doubted:
+        if walk.usable(attempt):
+            walk.note(attempt, (yield attempt))
+    return (*walk.failures, *walk.waiting)
 
+
+def _in_turn(walk: _Walk, planned: Iterable[Attempt]) -> Generator[Attempt, Failure, None]:
+    """Yield what is usable and not doubted, in order."""
     for attempt in planned:
-        if not usable(attempt):
-            continue
-        admission, wait_s = admit(attempt)
-        if admission is Admission.NO:
-            waiting.append(attempt.failed(429, f"waits {wait_s:.0f} s", wait_s, called=False))
-        elif admission is Admission.IF_NEEDED:
-            suspected.append(attempt)
-        else:
-            calls += 1
-            failures.append(failure := (yield attempt))
-            refused |= {attempt.endpoint.provider.name} if failure.status in KEY_REFUSED else set()
-    for attempt in suspected:
-        if usable(attempt):
-            calls += 1
-            failures.append((yield attempt))
-    return (*failures, *waiting)
+        if walk.usable(attempt) and walk.admits(attempt):
+            walk.note(attempt, (yield attempt))
+
+
+def to_tell(failures: Sequence[Failure]) -> Failure | None:
+    """Return the refusal that goes to the client verbatim; None where waiting or others may help.
+
+    It is the first; but a context that is too long comes before all, since clients compact then.
+    """
+    refusals = [failure for failure in failures if failure.fault is not Fault.KEY]
+    if long := next((f for f in refusals if f.fault is Fault.WINDOW), None):
+        return long
+    if any(failure.fault is Fault.MOMENT for failure in refusals):
+        return None
+    return refusals[0] if refusals else None
 
 
 def exhausted(failures: Sequence[Failure]) -> Exhausted:
@@ -97,13 +172,17 @@ def exhausted(failures: Sequence[Failure]) -> Exhausted:
     last one timed out, else 502.
     """
     tried = "; ".join(f"{f.unit.model}: {f.reason}" for f in failures)
-    waits = [f.retry_after_s or DEFAULT_RETRY_S for f in failures if f.status == 429]
+    waits = [f.retry_after_s or DEFAULT_RETRY_S for f in failures if _waits(f)]
     if waits:
         message = f"every model is rate-limited or failing ({tried}); retry after the wait given"
         return Exhausted(message, status=429, retry_after_s=min(waits), failures=failures)
-    if not failures or all(f.status in KEY_REFUSED for f in failures):
+    if not failures or all(f.fault is Fault.KEY for f in failures):
         message = f"this gateway's credentials were refused ({tried}); its operator must fix them"
         return Exhausted(message, status=503, failures=failures)
     message = f"no model answered ({tried}); retry, or choose another model"
     status = 504 if failures[-1].status == 504 else 502
     return Exhausted(message, status=status, failures=failures)
+
+
+def _waits(failure: Failure) -> bool:
+    return failure.status == 429 and failure.fault is Fault.MOMENT

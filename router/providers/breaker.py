@@ -1,30 +1,40 @@
-"""When not to call a model: circuit breaker and ``Retry-After`` penalties.  Pure; time is told.
+"""When not to call a model: circuits, doubts, and ``Retry-After`` penalties.  Pure; time is told.
 
-Per (provider, model) two clocks run.  A *penalty* is what the upstream asked for: until it ends
-the model is not called at all.  The *circuit* is our own suspicion: after a run of failures the
-model is passed over for a while, then one request probes it and its outcome decides.  Suspicion
-gives way to need (as Envoy's panic threshold does): a model whose circuit is open is still
-called when nothing better is left, because a wrong guess then costs a try, not an answer.
+Three clocks run per key.  A *penalty* is what the upstream asked for: until it ends the model is
+not called at all.  A *doubt* is what it refused: a model that is gone, an account without credits,
+tools that are not taken there.  A *circuit* is our own suspicion: after a run of failures the model
+is passed over for a while, then one request probes it and its outcome decides.  Doubt and suspicion
+give way to need (as Envoy's panic threshold does): who is doubted is still called when nothing
+better is left, because a wrong guess then costs a try, not an answer.
+
+One caller cannot shut a model for others: a circuit counts distinct requests, not their repeats,
+and of one caller's only so many that another must have failed too.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-Key = tuple[str, str]
-"""Provider and model."""
+from router.providers.waits import MAX_WAIT_S
+
+Key = tuple[str, ...]
+"""Account, model there, what a request must have for it to count; whatever is left out is any."""
+
+Witness = tuple[str, int]
+"""Caller, and a digest of its request."""
 
 THRESHOLD: Final = 5
-"""Failures in a row that open a circuit; Envoy's default for outlier detection."""
+"""Requests that fail in a row and open a circuit; Envoy's default for outlier detection."""
 
 COOLDOWN_S: Final = 30.0
 """How long an open circuit is passed over, and a probe may take; Envoy's base ejection time."""
 
-MAX_PENALTY_S: Final = 300.0
-"""The longest ``Retry-After`` that is obeyed; some upstreams name the end of the day."""
+MAX_WITNESSES: Final = 4 * THRESHOLD
+"""Failures that are remembered of a run, of one caller ``THRESHOLD``: no caller fills the room."""
 
 MAX_KEYS: Final = 10_000
 """Bound on what is remembered: model ids come from clients."""
@@ -40,8 +50,9 @@ class Admission(Enum):
 
 @dataclass(slots=True)
 class _State:
-    failures: int = 0
+    witnesses: set[Witness] = field(default_factory=set)
     open_until: float = 0.0
+    doubted_until: float = 0.0
     penalty_until: float = 0.0
 
 
@@ -54,37 +65,67 @@ class Breaker:
         self._cooldown_s = cooldown_s
         self._states: OrderedDict[Key, _State] = OrderedDict()
 
-    def admit(self, key: Key, now: float) -> Admission:
-        """Say whether to call a model now; the one caller told YES after a cooldown probes it."""
-        state = self._states.get(key)
-        if state is None:
-            return Admission.YES
-        if now < state.penalty_until:
+    @property
+    def remembers(self) -> bool:
+        """Whether anything is held against anybody."""
+        return bool(self._states)
+
+    def admit(self, keys: Sequence[Key], now: float, caller: str = "") -> Admission:
+        """Say whether to make a call that all of ``keys`` are about.
+
+        The one caller told YES after a cooldown probes the circuit.
+        """
+        states = [state for key in keys if (state := self._states.get(key)) is not None]
+        if any(now < state.penalty_until for state in states):
             return Admission.NO
-        if state.failures < self._threshold:
-            return Admission.YES
-        if now < state.open_until:
+        suspected = [state for state in states if self._convinced(state, caller)]
+        if any(now < state.doubted_until for state in states):
             return Admission.IF_NEEDED
-        state.open_until = now + self._cooldown_s
+        if any(now < state.open_until for state in suspected):
+            return Admission.IF_NEEDED
+        for state in suspected:
+            state.open_until = now + self._cooldown_s
         return Admission.YES
+
+    def _convinced(self, state: _State, caller: str) -> bool:
+        """Say whether enough failed for a caller to be suspicious."""
+        if len(state.witnesses) < self._threshold:
+            return False
+        counts = Counter(witness[0] for witness in state.witnesses)
+        others = (min(n, self._threshold - 1) for name, n in counts.items() if name != caller)
+        return counts[caller] + sum(others) >= self._threshold
 
     def wait_s(self, key: Key, now: float) -> float:
         """Return how long a model's penalty still lasts."""
         state = self._states.get(key)
         return max(0.0, state.penalty_until - now) if state else 0.0
 
-    def succeeded(self, key: Key) -> None:
-        """Close a model's circuit."""
-        self._states.pop(key, None)
+    def succeeded(self, keys: Sequence[Key]) -> None:
+        """Forget all that was held against these."""
+        for key in keys:
+            self._states.pop(key, None)
 
-    def failed(self, key: Key, now: float, retry_after_s: float | None = None) -> None:
+    def failed(
+        self, key: Key, now: float, witness: Witness, retry_after_s: float | None = None
+    ) -> None:
         """Count a failure, and keep the penalty the upstream asked for."""
-        state = self._states.setdefault(key, _State())
-        self._states.move_to_end(key)
-        state.failures += 1
-        if state.failures >= self._threshold:
+        state = self._state(key)
+        own = sum(caller == witness[0] for caller, _ in state.witnesses)
+        if own < self._threshold and len(state.witnesses) < MAX_WITNESSES:
+            state.witnesses.add(witness)
+        if len(state.witnesses) >= self._threshold:
             state.open_until = now + self._cooldown_s
         if retry_after_s:
-            state.penalty_until = now + min(retry_after_s, MAX_PENALTY_S)
+            state.penalty_until = now + min(retry_after_s, MAX_WAIT_S)
+
+    def refused(self, key: Key, now: float, for_s: float) -> None:
+        """Doubt for a while."""
+        self._state(key).doubted_until = now + for_s
+
+    def _state(self, key: Key) -> _State:
+        """Return what is remembered under a key; what was not spoken of for longest makes room."""
+        state = self._states.setdefault(key, _State())
+        self._states.move_to_end(key)
         while len(self._states) > MAX_KEYS:
             self._states.popitem(last=False)
+        return state

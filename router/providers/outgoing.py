@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from router import __version__
-from router.providers.attempts import Attempt
+from router.providers.attempts import Attempt, Larger, no_larger
 from router.wire.format import FORMATS, Format
 from router.wire.request import ChatRequest
 from router.wire.splice import Path, set_fields, without
@@ -39,6 +39,10 @@ class Order:
     """The client's own."""
     foreign: Callable[[str], frozenset[int]] = lambda model: frozenset()
     """Model → which items of the conversation another family wrote."""
+    larger: Larger = no_larger
+    """Further attempts, for a request that is longer than a model's context."""
+    caller: str = ""
+    """Who asks: what only its requests show is held against nobody else's."""
 
 
 def write_url(order: Order, attempt: Attempt) -> str:
@@ -80,6 +84,14 @@ def write_body(order: Order, attempt: Attempt) -> bytes:
     if provider.strict:
         changes = {k: v for k, v in changes.items() if k not in format.ONLY_OPENROUTER}
     return set_fields(body, fields, changes)
+
+
+def sent_fields(order: Order, attempt: Attempt) -> set[str]:
+    """Name the fields that an attempt sends: the client's, and those that routing adds."""
+    fields = order.request.fields
+    if not order.routed:
+        return {*fields}
+    return {*fields, *FORMATS[order.request.interface].write_target(fields, attempt.target)}
 
 
 def _refused(order: Order, attempt: Attempt, format: Format) -> Iterator[Path]:

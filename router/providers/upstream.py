@@ -4,7 +4,8 @@
 next attempt; after it nothing is retried, the relay ends the stream as its format demands.
 "First byte" means the first event of a stream that is no comment, or the whole of a JSON reply:
 until then the client has been sent nothing.  Replies that say 200 and are not what was promised
-(a page, broken JSON, an error in the first event) count as failures.
+(a page, broken JSON, an error in the first event) count as failures.  What a refusal speaks of says
+who is asked next and what is remembered (``router.providers.verdicts``, ``memory``).
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, ClassVar, Final, cast
 
 import httpx
 import orjson
 
-from router.providers.attempts import KEY_REFUSED, RETRIED, Attempt, attempts, exhausted
-from router.providers.breaker import Admission, Breaker
+from router.providers.attempts import Attempt, attempts, exhausted, to_tell
 from router.providers.endpoints import SIMULATED, Timeouts
+from router.providers.memory import Memory
 from router.providers.outgoing import JSON, Order, write_body, write_headers, write_url
-from router.values import Failure, Usage
+from router.providers.verdicts import judge
+from router.providers.waits import told
+from router.values import Failure, Fault, Usage
 from router.wire.format import FORMATS
 from router.wire.parts import parsed
 from router.wire.relay import DONE, Opening, Relay, error_in
@@ -102,6 +104,17 @@ Reply = Whole | Streamed
 """What the client is answered with."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An attempt that was refused, and another's turn before the client hears of it."""
+
+    failure: Failure
+    reply: Whole
+    """What the client is told when nobody serves it."""
+    of: str
+    """Which later requests it counts against, as ``refusals.applies_to`` says."""
+
+
 class NotPromised(Exception):
     """A reply with status 200 that is not what its format promises."""
 
@@ -115,15 +128,13 @@ class Upstream:
         *,
         simulated: httpx.AsyncBaseTransport,
         timeouts: Timeouts,
-        breaker: Breaker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the transports; ``simulated`` answers for the simulated provider."""
         self._transport = transport
         self._simulated = simulated
         self._timeouts = timeouts
-        self._breaker = breaker or Breaker()
-        self._clock = clock
+        self._memory = Memory(clock)
         self._watchful = _timeout(timeouts.connect_s, timeouts.idle_s)
         self._patient = _timeout(timeouts.connect_s, timeouts.reply_s)
 
@@ -133,33 +144,34 @@ class Upstream:
         Every failed attempt is added to ``failures`` as it fails, so that who is cancelled in
         between knows of them.
         """
-        flow = attempts(order.attempts, self._admit)
+        memory = self._memory
+        flow = attempts(order.attempts, lambda attempt: memory.admit(order, attempt), order.larger)
+        refused: list[Refused] = []
         try:
             attempt = next(flow)
             while True:
                 outcome = await self._call(order, attempt)
-                if not isinstance(outcome, Failure):
-                    self._breaker.succeeded(attempt.key)
+                if isinstance(outcome, Whole | Streamed):
+                    if outcome.status == 200:
+                        memory.served(order, attempt)
                     flow.close()
                     outcome.failures = tuple(failures)
                     return outcome
-                self._breaker.failed(attempt.key, self._clock(), outcome.retry_after_s)
-                failures.append(outcome)
+                if isinstance(outcome, Refused):
+                    refused.append(outcome)
+                    failure, of = outcome.failure, outcome.of
+                else:
+                    failure, of = outcome, ""
+                memory.note(order, attempt, failure, of)
+                failures.append(failure)
                 log.info(
-                    "%s at %s failed: %s",
-                    attempt.target.unit.model,
-                    attempt.endpoint.provider.name,
-                    outcome.reason,
+                    "%s at %s failed: %s", failure.unit.model, failure.provider, failure.reason
                 )
-                attempt = flow.send(outcome)
+                attempt = flow.send(failure)
         except StopIteration as stop:
-            raise exhausted(stop.value) from None
+            return _last_word(stop.value, refused)
 
-    def _admit(self, attempt: Attempt) -> tuple[Admission, float]:
-        now = self._clock()
-        return self._breaker.admit(attempt.key, now), self._breaker.wait_s(attempt.key, now)
-
-    async def _call(self, order: Order, attempt: Attempt) -> Reply | Failure:
+    async def _call(self, order: Order, attempt: Attempt) -> Reply | Failure | Refused:
         """Make one attempt; every way in which it can fail becomes a Failure."""
         streams = order.request.streams
         limit_s = self._timeouts.first_byte_s if streams else self._timeouts.reply_s
@@ -182,6 +194,8 @@ class Upstream:
             raise
         if response is not None and not (isinstance(outcome, Streamed)):
             await response.aclose()
+        if isinstance(outcome, Whole) and outcome.status != 200:
+            return _judged(order, outcome)
         return outcome
 
     async def _send(self, order: Order, attempt: Attempt) -> httpx.Response:
@@ -207,7 +221,7 @@ class Upstream:
         headers = {name.lower(): value for name, value in response.headers.raw}
         passed_back = _passed_back(headers)
         if response.status_code >= 400:
-            body = await _body(response, MAX_ERROR_BYTES)
+            body = await _start_of(response, MAX_ERROR_BYTES)
             return _refusal(attempt, response.status_code, body, passed_back)
         if response.status_code != 200:
             raise NotPromised(f"status {response.status_code}")
@@ -329,41 +343,48 @@ async def _body(response: httpx.Response, limit_bytes: int) -> bytes:
     return bytes(read)
 
 
-def _refusal(
-    attempt: Attempt, status: int, body: bytes, headers: list[tuple[str, str]]
-) -> Reply | Failure:
-    """Read an upstream's error: about us and the moment, or about the client's request.
+async def _start_of(response: httpx.Response, limit_bytes: int) -> bytes:
+    """Read a body as far as the limit: the rest of an error tells no more."""
+    read = bytearray()
+    async for piece in cast(httpx.AsyncByteStream, response.stream):
+        read += piece
+        if len(read) >= limit_bytes:
+            break
+    return bytes(read[:limit_bytes])
 
-    The latter goes back verbatim: clients act on its texts (a full context makes them compact).
-    """
-    ours = status in KEY_REFUSED and not attempt.endpoint.theirs
-    if ours:
-        log.error(
-            "%s refused our key with %d: check its key and its account",
-            attempt.endpoint.provider.name,
-            status,
-        )
-    if ours or status in RETRIED:
-        return attempt.failed(status, f"status {status}", retry_after_s(dict(headers)))
-    if key := attempt.endpoint.key.encode():
-        body = body.replace(key, b"***")
+
+def _refusal(attempt: Attempt, status: int, body: bytes, headers: list[tuple[str, str]]) -> Whole:
+    """Take in an upstream's error; ``_judged`` says what it means."""
     return Whole(attempt, status, [("content-type", JSON), *headers], body)
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read how long an upstream asks to wait: milliseconds, seconds or a date."""
-    try:
-        if value := headers.get("retry-after-ms"):
-            return max(0.0, float(value) / 1000)
-        value = headers.get("retry-after", "").strip()
-        if not value:
-            return None
-        if value.replace(".", "", 1).isdigit():
-            return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+def _judged(order: Order, reply: Whole) -> Whole | Refused:
+    """Say whether a refusal is the client's to hear at once, and put it into the client's format."""
+    found = judge(
+        order,
+        reply.attempt,
+        reply.status,
+        reply.body,
+        headers=dict(reply.headers),
+        now_s=time.time(),
+    )
+    reply.body = found.body
+    if found.failure and found.failure.fault in (Fault.KEY, Fault.ACCOUNT):
+        name, what = found.failure.provider, found.failure.fault.value
+        log.error("%s refused %s with %d: look after both", name, what, reply.status)
+    return Refused(found.failure, reply, found.of) if found.failure else reply
+
+
+def _last_word(failures: tuple[Failure, ...], refused: list[Refused]) -> Whole:
+    """Return the refusal that goes to the client; raises Exhausted when waiting may help."""
+    failure = to_tell(failures)
+    reply = next((item.reply for item in refused if item.failure is failure), None)
+    if reply is None:
+        raise exhausted(failures) from None
+    reply.failures = failures
+    return reply
 
 
 def _passed_back(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
-    return [(n.decode(), v.decode("latin-1")) for n in PASSED_BACK if (v := headers.get(n))]
+    kept = [(n.decode(), v.decode("latin-1")) for n in PASSED_BACK if (v := headers.get(n))]
+    return told(kept, time.time())

@@ -12,8 +12,8 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import orjson
@@ -69,7 +69,7 @@ from router.sessions.steps import (
 )
 from router.sessions.store import learn, recall
 from router.settings import Settings
-from router.values import Caller, Failure, Interface, checked_name
+from router.values import Caller, Failure, Interface, Target, checked_name
 from router.wire.content import decoded
 from router.wire.format import DEFAULT, FORMATS
 from router.wire.request import ChatRequest, answered_as, parse
@@ -106,6 +106,8 @@ class Routed:
     attempts: tuple[Attempt, ...]
     background: bool
     """The client asks on its own account: the session does not change."""
+    standing: Standing
+    """What the plan was made under."""
 
     @property
     def forgets(self) -> bool:
@@ -263,14 +265,38 @@ class Gateway:
             made = plan(request, caller, data, standing)
         except Unauthenticated as error:
             raise Unauthenticated(not_the_owners(str(error), caller.objection)) from None
-        attempts = tuple(
-            Attempt(target, endpoint)
-            for target in made.targets
-            for endpoint in self.providers.endpoints(target.unit.model, request.interface, keys)
-        )
+        attempts = self._attempts(inbound, made.targets)
         decision = made.decision
         background = decision.background if decision else is_background(request, None)
-        return Routed(inbound, heard, key, session, made, attempts, background)
+        return Routed(inbound, heard, key, session, made, attempts, background, standing)
+
+    def _attempts(self, inbound: Inbound, targets: Iterable[Target]) -> tuple[Attempt, ...]:
+        """Return where each target can be had, in order."""
+        catalogue, interface = self.data.current.catalogue, inbound.request.interface
+        known = {target: catalogue.model(target.unit.model) for target in targets}
+        return tuple(
+            Attempt(target, endpoint, model.context_tokens if model else None)
+            for target, model in known.items()
+            for endpoint in self.providers.endpoints(target.unit.model, interface, inbound.own_keys)
+        )
+
+    def _larger(self, routed: Routed, window_tokens: int) -> tuple[Attempt, ...]:
+        """Return further attempts with models whose context is larger; the adequate first.
+
+        A decision from memory names no candidates, so it is made anew.
+        """
+        inbound, decision, data = routed.inbound, routed.plan.decision, self.data.current
+        if decision is None or decision.mapped:
+            return ()
+        if not decision.candidates:
+            anew = replace(routed.standing, reassess=True)
+            decision = plan(inbound.request, inbound.caller, data, anew).decision
+        found = decision.candidates if decision else ()
+        targets: dict[str, Target] = {}
+        for candidate in sorted(found, key=lambda candidate: not candidate.adequate):
+            targets.setdefault(candidate.unit.model, Target(candidate.unit))
+        made = self._attempts(inbound, targets.values())
+        return tuple(a for a in made if (a.window_tokens or 0) > window_tokens)
 
     async def _recall(self, key: str, caller: Caller, request: ChatRequest) -> Session:
         """Return a request's session; one that is not known is that of the answer it goes on from."""
@@ -322,6 +348,8 @@ class Gateway:
             routed=routed.plan.tier is not None,
             query=call.query,
             foreign=lambda model: foreign_items(session, request.n_items, model),
+            larger=lambda window_tokens: self._larger(routed, window_tokens),
+            caller=inbound.caller.name,
         )
         async with watched(call) as watch:
             try:

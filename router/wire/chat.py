@@ -19,6 +19,7 @@ from router.wire.parts import (
     builds_on_nothing,
     count,
     in_body,
+    is_openai_error,
     kept_nowhere,
     mappings,
     merged,
@@ -52,6 +53,7 @@ is_stored = never_stored
 references = no_references
 headers = no_headers
 error_body = openai_error
+is_error = is_openai_error
 counted = not_counted
 
 

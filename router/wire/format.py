@@ -121,6 +121,10 @@ class Format(Protocol):
         """Shape an error."""
         ...
 
+    def is_error(self, fields: Mapping[str, Any]) -> bool:
+        """Say whether a body is an error as this format's clients read it."""
+        ...
+
     def counted(self, tokens: int) -> dict[str, Any]:
         """Shape the answer of ``COUNT_PATH``."""
         ...

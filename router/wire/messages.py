@@ -19,6 +19,7 @@ from router.wire.parts import (
     builds_on_nothing,
     count,
     in_body,
+    is_openai_error,
     kept_nowhere,
     kind_of,
     mappings,
@@ -281,6 +282,13 @@ def error_body(status: int, code: str, message: str) -> dict[str, Any]:
     """Shape an error as Anthropic does; this format has no codes."""
     kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
     return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def is_error(fields: Mapping[str, Any]) -> bool:
+    """Say whether a body is an error as Anthropic's clients read it: it names its type."""
+    error = fields.get("error")
+    typed = isinstance(error, dict) and isinstance(error.get("type"), str)
+    return typed and fields.get("type") == "error" and is_openai_error(fields)
 
 
 ERROR_TYPES: Final = {

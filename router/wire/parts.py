@@ -280,6 +280,14 @@ def openai_error(status: int, code: str, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+def is_openai_error(fields: Mapping[str, Any]) -> bool:
+    """Say whether a body is an error as OpenAI's clients read it: an object with a message."""
+    error = fields.get("error")
+    return (
+        isinstance(error, dict) and isinstance(error.get("message"), str) and error["message"] != ""
+    )
+
+
 OPENAI_ERROR_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",

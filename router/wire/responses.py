@@ -19,6 +19,7 @@ from router.wire.parts import (
     add_missing,
     count,
     in_body,
+    is_openai_error,
     kind_of,
     mappings,
     merged,
@@ -50,6 +51,7 @@ headers = no_headers
 wants_usage = usage_is_reported
 ask_for_usage = nothing_to_ask
 error_body = openai_error
+is_error = is_openai_error
 counted = not_counted
 
 

@@ -1,4 +1,4 @@
-"""The order of attempts, and what makes the next one."""
+"""The order of attempts, what makes the next one, and what is told when none is left."""
 
 from __future__ import annotations
 
@@ -6,26 +6,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.providers.attempts import MAX_ATTEMPTS, Attempt, attempts, exhausted
-from router.providers.breaker import COOLDOWN_S, MAX_PENALTY_S, THRESHOLD, Admission, Breaker
+from router.providers.attempts import (
+    MAX_ATTEMPTS,
+    Attempt,
+    attempts,
+    exhausted,
+    no_larger,
+    to_tell,
+)
+from router.providers.breaker import Admission
 from router.providers.endpoints import Endpoint, Provider
-from router.values import Interface, Target, Unit
+from router.values import Fault, Interface, Target, Unit
 
 
-def attempt(model: str, provider: str = "p") -> Attempt:
+def attempt(model: str, provider: str = "p", window: int | None = None, own: str = "") -> Attempt:
     row = Provider(name=provider, base_url="http://x", formats=frozenset(Interface), serves=("",))
-    return Attempt(Target(Unit(model)), Endpoint(row, model, "http://x/chat"))
+    endpoint = Endpoint(row, model, "http://x/chat", own, theirs=bool(own))
+    return Attempt(Target(Unit(model)), endpoint, window)
 
 
-def walk(planned, statuses, admit=lambda a: (Admission.YES, 0.0)):
+FAULTS = {401: Fault.KEY, 402: Fault.ACCOUNT, 404: Fault.MODEL, 413: Fault.WINDOW}
+
+
+def failed(current: Attempt, status: int):
+    fault = FAULTS.get(status, Fault.MOMENT)
+    return current.failed(status, f"status {status}", fault=fault)
+
+
+def walk(planned, statuses, admit=lambda a: (Admission.YES, 0.0), larger=no_larger):
     """Let every attempt fail with the next status; return who was called, and the failures."""
-    flow = attempts(planned, admit)
+    flow = attempts(planned, admit, larger)
     called = []
     try:
         current = next(flow)
         for status in statuses:
             called.append(current.target.unit.model)
-            current = flow.send(current.failed(status, f"status {status}"))
+            current = flow.send(failed(current, status))
     except StopIteration as stop:
         return called, stop.value
     called.append(current.target.unit.model)
@@ -48,6 +64,69 @@ def test_a_provider_that_refused_our_key_is_not_asked_again():
     assert called == ["a", "a"]
 
 
+def test_a_key_that_a_client_brought_is_not_ours():
+    called, _ = walk([attempt("a", own="theirs"), attempt("b")], [401, 500])
+    assert called == ["a", "b"]
+
+
+def test_what_refused_our_account_is_asked_again_only_when_nothing_else_is_left():
+    called, _ = walk([attempt("a"), attempt("b"), attempt("c", "q")], [402, 500, 500])
+    assert called == ["a", "c", "b"]
+
+
+def test_after_a_context_that_was_too_long_only_larger_ones_are_asked():
+    planned = [
+        attempt("a", window=200),
+        attempt("b", window=100),
+        attempt("c", window=200),
+        attempt("d"),
+        attempt("e", window=400),
+        attempt("f", window=800),
+    ]
+    called, failures = walk(planned, [413, 413, 413])
+    assert called == ["a", "e", "f"]
+    assert to_tell(failures) is failures[0]
+
+
+def test_others_are_found_when_no_planned_context_is_larger():
+    asked = []
+
+    def larger(window):
+        asked.append(window)
+        return [attempt("a", window=100), attempt("z", window=900)]
+
+    called, _ = walk([attempt("a", window=100)], [413, 500], larger=larger)
+    assert (called, asked) == (["a", "z"], [100])
+    assert walk([attempt("a", window=100)], [500], larger=larger)[0] == ["a"]
+    assert asked == [100]
+
+
+def test_the_window_that_an_upstream_names_counts_more_than_the_catalogues():
+    flow = attempts(
+        [attempt("a", window=900), attempt("b", window=500)], lambda a: (Admission.YES, 0)
+    )
+    first = next(flow)
+    told = first.failed(400, "long", fault=Fault.WINDOW, window_tokens=300)
+    assert flow.send(told).target.unit.model == "b"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        ([404], 404),
+        ([404, 402], 404),
+        ([402, 404], 402),
+        ([401, 404], 404),
+        ([404, 413], 413),
+        ([413, 500, 429], 413),
+    ],
+)
+def test_when_all_refuse_the_first_refusal_is_told_but_a_context_first_of_all(statuses, told):
+    failure = to_tell([failed(attempt("m"), status) for status in statuses])
+    assert failure is not None
+    assert failure.status == told
+
+
 def test_a_suspected_model_goes_last_and_a_penalised_one_not_at_all():
     states = {"a": Admission.IF_NEEDED, "b": Admission.NO, "c": Admission.YES}
     called, failures = walk(
@@ -60,7 +139,8 @@ def test_a_suspected_model_goes_last_and_a_penalised_one_not_at_all():
 
 
 @given(
-    st.lists(st.sampled_from(list(Admission)), max_size=8), st.lists(st.sampled_from([401, 500]))
+    st.lists(st.sampled_from(list(Admission)), max_size=8),
+    st.lists(st.sampled_from([401, 402, 404, 413, 500])),
 )
 def test_nobody_is_called_twice_and_nobody_in_penalty(admissions, statuses):
     planned = [attempt(str(i)) for i in range(len(admissions))]
@@ -80,54 +160,15 @@ def test_nobody_is_called_twice_and_nobody_in_penalty(admissions, statuses):
         ([401], 503),
         ([401, 500], 502),
         ([500, 429], 429),
+        ([404, 429], 429),
+        ([404, 500], 502),
+        ([401, 401], 503),
     ],
 )
 def test_the_client_is_told_what_it_can_act_on(statuses, status):
-    error = exhausted([attempt("m").failed(s, f"status {s}") for s in statuses])
+    failures = [failed(attempt("m"), status) for status in statuses]
+    assert to_tell(failures) is None
+    error = exhausted(failures)
     assert error.status == status
     assert "m" in str(error)
     assert (error.retry_after_s is not None) == (status == 429)
-
-
-# The breaker.
-
-KEY = ("p", "m")
-
-
-def test_a_circuit_opens_after_a_run_of_failures_and_one_probe_decides():
-    breaker = Breaker()
-    for _ in range(THRESHOLD - 1):
-        breaker.failed(KEY, 0.0)
-    assert breaker.admit(KEY, 0.0) is Admission.YES
-    breaker.failed(KEY, 0.0)
-    assert breaker.admit(KEY, 1.0) is Admission.IF_NEEDED
-    assert breaker.admit(KEY, COOLDOWN_S + 1) is Admission.YES
-    assert breaker.admit(KEY, COOLDOWN_S + 1) is Admission.IF_NEEDED
-    breaker.succeeded(KEY)
-    assert breaker.admit(KEY, COOLDOWN_S + 1) is Admission.YES
-
-
-def test_success_forgets_failures():
-    breaker = Breaker(threshold=2)
-    for _ in range(5):
-        breaker.failed(KEY, 0.0)
-        breaker.succeeded(KEY)
-    assert breaker.admit(KEY, 0.0) is Admission.YES
-
-
-def test_a_penalty_lasts_as_long_as_asked_within_reason():
-    breaker = Breaker()
-    breaker.failed(KEY, 100.0, 7.0)
-    assert breaker.admit(KEY, 106.9) is Admission.NO
-    assert breaker.wait_s(KEY, 100.0) == 7.0
-    assert breaker.admit(KEY, 107.1) is Admission.YES
-    breaker.failed(KEY, 200.0, 1e9)
-    assert breaker.wait_s(KEY, 200.0) == MAX_PENALTY_S
-
-
-def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr("router.providers.breaker.MAX_KEYS", 3)
-    breaker = Breaker()
-    for i in range(50):
-        breaker.failed(("p", str(i)), 0.0)
-    assert len(breaker._states) == 3
