@@ -321,7 +321,7 @@ class Failure:
     """False when a penalty forbade the call."""
     fault: Fault = Fault.MOMENT
     window_tokens: int | None = None
-    """The model's context as the upstream named it; None where it did not."""
+    """The model's context as the upstream, or else the catalogue, names it; None where neither does."""
 
     def __str__(self) -> str:
         """Write ``model=reason``, as headers name it."""

@@ -283,14 +283,18 @@ class Gateway:
     def _larger(self, routed: Routed, window_tokens: int) -> tuple[Attempt, ...]:
         """Return further attempts with models whose context is larger; the adequate first.
 
-        A decision from memory names no candidates, so it is made anew.
+        A decision from memory names no candidates, so it is made anew.  A conversation that its
+        provider keeps is nowhere else.
         """
         inbound, decision, data = routed.inbound, routed.plan.decision, self.data.current
-        if decision is None or decision.mapped:
+        if decision is None or decision.mapped or inbound.request.needs.provider_state:
             return ()
         if not decision.candidates:
             anew = replace(routed.standing, reassess=True)
-            decision = plan(inbound.request, inbound.caller, data, anew).decision
+            try:
+                decision = plan(inbound.request, inbound.caller, data, anew).decision
+            except RouterError:
+                return ()
         found = decision.candidates if decision else ()
         targets: dict[str, Target] = {}
         for candidate in sorted(found, key=lambda candidate: not candidate.adequate):
