@@ -64,24 +64,41 @@ def family_of(model: str) -> str:
 # What is asked for.
 
 
-ABILITIES: Final = ("tools", "images", "files", "audio", "json_schema")
+ABILITIES: Final = ("tools", "images", "video", "files", "audio", "json_schema")
 """What a request may need of a model, as the catalogue names it."""
+
+
+class Bound(NamedTuple):
+    """Something in a request that works with some vendors only: they run it, or keep it."""
+
+    what: str
+    models: tuple[str, ...]
+    """How the ids of the models begin that can serve it."""
+
+    def refuses(self, model: str) -> str | None:
+        """Say why a model cannot serve it; None when it can."""
+        if model.startswith(self.models):
+            return None
+        vendors = " or ".join(dict.fromkeys(map(family_of, self.models)))
+        return f"{self.what} works with {vendors} only"
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What any answer to a request must support; token counts are estimates.
 
-    The last three bind a request to whoever answered before.
+    ``open_tool_call``, ``provider_state`` and ``signed_reasoning`` bind a request to whoever
+    answered before, ``bound`` to whoever runs or keeps what it names.
     """
 
     interface: Interface = Interface.CHAT
     input_tokens: int | None = None
     """Everything sent; None where the request's size is not known."""
     output_tokens: int = 0
-    """Room that the answer must have."""
+    """Room that the answer should have: all that a model gives is enough."""
     tools: bool = False
     images: bool = False
+    video: bool = False
     files: bool = False
     audio: bool = False
     json_schema: bool = False
@@ -91,6 +108,7 @@ class Needs:
     """It continues a conversation that its provider keeps."""
     signed_reasoning: bool = False
     """Reasoning since the last ask is signed or encrypted: only its own family reads it."""
+    bound: tuple[Bound, ...] = ()
 
     @property
     def abilities(self) -> frozenset[str]:

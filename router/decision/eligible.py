@@ -112,6 +112,11 @@ def _lacks(eligible: Eligibility, model_id: str, model: Model | None) -> str | N
     return None if model is None else model.lacks(eligible.needs, eligible.abilities)
 
 
+def _bound_elsewhere(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
+    said = (bound.refuses(model_id) for bound in eligible.needs.bound)
+    return next((reason for reason in said if reason), None)
+
+
 def _out_of_reach(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
     if eligible.reachable is None or model_id in eligible.reachable:
         return None
@@ -136,6 +141,7 @@ RULES: Final = (
     Rule(Bar.LIMIT, _DECIDED, _may_log),
     Rule(Bar.LIMIT, _ALL, _limited),
     Rule(Bar.ABILITY, _DECIDED, _lacks),
+    Rule(Bar.ABILITY, _CHOSEN, _bound_elsewhere),
     Rule(Bar.REACH, _CHOSEN, _out_of_reach),
 )
 """In the order in which they are asked; the first that stands against a model is told.  A tier that

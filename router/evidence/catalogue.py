@@ -153,17 +153,16 @@ class Model(Entry):
     def lacks(self, needs: Needs, abilities: frozenset[str] | None = None) -> str | None:
         """Say what of ``needs`` this model cannot serve; None when it can serve all.
 
+        Room for an answer beyond the longest that the model gives is a wish: clients ask for what
+        another model gives, because a tier's name does not say which will serve.
         ``abilities`` are ``needs.abilities``, for callers that ask many models.
         """
         if self.context_tokens is None:
             return "context length unknown"
-        wanted = (needs.input_tokens or 0) + needs.output_tokens
+        room = min(needs.output_tokens, self.max_output_tokens or needs.output_tokens)
+        wanted = (needs.input_tokens or 0) + room
         if wanted > self.context_tokens:
             return f"context of {self.context_tokens:,} tokens is short of {wanted:,}"
-        if self.max_output_tokens is not None and needs.output_tokens > self.max_output_tokens:
-            return (
-                f"answers of {self.max_output_tokens:,} tokens are short of {needs.output_tokens:,}"
-            )
         if missing := (needs.abilities if abilities is None else abilities) - self.abilities:
             return f"no {min(missing).replace('_', ' ')}"
         return None

@@ -8,11 +8,12 @@ from typing import Any, Final
 import orjson
 
 from classifier.turns import Role, Turn
-from router.values import Target, Usage
+from router.values import Bound, Target, Usage
 from router.wire import sse
+from router.wire.bound import ANYONE, CHAT_TOOLS, FILE, OPENAI, bound_tools
+from router.wire.media import Media
 from router.wire.parts import (
     Foreign,
-    Media,
     Progress,
     Reading,
     add_missing,
@@ -31,6 +32,7 @@ from router.wire.parts import (
     not_counted,
     openai_error,
     parsed,
+    parts_of,
     positive_int,
     system_text,
     texts_of,
@@ -75,8 +77,11 @@ ROLES: Final = {
 def read(fields: Mapping[str, Any]) -> Reading:
     """Find turns, system prompt, tools and needs in a body."""
     media = Media()
-    turns = tuple(_turn(message, media) for message in mappings(fields.get("messages")))
+    messages = [*mappings(fields.get("messages"))]
+    turns = tuple(_turn(message, media) for message in messages)
     wanted = fields.get("response_format")
+    bound = [*bound_tools(fields.get("tools"), CHAT_TOOLS, ANYONE)]
+    bound += [Bound(FILE, OPENAI)] if media.file_ids else []
     return Reading(
         turns=turns,
         system=system_text(turns),
@@ -86,10 +91,14 @@ def read(fields: Mapping[str, Any]) -> Reading:
         ),
         json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
         media=media,
+        bound=tuple(bound),
     )
 
 
 def _turn(message: Mapping[str, Any], media: Media) -> Turn:
+    """Read one message; some clients put pictures beside its content."""
+    for picture in parts_of(message.get("images")):
+        media.note(picture, "image")
     calls = [
         tool_call(function.get("name"), function.get("arguments"), call.get("id"))
         for call in mappings(message.get("tool_calls"))

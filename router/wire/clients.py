@@ -139,7 +139,7 @@ def _task_by_shape(
 
     ``declared``: the client said what the call is, and it named no task.
     """
-    if body.get("tools") or not _is_by(said, TOOL_USERS):
+    if _lists_tools(body) or not _is_by(said, TOOL_USERS):
         return None
     schemas = _schemas(body)
     if any("title" in schema for schema in schemas):
@@ -154,9 +154,20 @@ def _is_aside(said: Mapping[str, str], body: Mapping[str, Any], kinds: Mapping[s
     """Say whether a call without a known task stands beside the conversation."""
     if kinds:
         return kinds.get("x-claude-code-request-class") in ASIDE_CLASSES
-    if not body.get("tools"):
+    if not _lists_tools(body):
         return _is_by(said, TOOL_USERS)
     return _is_by(said, CLAUDE_CODE) and _ends_unmarked(body)
+
+
+def _lists_tools(body: Mapping[str, Any]) -> bool:
+    """Say whether a body lists tools, wherever: Codex lists them in an item of its input."""
+    if body.get("tools") or body.get("functions"):
+        return True
+    items = body.get("input")
+    return any(
+        isinstance(item, Mapping) and bool(item.get("tools"))
+        for item in (items if isinstance(items, list) else ())
+    )
 
 
 def _ends_unmarked(body: Mapping[str, Any]) -> bool:

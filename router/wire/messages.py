@@ -8,12 +8,13 @@ from typing import Any, Final
 import orjson
 
 from classifier.turns import Role, ToolCall, Turn
-from router.values import Target, Usage
+from router.values import Bound, Target, Usage
 from router.wire import sse
+from router.wire.bound import ANTHROPIC, FILE, bound_tools, named
+from router.wire.media import Media
 from router.wire.parts import (
     CUT_SHORT,
     Foreign,
-    Media,
     Progress,
     Reading,
     builds_on_nothing,
@@ -80,7 +81,12 @@ THINKING: Final = frozenset({"thinking", "redacted_thinking"})
 def read(fields: Mapping[str, Any]) -> Reading:
     """Find turns, system prompt, tools and needs in a body."""
     media = Media()
-    turns = tuple(t for m in mappings(fields.get("messages")) for t in _turns(m, media))
+    messages = [*mappings(fields.get("messages"))]
+    turns = tuple(t for message in messages for t in _turns(message, media))
+    bound = [*bound_tools(fields.get("tools"), {}, ANTHROPIC), *named(fields, KEPT, ANTHROPIC)]
+    bound += [Bound(FILE, ANTHROPIC)] if media.file_ids else []
+    if any(map(_holds_server_tools, messages)):
+        bound.append(Bound("what Anthropic's own tools did", ANTHROPIC))
     return Reading(
         turns=turns,
         system=system_text(turns, *texts_of(fields.get("system"), media)),
@@ -89,7 +95,21 @@ def read(fields: Mapping[str, Any]) -> Reading:
         json_schema=_wants_schema(fields.get("output_config"))
         or _wants_schema({"format": fields.get("output_format")}),
         media=media,
+        bound=tuple(bound),
     )
+
+
+KEPT: Final = {"container": "its container", "mcp_servers": "its mcp_servers"}
+"""Top-level fields that name what Anthropic keeps or calls."""
+
+
+def _holds_server_tools(message: Mapping[str, Any]) -> bool:
+    """Say whether a message holds calls of tools that ran at Anthropic, or what they gave."""
+    kinds = map(kind_of, mappings(message.get("content")))
+    return any(kind in SERVER_CALLS or kind.endswith("_tool_result") for kind in kinds)
+
+
+SERVER_CALLS: Final = frozenset({"server_tool_use", "mcp_tool_use", "container_upload"})
 
 
 def _turns(message: Mapping[str, Any], media: Media) -> Iterator[Turn]:

@@ -1,4 +1,4 @@
-"""Content parts, which the three formats spell alike: text, images, files, audio."""
+"""What the three formats spell alike: parts of text, tools, and what a reader of one finds."""
 
 from __future__ import annotations
 
@@ -9,55 +9,19 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from classifier.turns import Role, ToolCall, Turn
-from router.values import Usage
+from router.values import Bound, Usage
+from router.wire.media import Media
 from router.wire.splice import Path
 
-IMAGE_TOKENS: Final = 1600
-"""Tokens one image counts for: the most that Anthropic bills for a full-size image
-(https://docs.anthropic.com/en/docs/build-with-claude/vision, width × height / 750)."""
-
-FILE_TOKENS: Final = 8000
-"""Tokens one attached file counts for when its text is not in the request; an assumption."""
-
-IMAGE_TYPES: Final = frozenset({"image", "image_url", "input_image"})
-FILE_TYPES: Final = frozenset({"file", "input_file", "document"})
-AUDIO_TYPES: Final = frozenset({"audio", "input_audio"})
 TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text", "refusal", "summary_text"})
-
-
-@dataclass(slots=True)
-class Media:
-    """Counts of what is not text, gathered while the turns are read."""
-
-    images: int = 0
-    files: int = 0
-    audio: int = 0
-    chars: int = 0
-
-    def note(self, part: Mapping[str, Any]) -> None:
-        """Count one part that is not text."""
-        kind = kind_of(part)
-        if kind in IMAGE_TYPES:
-            self.images += 1
-        elif kind in FILE_TYPES:
-            self.files += 1
-        elif kind in AUDIO_TYPES:
-            self.audio += 1
-        else:
-            return
-        self.chars += _longest_string(part)
-
-    @property
-    def tokens(self) -> int:
-        """Estimated input tokens of everything noted."""
-        return self.images * IMAGE_TOKENS + (self.files + self.audio) * FILE_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a format's module finds in a body, before any meaning is given to it.
 
-    ``provider_state``: the body continues a conversation that its provider keeps.
+    ``provider_state``: the body continues a conversation that its provider keeps; ``bound``: what
+    else in it works with some vendors only.
     """
 
     turns: tuple[Turn, ...]
@@ -67,6 +31,7 @@ class Reading:
     max_output_tokens: int = 0
     json_schema: bool = False
     provider_state: bool = False
+    bound: tuple[Bound, ...] = ()
 
 
 class Wanted(NamedTuple):
@@ -166,6 +131,15 @@ def mappings(value: object) -> Iterator[Mapping[str, Any]]:
         yield from (item for item in value if isinstance(item, Mapping))
 
 
+def parts_of(value: object) -> Iterator[Mapping[str, Any]]:
+    """Yield the parts of a list; a bare text is taken for a part's data."""
+    for part in value if isinstance(value, list) else ():
+        if isinstance(part, str):
+            yield {"data": part}
+        elif isinstance(part, Mapping):
+            yield part
+
+
 def texts_of(content: object, media: Media) -> tuple[str, ...]:
     """Return the text parts of a message's content, a string or a list of parts."""
     if isinstance(content, str):
@@ -183,7 +157,7 @@ def texts_of(content: object, media: Media) -> tuple[str, ...]:
             if isinstance(text, str) and kind_of(part) in TEXT_TYPES:
                 texts.append(text)
             else:
-                media.note(part)
+                media.note(part, kind_of(part))
     return tuple(text for text in texts if text)
 
 
@@ -223,17 +197,6 @@ def system_text(turns: tuple[Turn, ...], *more: str) -> str:
     """Join every system text into one string."""
     texts = [text for turn in turns if turn.role is Role.SYSTEM for text in turn.texts]
     return "\n".join([*more, *texts])
-
-
-def _longest_string(part: Mapping[str, Any], depth: int = 3) -> int:
-    """Return the length of the longest string inside a part: its base64 data, if any."""
-    longest = 0
-    for value in part.values():
-        if isinstance(value, str):
-            longest = max(longest, len(value))
-        elif isinstance(value, Mapping) and depth:
-            longest = max(longest, _longest_string(value, depth - 1))
-    return longest
 
 
 def parsed(data: bytes) -> dict[str, Any]:

@@ -146,12 +146,14 @@ def _needs(
         output_tokens=reading.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
         tools=bool(reading.tools),
         images=reading.media.images > 0,
+        video=reading.media.video > 0,
         files=reading.media.files > 0,
         audio=reading.media.audio > 0,
         json_schema=reading.json_schema,
         open_tool_call=conversation.open_tool_call,
         provider_state=reading.provider_state,
         signed_reasoning=conversation.signed,
+        bound=reading.bound,
     )
 
 

@@ -8,12 +8,13 @@ from typing import Any, Final
 import orjson
 
 from classifier.turns import Role, Turn
-from router.values import Target, Usage
+from router.values import Bound, Target, Usage
 from router.wire import sse
+from router.wire.bound import FILE, OPENAI, RESPONSES_TOOLS, bound_tools, named
+from router.wire.media import Media
 from router.wire.parts import (
     CUT_SHORT,
     Foreign,
-    Media,
     Progress,
     Reading,
     add_missing,
@@ -95,17 +96,36 @@ def read(fields: Mapping[str, Any]) -> Reading:
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
     turns = tuple(turn for item in mappings(items) if (turn := _turn(item, media)))
+    tools = listed_tools(fields)
+    bound = [*bound_tools(tools, RESPONSES_TOOLS, OPENAI), *named(fields, KEPT, OPENAI)]
+    bound += [Bound(FILE, OPENAI)] if media.file_ids else []
     wanted = fields.get("text")
     wanted = wanted.get("format") if isinstance(wanted, Mapping) else None
     return Reading(
         turns=turns,
         system=system_text(turns, *texts_of(fields.get("instructions"), media)),
-        tools=tool_names(fields.get("tools")),
+        tools=tool_names(tools),
         max_output_tokens=positive_int(fields.get("max_output_tokens")),
         json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
         media=media,
         provider_state=bool(fields.get("previous_response_id") or fields.get("conversation")),
+        bound=tuple(bound),
     )
+
+
+KEPT: Final = {"prompt": "its stored prompt", "background": "an answer in the background"}
+"""Top-level fields that name what OpenAI keeps."""
+
+MORE_TOOLS: Final = "additional_tools"
+"""An input item that lists further tools (openai-python, ``ResponseInputItem``)."""
+
+
+def listed_tools(fields: Mapping[str, Any]) -> list[Any]:
+    """Return the tools of a body: those of its own list, and those that input items add."""
+    items = mappings(fields.get("input"))
+    added = [item.get("tools") for item in items if item.get("type") == MORE_TOOLS]
+    lists = [fields.get("tools"), *added]
+    return [tool for tools in lists if isinstance(tools, list) for tool in tools]
 
 
 def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
@@ -121,6 +141,8 @@ def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
         texts, result_of = texts_of(item.get("output"), media), name_of(item.get("call_id"))
         return Turn(Role.TOOL, texts, failed=failed, result_of=result_of)
     if kind.endswith("_call"):
+        if kind == "image_generation_call":
+            media.note(item, kind)
         arguments = item.get("arguments") or item.get("action") or item.get("input")
         call = tool_call(item.get("name") or kind, arguments, item.get("call_id"))
         return Turn(Role.ASSISTANT, tool_calls=(call,))

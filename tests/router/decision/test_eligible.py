@@ -15,7 +15,7 @@ from router.errors import NoModelFits
 from router.evidence.catalogue import Tier
 from router.sessions.session import NEW, Incumbent
 from router.sessions.steps import hear, on_decision, on_request, on_serving
-from router.values import NO_LIMITS, Interface, Limits, Needs, Unit
+from router.values import NO_LIMITS, Bound, Interface, Limits, Needs, Unit
 from router.wire.request import parse
 from tests.evidence import assessment, catalogue, model, table
 from tests.gateway_rig import PATHS, ask, gateway
@@ -80,6 +80,10 @@ CASES = {
     "size": Case(
         PLAIN, frozenset({DECIDED}), Bar.ABILITY, "context of 100,000 tokens is short of 200,000",
         needs=Needs(input_tokens=200_000),
+    ),
+    "bound": Case(
+        PLAIN, CHOSEN, Bar.ABILITY, "its tool web_search works with y or w only",
+        needs=Needs(bound=(Bound("its tool web_search", ("y/", "w/v", "w/u")),)),
     ),
     "reach": Case(
         PLAIN, CHOSEN, Bar.REACH, "no configured provider serves it over chat",

@@ -99,3 +99,11 @@ def test_unknown_is_not_capable():
     assert bare.lacks(Needs()) == "context length unknown"
     assert model("m", abilities=frozenset()).lacks(Needs(json_schema=True)) == "no json schema"
     assert model("m").lacks(Needs(tools=True, images=True)) is None
+
+
+def test_room_beyond_the_longest_answer_of_a_model_is_a_wish():
+    short = model("m", context=100_000).model_copy(update={"max_output_tokens": 8_000})
+    assert short.lacks(Needs(input_tokens=90_000, output_tokens=128_000)) is None
+    assert short.lacks(Needs(input_tokens=95_000, output_tokens=128_000)) is not None
+    unknown = model("m", context=100_000).model_copy(update={"max_output_tokens": None})
+    assert unknown.lacks(Needs(output_tokens=128_000)) is not None

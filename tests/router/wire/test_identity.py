@@ -471,6 +471,23 @@ async def test_ids_reach_neither_the_log_nor_an_answer(caplog):
     assert "secret" not in f"{answer.headers} {answer.text}"
 
 
+def test_tools_that_an_input_item_adds_are_tools():
+    """Codex lists its tools in the input; without any its call would be a summary."""
+    added = {"type": "additional_tools", "role": "developer", "tools": [
+        {"type": "namespace", "name": "functions", "tools": [{"type": "custom", "name": "exec"}]}]}  # fmt: skip
+    update = {"type": "configuration_update", "reasoning": {"effort": "high"}}
+    fields = {"input": [added, update, {"role": "user", "content": ASK}]}
+    headers = {"user-agent": CODEX, "originator": "codex_cli_rs"}
+    request = parse(orjson.dumps(fields), interface=RESPONSES, headers=headers)
+    assert request.conversation.ask == ASK
+    assert request.conversation.tools == ("exec",)
+    assert request.needs.tools
+    assert (request.conversation.declared_task, request.conversation.aside) == (None, False)
+    del fields["input"][0]["tools"]
+    bare = parse(orjson.dumps(fields), interface=RESPONSES, headers=headers)
+    assert bare.conversation.aside
+
+
 # The recorded shapes of real clients.
 
 
