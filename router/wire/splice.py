@@ -11,10 +11,10 @@ called ``model``), so an occurrence counts only when its value equals the parsed
 when it is the sole such occurrence.  Anything else, escaped keys included, is cut out by
 ``without``, and the new value put in front.
 
-``without`` walks the body once: it steps over every value whole and enters only those on the way
-to what it cuts, so that how deep it recurs is up to the paths, never to the body.  Parsers differ
-on keys that are named twice.  Of a member to be cut every occurrence goes; where one on the way
-to it is named twice, the body is parsed, which keeps the last, and dumped.
+``edited`` walks the body once: it steps over every value whole and enters only those on the way
+to what it changes, so that how deep it recurs is up to the paths, never to the body.  Parsers
+differ on keys that are named twice.  Of a member to be cut or replaced every occurrence is; where
+one on the way to it is named twice, the body is parsed, which keeps the last, and dumped.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ Step = str | int
 Path = tuple[Step, ...]
 """Keys and indices that lead from the top level to a part: ("messages", 3, "content", 0)."""
 
-Tree = dict[Step, "Tree | None"]
-"""Paths, by their steps; None stands for a part to cut."""
+Edit = tuple[int, int, bytes]
+"""Where a part stands, and what is to stand there."""
+
+Tree = dict[Step, "Tree | bytes | None"]
+"""Paths, by their steps; bytes stand for a part's new value, None for a part to cut."""
 
 # A pass of a possessive group here fails at its first byte or not at all, save in broken JSON:
 # Python 3.11.0 to 3.11.4 misread any other (https://github.com/python/cpython/issues/106052).
@@ -48,7 +51,7 @@ _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _COMMA = re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*")
 _HEAD = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
 
-_ESCAPED_KEY = re.compile(rb'\\u00[2-7][0-9a-fA-F]\w{0,16}+"[ \t\r\n]*:')
+_ESCAPED_KEY = re.compile(rb'\\u00[2-7][0-9a-fA-F]\w{0,24}+"[ \t\r\n]*:')
 """How an identifier that is a key ends if a letter of it is escaped: no more of them is."""
 
 MAX_VALUE_BYTES: Final = 1 << 14
@@ -58,7 +61,7 @@ MAX_VALUE_BYTES: Final = 1 << 14
 def set_fields(body: bytes, fields: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
     """Return ``body`` with ``changes`` made at its top level; ``fields`` is ``body`` parsed.
 
-    The keys of ``changes`` are identifiers of at most seventeen letters.
+    The keys of ``changes`` are identifiers of at most twenty-five letters.
     """
     if not changes:
         return body
@@ -85,21 +88,27 @@ def set_fields(body: bytes, fields: Mapping[str, Any], changes: Mapping[str, Any
 
 
 def without(body: bytes, paths: Collection[Path]) -> bytes:
-    """Return ``body``, which is valid JSON, with the parts at ``paths`` cut out.
+    """Return ``body``, which is valid JSON, with the parts at ``paths`` cut out; see ``edited``."""
+    return edited(body, paths, {})
 
-    Paths have at least one step, and all mean the body as it is given; one that leads nowhere
-    cuts nothing.
+
+def edited(body: bytes, cuts: Collection[Path], puts: Mapping[Path, object]) -> bytes:
+    """Return ``body``, which is valid JSON, with parts cut out and values put in their place.
+
+    Paths have at least one step, and all mean the body as it is given.  A member that is put and
+    was not there is added at its object's end; any other path that leads nowhere changes nothing,
+    nor does one inside what is cut or put.
     """
-    tree = _tree(paths)
+    tree = _tree(cuts, puts)
     start = _end(_SPACE, body, 0)
     try:
-        cuts = list(_cuts(body, start, tree)) if _opens(body, start) else []
+        edits = list(_edits(body, start, tree)) if _opens(body, start) else []
     except _Unclear:
         return _dump(_left(orjson.loads(body), tree))
     pieces: list[bytes] = []
     at = 0
-    for start, end in cuts:
-        pieces.append(body[at:start])
+    for start, end, new in edits:
+        pieces += (body[at:start], new)
         at = end
     return b"".join([*pieces, body[at:]])
 
@@ -108,36 +117,61 @@ class _Unclear(ValueError):
     """A body that cannot be cut where it stands."""
 
 
-def _tree(paths: Collection[Path]) -> Tree:
+def _tree(cuts: Collection[Path], puts: Mapping[Path, object]) -> Tree:
     tree: Tree = {}
-    for *way, last in paths:
-        node: Tree | None = tree
-        for step in way:
-            node = node.setdefault(step, {}) if node is not None else None
-        if node is not None:
-            node[last] = None
+    for path in cuts:
+        _plant(tree, path, None)
+    for path, value in puts.items():
+        _plant(tree, path, _dump(value))
     return tree
+
+
+def _plant(tree: Tree, path: Path, leaf: bytes | None) -> None:
+    """Let a leaf grow at a path, in place of what grew above it; nothing grows on a leaf."""
+    *way, last = path
+    for step in way:
+        node = tree.setdefault(step, {})
+        if not isinstance(node, dict):
+            return
+        tree = node
+    if leaf is None or tree.get(last, {}) is not None:
+        tree[last] = leaf
 
 
 def _left(value: object, tree: Tree) -> object:
     """Return what is left of a parsed value."""
     if tree and isinstance(value, dict):
+        added = {k: orjson.loads(v) for k, v in _new(tree, value).items()}
         nodes = [(key, tree.get(key, {})) for key in value]
-        return {key: _left(value[key], node) for key, node in nodes if node is not None}
+        kept = {key: _grown(value[key], node) for key, node in nodes if node is not None}
+        return kept | added
     if tree and isinstance(value, list):
         parts = [(part, tree.get(i, {})) for i, part in enumerate(value)]
-        return [_left(part, node) for part, node in parts if node is not None]
+        return [_grown(part, node) for part, node in parts if node is not None]
     return value
 
 
-def _cuts(body: bytes, at: int, tree: Tree) -> Generator[Span, None, int]:
-    """Yield, in order, the spans to cut from the container at ``at``; return where that ends.
+def _grown(value: object, node: Tree | bytes) -> object:
+    return orjson.loads(node) if isinstance(node, bytes) else _left(value, node)
+
+
+def _new(tree: Tree, seen: Collection[object]) -> dict[str, bytes]:
+    """Return the members that are put into an object that lacks them."""
+    return {
+        step: leaf
+        for step, leaf in tree.items()
+        if isinstance(step, str) and isinstance(leaf, bytes) and step not in seen
+    }
+
+
+def _edits(body: bytes, at: int, tree: Tree) -> Generator[Edit, None, int]:
+    """Yield, in order, what to change in the container at ``at``; return where that ends.
 
     A part goes with the comma before it, and those before the first that stays with the one after.
     Raises _Unclear.
     """
     keyed = body[at : at + 1] == b"{"
-    entered: set[Step] = set()
+    seen: set[Step] = set()
     kept, front, before = False, -1, -1
     at = _end(_SPACE, body, at + 1)
     for index in count():
@@ -149,23 +183,35 @@ def _cuts(body: bytes, at: int, tree: Tree) -> Generator[Span, None, int]:
         if node is None:
             at = _value_end(body, at, len(body))
             if kept:
-                yield before, at
+                yield before, at, b""
             elif front < 0:
                 front = start
         else:
             if front >= 0:
-                yield front, start
+                yield front, start, b""
             kept, front = True, -1
-            if node and step in entered:
+            if isinstance(node, dict) and node and step in seen:
                 raise _Unclear(f"{step!r} is named twice")
-            entered.add(step)
-            enter = node and _opens(body, at)
-            at = (yield from _cuts(body, at, node)) if enter else _value_end(body, at, len(body))
+            at = yield from _within(body, at, node)
+        seen.add(step)
         before = at
         at = _end(_COMMA, body, at)
     if front >= 0:
-        yield front, before
+        yield front, before, b""
+    if keyed and (new := _new(tree, seen)):
+        members = b",".join(orjson.dumps(key) + b":" + value for key, value in new.items())
+        yield at, at, (b"," if kept else b"") + members
     return at + 1
+
+
+def _within(body: bytes, at: int, node: Tree | bytes) -> Generator[Edit, None, int]:
+    """Yield what to change in the value at ``at``, or all of it; return where that ends."""
+    if isinstance(node, dict) and node and _opens(body, at):
+        return (yield from _edits(body, at, node))
+    end = _value_end(body, at, len(body))
+    if isinstance(node, bytes):
+        yield at, end, node
+    return end
 
 
 def _key(body: bytes, at: int) -> tuple[str, int]:

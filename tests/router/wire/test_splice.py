@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.wire.splice import Path, set_fields, without
+from router.wire.splice import Path, edited, set_fields, without
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
 VALUES = st.recursive(
@@ -277,3 +277,64 @@ def test_a_megabyte_of_anything_is_walked_once(filler):
     assert orjson.loads(done) == {"x": 1, "messages": [1, 2], "model": "a"}
     done = set_fields(body, {"x": 1, "model": "a"}, {"model": "b"})
     assert done == body.replace(b'"model":"a"', b'"model":"b"')
+
+
+# Putting parts.
+
+
+def steps(value, path=()):
+    """Yield the paths of everything inside a value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for step, part in inner if isinstance(value, (dict, list)) else ():
+        yield (*path, step)
+        if isinstance(part, (dict, list)):
+            yield from steps(part, (*path, step))
+
+
+def rebuilt(value, cuts, puts, path=()):
+    """Do to a parsed value what is to be done to its text."""
+    if path and path in puts:
+        return puts[path]
+    if isinstance(value, list):
+        kept = [i for i in range(len(value)) if (*path, i) not in cuts]
+        return [rebuilt(value[i], cuts, puts, (*path, i)) for i in kept]
+    if isinstance(value, dict):
+        new = {p[-1]: v for p, v in puts.items() if p[:-1] == path and isinstance(p[-1], str)}
+        kept = [k for k in value if (*path, k) not in cuts]
+        there = {k: rebuilt(value[k], cuts, puts, (*path, k)) for k in kept}
+        return there | {k: v for k, v in new.items() if (*path, k) not in cuts}
+    return value
+
+
+@given(data=st.data())
+def test_what_is_put_and_cut_is_all_that_differs(data):
+    fields = data.draw(st.dictionaries(st.sampled_from(["model", "b", "é"]), VALUES, max_size=4))
+    paths = [*steps(fields), ("new",)]
+    objects = [p for p in paths[:-1] if isinstance(value_at(fields, p), dict)]
+    paths += [(*p, "new") for p in objects]
+    cuts = set(data.draw(st.lists(st.sampled_from(paths), max_size=3)))
+    puts = data.draw(st.dictionaries(st.sampled_from(paths), VALUES, max_size=4))
+    inside = [p for p in puts if any(p[: len(q)] == q for q in (*cuts, *puts) if q != p)]
+    puts = {p: v for p, v in puts.items() if p not in inside and p not in cuts}
+    body = json.dumps(fields, indent=data.draw(st.sampled_from([None, 1]))).encode()
+    assert orjson.loads(edited(body, cuts, puts)) == rebuilt(fields, cuts, puts)
+    assert edited(body, [], {}) == body
+
+
+def value_at(value, path):
+    for step in path:
+        value = value[step]
+    return value
+
+
+def test_what_is_put_stands_where_the_old_stood_and_new_members_at_the_end():
+    body = b'{ "a":[ {"id" : "long","n":1.50 , "x":1} ,{} ], "b":"\\u00e9" }'
+    puts = {("a", 0, "id"): "s", ("a", 0, "new"): "", ("a", 1, "new"): [1], ("a", 7, "id"): "no"}
+    done = edited(body, [("a", 0, "x")], puts)
+    assert done == (b'{ "a":[ {"id" : "s","n":1.50,"new":""} ,{"new":[1]} ], "b":"\\u00e9" }')
+
+
+def test_a_body_that_names_a_way_twice_is_edited_as_a_parser_reads_it():
+    body = b'{"a":{"x":1},"a":{"x":2,"y":3}}'
+    done = edited(body, [("a", "y")], {("a", "x"): "z", ("a", "n"): 0})
+    assert orjson.loads(done) == {"a": {"x": "z", "n": 0}}
