@@ -38,6 +38,7 @@ from router.callers.keys import OWNER, Key
 from router.callers.local import Home, host_named, origin_named
 from router.errors import BadArtefact
 from router.evidence.catalogue import MODELS_DIR
+from router.evidence.dialects import DIALECTS_FILE, load_dialects
 from router.providers.endpoints import (
     PROVIDERS_FILE,
     Provider,
@@ -232,9 +233,11 @@ class Settings(Entry):
 
     def make_providers(self, environ: Mapping[str, str]) -> Providers:
         """Return whom to call: one upstream, else those with keys, else the simulated one."""
+        dialects = load_dialects(self.models_dir / DIALECTS_FILE)
         if self.upstream:
+            key = self.upstream_key.get_secret_value()
             elsewhere = (row.name for row in (*load_providers(), *self.providers))
-            return Providers.single(self.upstream, self.upstream_key.get_secret_value(), elsewhere)
+            return Providers.single(self.upstream, key, elsewhere, dialects)
         rows = load_providers(self.models_dir / PROVIDERS_FILE)
         known = {row.name for row in (*rows, *self.providers)}
         if unknown := sorted(self.keys.keys() - known):
@@ -242,11 +245,18 @@ class Settings(Entry):
                 f"settings: keys: there is no provider {unknown[0]!r}; there are "
                 f"{', '.join(sorted(known))}"
             )
+        spoken = {row.dialect for row in (*rows, *self.providers) if row.dialect}
+        if unknown := sorted(spoken - dialects.names):
+            raise BadArtefact(
+                f"providers: there is no dialect {unknown[0]!r}; there are "
+                f"{', '.join(sorted(dialects.names))}"
+            )
         return configured_providers(
             rows,
             own_rows=self.providers,
             keys={name: key.get_secret_value() for name, key in self.keys.items()},
             environ=environ,
+            dialects=dialects,
         )
 
 

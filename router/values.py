@@ -97,6 +97,11 @@ class Needs:
     output_tokens: int = 0
     """Room that the answer should have: all that a model gives is enough."""
     tools: bool = False
+    n_tools: int = 0
+    tool_name_chars: int = 0
+    """Of the longest."""
+    odd_tool_names: bool = False
+    """Some are more than ASCII letters, digits, ``_`` and ``-``."""
     images: bool = False
     video: bool = False
     files: bool = False
@@ -109,11 +114,18 @@ class Needs:
     signed_reasoning: bool = False
     """Reasoning since the last ask is signed or encrypted: only its own family reads it."""
     bound: tuple[Bound, ...] = ()
+    begun: bool = False
+    """The client begins the answer, which the model is to go on with."""
 
     @property
     def abilities(self) -> frozenset[str]:
         """The abilities that a model must be known to have."""
         return frozenset(name for name in ABILITIES if getattr(self, name))
+
+
+def nothing_bars(unit: Unit) -> str | None:
+    """Say of every unit that some provider takes a request as it is."""
+    return None
 
 
 # Who asks, and what they allow.

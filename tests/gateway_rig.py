@@ -182,7 +182,7 @@ class StubEngine:
     unit = Unit("openai/gpt-5.5", "low")
     models = frozenset({unit.model})
 
-    def decide(self, request, *, dial, limits, reachable, session, heard, reassess, now_s):
+    def decide(self, request, *, dial, limits, reachable, session, heard, reassess, now_s, bars):
         n = len(TYPES)
         assessment = Assessment(
             np.full(n, 1 / n, dtype=np.float32), np.full(4, 0.25, dtype=np.float32)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from router.evidence.catalogue import Catalogue, Model
-from router.values import NO_LIMITS, Caller, Limits, Needs
+from router.values import NO_LIMITS, Caller, Limits, Needs, Unit, nothing_bars
 
 
 class Way(StrEnum):
@@ -52,6 +52,8 @@ class Eligibility:
     """Model ids that some provider serves in the request's format; None: all."""
     anonymous: bool = False
     """The caller has no key where keys count."""
+    bars: Callable[[Unit], str | None] = nothing_bars
+    """Says why no provider of a unit takes the request as it is."""
     abilities: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,10 +74,14 @@ class Eligibility:
 
 
 def eligibility_of(
-    caller: Caller, needs: Needs, catalogue: Catalogue, reachable: frozenset[str] | None
+    caller: Caller,
+    needs: Needs,
+    catalogue: Catalogue,
+    reachable: frozenset[str] | None,
+    bars: Callable[[Unit], str | None] = nothing_bars,
 ) -> Eligibility:
     """Say what a caller's request may be served by."""
-    return Eligibility(catalogue, needs, caller.limits, reachable, caller.anonymous)
+    return Eligibility(catalogue, needs, caller.limits, reachable, caller.anonymous, bars)
 
 
 def _unknown(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
@@ -117,6 +123,10 @@ def _bound_elsewhere(eligible: Eligibility, model_id: str, model: Model | None) 
     return next((reason for reason in said if reason), None)
 
 
+def _not_taken(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
+    return eligible.bars(Unit(model_id))
+
+
 def _out_of_reach(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
     if eligible.reachable is None or model_id in eligible.reachable:
         return None
@@ -143,6 +153,7 @@ RULES: Final = (
     Rule(Bar.ABILITY, _DECIDED, _lacks),
     Rule(Bar.ABILITY, _CHOSEN, _bound_elsewhere),
     Rule(Bar.REACH, _CHOSEN, _out_of_reach),
+    Rule(Bar.ABILITY, _CHOSEN, _not_taken),
 )
 """In the order in which they are asked; the first that stands against a model is told.  A tier that
 maps is trusted with what a model can do, and free tiers log prompts by their own description."""

@@ -7,6 +7,7 @@ new (no new ask, no new evidence of failure) is answered from what its session r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -21,7 +22,17 @@ from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR, Catalogue, loa
 from router.evidence.table import TABLE_FILE, Table, load_table
 from router.sessions.session import NEW, Basis, Incumbent, Session
 from router.sessions.steps import Heard, aside, hear, on_request
-from router.values import DEFAULT_DIAL, DIALS, NO_LIMITS, Decision, Dial, Limits, Move
+from router.values import (
+    DEFAULT_DIAL,
+    DIALS,
+    NO_LIMITS,
+    Decision,
+    Dial,
+    Limits,
+    Move,
+    Unit,
+    nothing_bars,
+)
 from router.wire.request import ChatRequest
 
 
@@ -69,15 +80,17 @@ class Engine:
         heard: Heard | None = None,
         reassess: bool = False,
         now_s: float = 0.0,
+        bars: Callable[[Unit], str | None] = nothing_bars,
     ) -> tuple[Assessment, Decision]:
         """Assess a request and choose what serves it; raises NoModelFits.
 
         ``reachable`` holds the model ids that some provider serves in the request's format; None
         means all.  ``session`` is what is remembered from before this request, ``heard`` what the
         request tells it (``steps.hear``), for callers who know; ``reassess`` reads the request even
-        if nothing is new; ``now_s`` is the time on the clock of the session's caches.
+        if nothing is new; ``now_s`` is the time on the clock of the session's caches; ``bars`` says why
+        no provider of a unit takes the request as it is.
         """
-        eligible = Eligibility(self.catalogue, request.needs, limits, reachable)
+        eligible = Eligibility(self.catalogue, request.needs, limits, reachable, bars=bars)
         terms = self._terms(dial, limits)
         faced = on_request(session, heard or hear(request))
         if not reassess and not is_background(request, None):
@@ -126,7 +139,8 @@ def _settled(
 ) -> bool:
     """Say whether nothing is new since the incumbent was chosen, and it may still serve."""
     same = basis.evidence == faced.task.evidence and basis.terms == terms
-    return same and eligible.refusal(incumbent.unit.model, Way.DECIDED) is None
+    may = eligible.refusal(incumbent.unit.model, Way.DECIDED) is None
+    return same and may and eligible.bars(incumbent.unit) is None
 
 
 def _stays(session: Session, incumbent: Incumbent, eligible: Eligibility, now_s: float) -> Decision:

@@ -67,7 +67,11 @@ def decide(
     """
     models = dict.fromkeys(unit.model for unit in table.units)
     excluded = eligible.excluded(models, Way.DECIDED)
-    keep = [i for i, unit in enumerate(table.units) if unit.model not in excluded]
+    keep = [
+        i
+        for i, unit in enumerate(table.units)
+        if unit.model not in excluded and not (unit.effort and eligible.bars(unit))
+    ]
     if not keep:
         return _balanced(eligible, excluded)
     view = _View(assessment, eligible, session, table, dial, now_s)

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, Protocol
@@ -24,7 +24,16 @@ from router.errors import NoModelFits, RouterError, Unauthenticated, UnknownMode
 from router.evidence.catalogue import Catalogue, Tier, Weighted
 from router.sessions.session import NEW, Session
 from router.sessions.steps import Heard
-from router.values import Caller, Decision, Dial, Interface, Limits, Target, Unit
+from router.values import (
+    Caller,
+    Decision,
+    Dial,
+    Interface,
+    Limits,
+    Target,
+    Unit,
+    nothing_bars,
+)
 from router.wire.request import ChatRequest
 
 log = logging.getLogger(__name__)
@@ -49,6 +58,7 @@ class Decides(Protocol):
         heard: Heard | None,
         reassess: bool,
         now_s: float,
+        bars: Callable[[Unit], str | None],
     ) -> tuple[Assessment, Decision]:
         """Choose what serves a request in its session; raises NoModelFits."""
 
@@ -98,6 +108,8 @@ class Standing:
     reachable: frozenset[str] | None = None
     """Overrides which models can be had in the request's format, for callers who brought keys of
     their own; models asked for by name are not held against it."""
+    bars: Callable[[Unit], str | None] = nothing_bars
+    """Says why no provider of a unit takes the request as it is."""
 
 
 def plan(
@@ -129,7 +141,8 @@ def plan(
         made = _by_rule(tier, request, caller, data, standing)
     if request.needs.provider_state and standing.session.incumbent is None:
         made = replace(made, why=f"{made.why} {UNKNOWN_CONVERSATION}")
-    return _permitted(made, eligibility_of(caller, request.needs, catalogue, standing.reachable))
+    reachable, bars = standing.reachable, standing.bars
+    return _permitted(made, eligibility_of(caller, request.needs, catalogue, reachable, bars))
 
 
 def aliased(name: str, aliases: Mapping[str, str]) -> str:
@@ -264,6 +277,7 @@ def _by_evidence(
                 heard=standing.heard,
                 reassess=standing.reassess,
                 now_s=standing.now_s,
+                bars=standing.bars,
             )
         except RouterError:
             raise

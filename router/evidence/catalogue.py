@@ -8,6 +8,7 @@ list does not say stays unknown, and unknown never counts as capable.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -306,6 +307,21 @@ class Catalogue(Entry):
     def model(self, model_id: str) -> Model | None:
         """Return a model by its id."""
         return self._by_id.get(model_id)
+
+    def room(self, model_id: str) -> int | None:
+        """Return the longest answer that a model gives, in tokens; None where it is not known."""
+        model = self.model(model_id)
+        return model.max_output_tokens if model else None
+
+    def can_also(self, abilities: Callable[[str], frozenset[str]]) -> Catalogue:
+        """Return it with further abilities of its models, by their ids."""
+        models = [
+            model.model_copy(update={"abilities": model.abilities | more})
+            if (more := abilities(model.id))
+            else model
+            for model in self.models
+        ]
+        return self.model_copy(update={"models": tuple(models)})
 
     def tier(self, name: str) -> Tier | None:
         """Return a tier by its id or a legacy id."""

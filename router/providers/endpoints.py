@@ -8,7 +8,7 @@ in a format when some configured provider serves it and speaks that format.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -17,10 +17,14 @@ from pydantic import Field, ValidationError
 
 from router.errors import BadArtefact
 from router.evidence.catalogue import MODELS_DIR, Catalogue
+from router.evidence.dialects import ANYTHING, NO_DIALECTS, Dialects, Facts
 from router.providers.simulated.provider import WRITERS
-from router.values import Entry, Interface
+from router.values import Entry, Interface, Needs, Unit, nothing_bars
 
 PROVIDERS_FILE: Final = "providers.toml"
+
+MAX_FOUND: Final = 1024
+"""Models whose endpoints are remembered: clients may name any."""
 
 SIMULATED: Final = "simulated"
 UPSTREAM: Final = "upstream"
@@ -84,6 +88,10 @@ class Provider(Entry):
     strict: bool = Field(
         default=False, description="Refuses fields it does not know: other dialects' are dropped."
     )
+    dialect: str = Field(
+        default="",
+        description="Whose API it is, by the name of `[[dialects]]` in `models/dialects.toml`; its own name where not set.",
+    )
     stateful: bool = Field(
         default=False, description="Stores responses, so that items may refer to them."
     )
@@ -117,6 +125,8 @@ class Endpoint:
     """In the request's format, without its path and without a last slash."""
     key: str = field(default="", repr=False)
     theirs: bool = False
+    facts: Facts = ANYTHING
+    """What the model takes there."""
 
     def auth_headers(self) -> list[tuple[str, str]]:
         """Return the header that authenticates us, if any."""
@@ -141,8 +151,15 @@ SIMULATED_ROW: Final = Provider(
 class Providers:
     """The configured providers, in order of preference."""
 
-    def __init__(self, rows: Iterable[Provider], keys: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Provider],
+        keys: Mapping[str, str],
+        dialects: Dialects = NO_DIALECTS,
+    ) -> None:
         """Keep every row that has an address and, where it needs one, a key."""
+        self.dialects = dialects
+        self._found: dict[tuple[str, Interface], tuple[Endpoint, ...]] = {}
         self._known = {row.name: row for row in rows}
         self._keys = {name: key.strip() for name, key in keys.items() if key.strip()}
         self.names = frozenset(self._known)
@@ -150,7 +167,13 @@ class Providers:
         self.configured = tuple(r for r in self._known.values() if r.base_url and self._ready(r))
 
     @classmethod
-    def single(cls, base_url: str, key: str = "", elsewhere: Iterable[str] = ()) -> Self:
+    def single(
+        cls,
+        base_url: str,
+        key: str = "",
+        elsewhere: Iterable[str] = (),
+        dialects: Dialects = NO_DIALECTS,
+    ) -> Self:
         """Return one server that speaks the three formats and takes every model id.
 
         ``elsewhere`` names providers to whom a caller's own key would go if they were called.
@@ -163,7 +186,7 @@ class Providers:
             serves=("",),
             forward=("http-referer", "x-title"),
         )
-        made = cls([row], {UPSTREAM: key})
+        made = cls([row], {UPSTREAM: key}, dialects)
         made.names |= frozenset(elsewhere)
         return made
 
@@ -177,7 +200,18 @@ class Providers:
 
         ``own_keys`` maps provider names to keys that the client brought for this request.
         """
-        own_keys = own_keys or {}
+        if own_keys:
+            return self._find(model, interface, own_keys)
+        found = self._found.get((model, interface))
+        if found is None:
+            found = self._find(model, interface, {})
+            if len(self._found) < MAX_FOUND:
+                self._found[model, interface] = found
+        return found
+
+    def _find(
+        self, model: str, interface: Interface, own_keys: Mapping[str, str]
+    ) -> tuple[Endpoint, ...]:
         rows = [self._known[name] for name in own_keys if name in self._known]
         rows += [row for row in self.configured if row.name not in own_keys]
         return tuple(
@@ -187,10 +221,36 @@ class Providers:
                 base_url=row.bases.get(interface, row.base_url).rstrip("/"),
                 key=own_keys.get(row.name) or self._keys.get(row.name, ""),
                 theirs=row.name in own_keys,
+                facts=self.dialects.of(row.dialect or row.name, model, interface),
             )
             for row in rows
             if interface in row.formats and row.base_url and (name := row.name_of(model))
         )
+
+    def takers(
+        self, unit: Unit, needs: Needs, own_keys: Mapping[str, str] | None = None
+    ) -> tuple[Endpoint, ...]:
+        """Return where a model can be had for a request that a tier routes.
+
+        Those that cannot take it as it is are left out, unless there are no others.
+        """
+        found = self.endpoints(unit.model, needs.interface, own_keys)
+        takes = tuple(e for e in found if e.facts.bars(needs, unit.effort) is None)
+        return takes or found
+
+    def bars(
+        self, needs: Needs, own_keys: Mapping[str, str] | None = None
+    ) -> Callable[[Unit], str | None]:
+        """Return what says of a unit why none of its providers takes a request as it is."""
+        if not (needs.tools or needs.begun):
+            return nothing_bars
+
+        def barred(unit: Unit) -> str | None:
+            endpoints = self.endpoints(unit.model, needs.interface, own_keys)
+            reasons = [endpoint.facts.bars(needs, unit.effort) for endpoint in endpoints]
+            return reasons[0] if reasons and all(reasons) else None
+
+        return barred
 
     def reachable(
         self,
@@ -229,6 +289,7 @@ def configured_providers(
     own_rows: Iterable[Provider] = (),
     keys: Mapping[str, str],
     environ: Mapping[str, str],
+    dialects: Dialects = NO_DIALECTS,
 ) -> Providers:
     """Join the table with the configuration's rows, keys and the environment's.
 
@@ -243,5 +304,7 @@ def configured_providers(
         for variable in row.key_env:
             if value := environ.get(variable):
                 found.setdefault(name, value)
-    providers = Providers(table.values(), {**found, **keys})
-    return providers if providers.configured else Providers([*table.values(), SIMULATED_ROW], {})
+    providers = Providers(table.values(), {**found, **keys}, dialects)
+    if providers.configured:
+        return providers
+    return Providers([*table.values(), SIMULATED_ROW], {}, dialects)

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from router import __version__
 from router.providers.attempts import Attempt, Larger, no_larger
+from router.providers.fitting import Rewrite, fitted, top_level
 from router.wire.format import FORMATS, Format
 from router.wire.request import ChatRequest
-from router.wire.splice import Path, set_fields, without
+from router.wire.splice import Path, edited, set_fields
 
 USER_AGENT: Final = f"auto-efficient/{__version__}"
 
@@ -43,6 +42,8 @@ class Order:
     """Further attempts, for a request that is longer than a model's context."""
     caller: str = ""
     """Who asks: what only its requests show is held against nobody else's."""
+    room: Callable[[str], int | None] = lambda model: None
+    """Model → the longest answer that it gives, in tokens; None where that is not known."""
 
 
 def write_url(order: Order, attempt: Attempt) -> str:
@@ -74,13 +75,12 @@ def write_body(order: Order, attempt: Attempt) -> bytes:
     """Return the client's body with what routing changes, and every other byte as it was."""
     request, provider = order.request, attempt.endpoint.provider
     format, body, fields = FORMATS[request.interface], request.body, request.fields
-    if refused := [*_refused(order, attempt, format)]:
-        body = without(body, refused)
-        fields = orjson.loads(body)
-    changes = format.write_model(fields, attempt.endpoint.model)
-    if order.routed:
-        changes |= format.write_target(fields, attempt.target)
-        changes |= format.ask_for_usage(fields) if provider.reports_usage else {}
+    fit = _fit(order, attempt, format)
+    cuts, changes = [*_refused(order, attempt, format), *fit.cuts], fit.changes
+    if cuts or fit.puts:
+        body = edited(body, cuts, fit.puts)
+        gone = {path[0] for path in cuts if len(path) == 1}
+        fields = {key: value for key, value in fields.items() if key not in gone}
     if provider.strict:
         changes = {k: v for k, v in changes.items() if k not in format.ONLY_OPENROUTER}
     return set_fields(body, fields, changes)
@@ -91,7 +91,44 @@ def sent_fields(order: Order, attempt: Attempt) -> set[str]:
     fields = order.request.fields
     if not order.routed:
         return {*fields}
-    return {*fields, *FORMATS[order.request.interface].write_target(fields, attempt.target)}
+    rewrite = _top_level(order, attempt)
+    gone = {str(key) for key, *_ in rewrite.cuts}
+    return {*fields, *rewrite.changes} - (gone - rewrite.changes.keys())
+
+
+def _fit(order: Order, attempt: Attempt, format: Format) -> Rewrite:
+    """Return how a body is changed: on a routed request also for its vendor."""
+    changes = _changes(order, attempt, format)
+    if not order.routed:
+        return Rewrite(changes)
+    target, facts = attempt.target, attempt.endpoint.facts
+    room = order.room(target.unit.model)
+    return fitted(format, order.request.fields, changes, target, facts, room)
+
+
+def left_out(order: Order, attempt: Attempt) -> tuple[str, ...]:
+    """Return what of a routed request the vendor of an attempt would have refused."""
+    if not order.routed:
+        return ()
+    return _top_level(order, attempt).left_out
+
+
+def _top_level(order: Order, attempt: Attempt) -> Rewrite:
+    """Return how the top level of a routed request is changed."""
+    format = FORMATS[order.request.interface]
+    changes, facts = _changes(order, attempt, format), attempt.endpoint.facts
+    room = order.room(attempt.target.unit.model)
+    return top_level(format, order.request.fields, changes, facts, room)
+
+
+def _changes(order: Order, attempt: Attempt, format: Format) -> dict[str, Any]:
+    """Return the top-level fields that routing sets."""
+    fields = order.request.fields
+    changes = format.write_model(fields, attempt.endpoint.model)
+    if order.routed:
+        changes |= format.write_target(fields, attempt.target)
+        changes |= format.ask_for_usage(fields) if attempt.endpoint.provider.reports_usage else {}
+    return changes
 
 
 def _refused(order: Order, attempt: Attempt, format: Format) -> Iterator[Path]:

@@ -12,7 +12,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -37,8 +37,8 @@ from router.errors import (
     UnknownModel,
 )
 from router.providers.attempts import Attempt
-from router.providers.endpoints import Providers
-from router.providers.outgoing import Order
+from router.providers.endpoints import Endpoint, Providers
+from router.providers.outgoing import Order, left_out
 from router.providers.upstream import Reply, Streamed, Upstream
 from router.serving.asgi import (
     Call,
@@ -69,7 +69,7 @@ from router.sessions.steps import (
 )
 from router.sessions.store import learn, recall
 from router.settings import Settings
-from router.values import Caller, Failure, Interface, Target, checked_name
+from router.values import Caller, Failure, Interface, Target, Unit, checked_name
 from router.wire.content import decoded
 from router.wire.format import DEFAULT, FORMATS
 from router.wire.request import ChatRequest, answered_as, parse
@@ -260,24 +260,33 @@ class Gateway:
             reachable=self.providers.reachable(data.catalogue, request.interface, keys)
             if keys
             else None,
+            bars=self.providers.bars(request.needs, keys),
         )
         try:
             made = plan(request, caller, data, standing)
         except Unauthenticated as error:
             raise Unauthenticated(not_the_owners(str(error), caller.objection)) from None
-        attempts = self._attempts(inbound, made.targets)
+        attempts = self._attempts(inbound, made.targets, routed=made.tier is not None)
         decision = made.decision
         background = decision.background if decision else is_background(request, None)
         return Routed(inbound, heard, key, session, made, attempts, background, standing)
 
-    def _attempts(self, inbound: Inbound, targets: Iterable[Target]) -> tuple[Attempt, ...]:
-        """Return where each target can be had, in order."""
-        catalogue, interface = self.data.current.catalogue, inbound.request.interface
+    def _attempts(
+        self, inbound: Inbound, targets: Iterable[Target], *, routed: bool
+    ) -> tuple[Attempt, ...]:
+        """Return where each target can be had, in order; a tier's where the request can be written."""
+        catalogue, request, keys = self.data.current.catalogue, inbound.request, inbound.own_keys
         known = {target: catalogue.model(target.unit.model) for target in targets}
+
+        def endpoints(unit: Unit) -> tuple[Endpoint, ...]:
+            if routed:
+                return self.providers.takers(unit, request.needs, keys)
+            return self.providers.endpoints(unit.model, request.interface, keys)
+
         return tuple(
             Attempt(target, endpoint, model.context_tokens if model else None)
             for target, model in known.items()
-            for endpoint in self.providers.endpoints(target.unit.model, interface, inbound.own_keys)
+            for endpoint in endpoints(target.unit)
         )
 
     def _larger(self, routed: Routed, window_tokens: int) -> tuple[Attempt, ...]:
@@ -299,7 +308,7 @@ class Gateway:
         targets: dict[str, Target] = {}
         for candidate in sorted(found, key=lambda candidate: not candidate.adequate):
             targets.setdefault(candidate.unit.model, Target(candidate.unit))
-        made = self._attempts(inbound, targets.values())
+        made = self._attempts(inbound, targets.values(), routed=True)
         return tuple(a for a in made if (a.window_tokens or 0) > window_tokens)
 
     async def _recall(self, key: str, caller: Caller, request: ChatRequest) -> Session:
@@ -354,11 +363,13 @@ class Gateway:
             foreign=lambda model: foreign_items(session, request.n_items, model),
             larger=lambda window_tokens: self._larger(routed, window_tokens),
             caller=inbound.caller.name,
+            room=self.data.current.catalogue.room,
         )
         async with watched(call) as watch:
             try:
                 passage.reply = reply = await self.upstream.run(order, passage.failures)
                 passage.first_s = self._clock() - call.began
+                passage.routed = routed = telling(routed, left_out(order, reply.attempt))
                 await self._begins(routed, reply)
                 await self._relay(passage, routed, reply)
                 watch.over = True
@@ -474,6 +485,14 @@ class Gateway:
                 row.usage.input_tokens if row.usage else 0,
                 one_line(str(passage.error or row.why or "-")),
             )
+
+
+def telling(routed: Routed, left_out: Sequence[str]) -> Routed:
+    """Let a plan's reason tell what of the request its model was not sent."""
+    if not left_out:
+        return routed
+    why = f"{routed.plan.why.rstrip('.')}. Its vendor refuses {', '.join(left_out)}: left out."
+    return replace(routed, plan=replace(routed.plan, why=why))
 
 
 def must_reach(routed: Routed) -> None:

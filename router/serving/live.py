@@ -69,6 +69,7 @@ class LiveData:
         the table that go with it belong together.
         """
         catalogue = load_catalogue(self._folder / CATALOGUE_FILE)
+        catalogue = catalogue.can_also(self._providers.dialects.abilities)
         for name, to in self._aliases.items():
             if catalogue.tier(to) is None and ("/" not in to or catalogue.names_tier(to)):
                 raise BadArtefact(f"aliases: {name} = {to!r}: no such tier, and no model's id")

@@ -14,6 +14,7 @@ from router.wire.bound import ANYONE, CHAT_TOOLS, FILE, OPENAI, bound_tools
 from router.wire.media import Media
 from router.wire.parts import (
     Foreign,
+    Place,
     Progress,
     Reading,
     add_missing,
@@ -33,11 +34,14 @@ from router.wire.parts import (
     openai_error,
     parsed,
     parts_of,
+    places_in,
     positive_int,
     system_text,
     texts_of,
+    thinks_by_effort,
     tool_call,
     tool_names,
+    tools_of,
 )
 from router.wire.splice import Path
 
@@ -57,6 +61,8 @@ headers = no_headers
 error_body = openai_error
 is_error = is_openai_error
 counted = not_counted
+fit_thinking = thinks_by_effort
+listed_tools = tools_of
 
 
 def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
@@ -92,7 +98,14 @@ def read(fields: Mapping[str, Any]) -> Reading:
         json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
         media=media,
         bound=tuple(bound),
+        begun=bool(messages) and _begins_answer(messages[-1]),
     )
+
+
+def _begins_answer(message: Mapping[str, Any]) -> bool:
+    """Say whether a last message is an answer that the model is to go on with."""
+    spoke = message.get("role") == "assistant" and bool(message.get("content"))
+    return spoke and not message.get("tool_calls")
 
 
 def _turn(message: Mapping[str, Any], media: Media) -> Turn:
@@ -150,6 +163,43 @@ def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     if target.verbosity:
         changes["verbosity"] = target.verbosity
     return changes
+
+
+OUTPUT: Final[tuple[str, ...]] = ("max_completion_tokens", "max_tokens")
+"""Fields that say how long an answer may be."""
+
+CALL_IDS: Final[Mapping[str, tuple[str, ...]]] = {"call": ("id",), "tool_result": ("tool_call_id",)}
+"""Kind of object → its members that name a tool call."""
+
+EFFORT_ITEMS: Final[frozenset[str]] = frozenset()
+
+
+def places(fields: Mapping[str, Any]) -> Iterator[Place]:
+    """Yield the objects whose members vendors are strict about."""
+    for path, _, message in places_in(fields.get("messages"), ("messages",), ""):
+        role = str(message.get("role"))
+        yield Place(path, "tool_result" if role == "tool" else role, message)
+        if isinstance(content := message.get("content"), list):
+            yield from places_in(content, (*path, "content"), "part")
+        if calls := message.get("tool_calls"):
+            yield from places_in(calls, (*path, "tool_calls"), "call")
+    for tool in places_in(fields.get("tools"), ("tools",), "tool"):
+        yield tool
+        if isinstance(function := tool.held.get("function"), dict):
+            yield Place((*tool.path, "function"), "function", function)
+
+
+def effort_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the effort that a body asks for."""
+    effort = fields.get("reasoning_effort")
+    return effort if isinstance(effort, str) else None
+
+
+def set_effort(view: dict[str, Any], effort: str | None) -> None:
+    """Ask for an effort, or for none in particular, in a copy of a body's fields."""
+    view.pop("reasoning_effort", None)
+    if effort is not None:
+        view["reasoning_effort"] = effort
 
 
 def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:

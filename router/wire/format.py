@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from router.errors import BadRequest
 from router.values import Interface, Target, Usage
-from router.wire.parts import Foreign, Progress, Reading, Wanted
+from router.wire.parts import Foreign, Place, Progress, Reading, Wanted
 from router.wire.splice import Path
 
 
@@ -38,6 +38,12 @@ class Format(Protocol):
     """Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
     ONLY_CLIENTS: frozenset[str]
     """Fields of an item that strict vendors refuse."""
+    OUTPUT: tuple[str, ...]
+    """Fields that say how long an answer may be."""
+    CALL_IDS: Mapping[str, tuple[str, ...]]
+    """Kind of object → its members that name a tool call."""
+    EFFORT_ITEMS: frozenset[str]
+    """Kinds of items that change the effort from where they stand on."""
 
     # What a request says.
 
@@ -85,6 +91,28 @@ class Format(Protocol):
 
     def ask_for_usage(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that make a stream report its usage."""
+        ...
+
+    # How it is written for a vendor; a ``view`` is a copy of a body's fields, changed in place.
+
+    def places(self, fields: Mapping[str, Any]) -> Iterator[Place]:
+        """Yield the objects whose members vendors are strict about; paths begin at the top."""
+        ...
+
+    def listed_tools(self, fields: Mapping[str, Any]) -> list[Any]:
+        """Return the tools of a body, wherever it lists them."""
+        ...
+
+    def effort_of(self, fields: Mapping[str, Any]) -> str | None:
+        """Return the effort that a body asks for."""
+        ...
+
+    def set_effort(self, view: dict[str, Any], effort: str | None) -> None:
+        """Ask for an effort, or for none in particular."""
+        ...
+
+    def fit_thinking(self, view: dict[str, Any], modes: frozenset[str]) -> None:
+        """Write thinking in the modes that a model takes; drop what none of them can say."""
         ...
 
     def foreign_reasoning(self, items: list[Any], foreign: Foreign) -> Iterator[Path]:

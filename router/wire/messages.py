@@ -15,6 +15,7 @@ from router.wire.media import Media
 from router.wire.parts import (
     CUT_SHORT,
     Foreign,
+    Place,
     Progress,
     Reading,
     builds_on_nothing,
@@ -31,14 +32,17 @@ from router.wire.parts import (
     no_references,
     nothing_to_ask,
     parsed,
+    places_in,
     positive_int,
     system_text,
     texts_of,
     tool_call,
     tool_names,
+    tools_of,
     usage_is_reported,
 )
 from router.wire.splice import Path
+from router.wire.thinking import fit_thinking as fit_thinking
 
 PATHS: Final[tuple[str, ...]] = ("/messages",)
 COUNT_PATH: Final[str | None] = "/messages/count_tokens"
@@ -57,6 +61,7 @@ is_stored = never_stored
 references = no_references
 wants_usage = usage_is_reported
 ask_for_usage = nothing_to_ask
+listed_tools = tools_of
 
 
 def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
@@ -96,7 +101,16 @@ def read(fields: Mapping[str, Any]) -> Reading:
         or _wants_schema({"format": fields.get("output_format")}),
         media=media,
         bound=tuple(bound),
+        begun=bool(messages) and _begins_answer(messages[-1]),
     )
+
+
+def _begins_answer(message: Mapping[str, Any]) -> bool:
+    """Say whether a last message is an answer that the model is to go on with."""
+    content = message.get("content")
+    last = content[-1] if isinstance(content, list) and content else content
+    spoke = bool(last) and (isinstance(last, str) or kind_of(last) == "text")
+    return spoke and message.get("role") == "assistant"
 
 
 KEPT: Final = {"container": "its container", "mcp_servers": "its mcp_servers"}
@@ -160,6 +174,46 @@ def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     elif target.unit.effort:
         changes["output_config"] = merged(fields, "output_config", effort=target.unit.effort)
     return changes
+
+
+OUTPUT: Final[tuple[str, ...]] = ("max_tokens",)
+"""Fields that say how long an answer may be."""
+
+CALL_IDS: Final[Mapping[str, tuple[str, ...]]] = {"call": ("id",), "tool_result": ("tool_use_id",)}
+"""Kind of object → its members that name a tool call."""
+
+EFFORT_ITEMS: Final[frozenset[str]] = frozenset()
+
+PART_KINDS: Final = {"tool_use": "call", "tool_result": "tool_result"}
+"""Type of a block → its kind, where that is not ``part``."""
+
+
+def places(fields: Mapping[str, Any]) -> Iterator[Place]:
+    """Yield the objects whose members vendors are strict about."""
+    yield from places_in(fields.get("system"), ("system",), "part")
+    for path, _, message in places_in(fields.get("messages"), ("messages",), ""):
+        yield Place(path, str(message.get("role")), message)
+        for at, kind, part in places_in(message.get("content"), (*path, "content"), "part"):
+            yield Place(at, PART_KINDS.get(kind_of(part), kind), part)
+            yield from places_in(part.get("content"), (*at, "content"), "part")
+    yield from places_in(fields.get("tools"), ("tools",), "tool")
+
+
+def effort_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the effort that a body asks for."""
+    config = fields.get("output_config")
+    effort = config.get("effort") if isinstance(config, Mapping) else None
+    return effort if isinstance(effort, str) else None
+
+
+def set_effort(view: dict[str, Any], effort: str | None) -> None:
+    """Ask for an effort, or for none in particular, in a copy of a body's fields."""
+    config = {k: v for k, v in merged(view, "output_config").items() if k != "effort"}
+    config |= {"effort": effort} if effort is not None else {}
+    if config:
+        view["output_config"] = config
+    else:
+        view.pop("output_config", None)
 
 
 def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:

@@ -21,7 +21,8 @@ class Reading:
     """What a format's module finds in a body, before any meaning is given to it.
 
     ``provider_state``: the body continues a conversation that its provider keeps; ``bound``: what
-    else in it works with some vendors only.
+    else in it works with some vendors only; ``begun``: the client begins the answer, which the
+    model is to go on with.
     """
 
     turns: tuple[Turn, ...]
@@ -32,6 +33,7 @@ class Reading:
     json_schema: bool = False
     provider_state: bool = False
     bound: tuple[Bound, ...] = ()
+    begun: bool = False
 
 
 class Wanted(NamedTuple):
@@ -40,6 +42,16 @@ class Wanted(NamedTuple):
     model: str | None
     """None where the client named none."""
     streams: bool
+
+
+class Place(NamedTuple):
+    """An object of a request whose members vendors are strict about."""
+
+    path: Path
+    kind: str
+    """A message's role, where it is no ``tool_result``, or an item's type, else ``part``, ``call``,
+    ``tool`` or ``function``."""
+    held: dict[str, Any]
 
 
 CUT_SHORT: Final = "the upstream ended the stream before its answer was complete"
@@ -64,6 +76,14 @@ class Progress:
     items: list[Any] = field(default_factory=list)
     sequence: int = 0
     usage: Usage | None = None
+
+
+def places_in(value: object, path: Path, kind: str) -> Iterator[Place]:
+    """Yield the objects of a list, which stands at a path."""
+    if isinstance(value, list):
+        for i, held in enumerate(value):
+            if isinstance(held, dict):
+                yield Place((*path, i), kind, held)
 
 
 # Where most formats keep what some keep elsewhere: each takes these as its own.
@@ -112,6 +132,16 @@ def usage_is_reported(fields: Mapping[str, Any]) -> bool:
 def nothing_to_ask(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return nothing: usage is always reported."""
     return {}
+
+
+def thinks_by_effort(view: dict[str, Any], modes: frozenset[str]) -> None:
+    """Change nothing: how much a model thinks is its effort here."""
+
+
+def tools_of(fields: Mapping[str, Any]) -> list[Any]:
+    """Return the tools that a body lists."""
+    tools = fields.get("tools")
+    return tools if isinstance(tools, list) else []
 
 
 def not_counted(tokens: int) -> dict[str, Any]:

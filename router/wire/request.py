@@ -9,6 +9,7 @@ bytes are kept: what routing does not change is passed on untouched.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
@@ -30,6 +31,8 @@ context need is over- rather than understated.  Providers' own ``usage`` is beli
 
 DEFAULT_OUTPUT_TOKENS: Final = 4096
 """Room left for the answer when the request names no maximum."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,9 @@ def _needs(
         input_tokens=int(text_bytes / BYTES_PER_TOKEN) + reading.media.tokens,
         output_tokens=reading.max_output_tokens or DEFAULT_OUTPUT_TOKENS,
         tools=bool(reading.tools),
+        n_tools=len(reading.tools),
+        tool_name_chars=max(map(len, reading.tools), default=0),
+        odd_tool_names=not all(map(_PLAIN_NAME.fullmatch, reading.tools)),
         images=reading.media.images > 0,
         video=reading.media.video > 0,
         files=reading.media.files > 0,
@@ -154,6 +160,7 @@ def _needs(
         provider_state=reading.provider_state,
         signed_reasoning=conversation.signed,
         bound=reading.bound,
+        begun=reading.begun,
     )
 
 

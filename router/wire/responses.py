@@ -15,6 +15,7 @@ from router.wire.media import Media
 from router.wire.parts import (
     CUT_SHORT,
     Foreign,
+    Place,
     Progress,
     Reading,
     add_missing,
@@ -31,9 +32,11 @@ from router.wire.parts import (
     nothing_to_ask,
     openai_error,
     parsed,
+    places_in,
     positive_int,
     system_text,
     texts_of,
+    thinks_by_effort,
     tool_call,
     tool_names,
     usage_is_reported,
@@ -54,6 +57,7 @@ ask_for_usage = nothing_to_ask
 error_body = openai_error
 is_error = is_openai_error
 counted = not_counted
+fit_thinking = thinks_by_effort
 
 
 def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
@@ -174,6 +178,46 @@ def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     if target.verbosity:
         changes["text"] = merged(fields, "text", verbosity=target.verbosity)
     return changes
+
+
+OUTPUT: Final[tuple[str, ...]] = ("max_output_tokens",)
+"""Fields that say how long an answer may be."""
+
+CALL_IDS: Final[Mapping[str, tuple[str, ...]]] = {
+    f"{kind}_call{end}": ("call_id",)
+    for kind in ("function", "custom_tool")
+    for end in ("", "_output")
+}
+"""Kind of object → its members that name a tool call."""
+
+EFFORT_ITEMS: Final = frozenset({"configuration_update"})
+"""Items that change the effort from where they stand on: a tier's own replaces them."""
+
+
+def places(fields: Mapping[str, Any]) -> Iterator[Place]:
+    """Yield the objects whose members vendors are strict about."""
+    for path, _, item in places_in(fields.get("input"), ("input",), ""):
+        kind = item.get("type", "message")
+        yield Place(path, str(kind), item)
+        yield from places_in(item.get("content"), (*path, "content"), "part")
+    yield from places_in(fields.get("tools"), ("tools",), "tool")
+
+
+def effort_of(fields: Mapping[str, Any]) -> str | None:
+    """Return the effort that a body asks for."""
+    reasoning = fields.get("reasoning")
+    effort = reasoning.get("effort") if isinstance(reasoning, Mapping) else None
+    return effort if isinstance(effort, str) else None
+
+
+def set_effort(view: dict[str, Any], effort: str | None) -> None:
+    """Ask for an effort, or for none in particular, in a copy of a body's fields."""
+    reasoning = {k: v for k, v in merged(view, "reasoning").items() if k != "effort"}
+    reasoning |= {"effort": effort} if effort is not None else {}
+    if reasoning:
+        view["reasoning"] = reasoning
+    else:
+        view.pop("reasoning", None)
 
 
 def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:

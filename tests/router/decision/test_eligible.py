@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -15,7 +16,7 @@ from router.errors import NoModelFits
 from router.evidence.catalogue import Tier
 from router.sessions.session import NEW, Incumbent
 from router.sessions.steps import hear, on_decision, on_request, on_serving
-from router.values import NO_LIMITS, Bound, Interface, Limits, Needs, Unit
+from router.values import NO_LIMITS, Bound, Interface, Limits, Needs, Unit, nothing_bars
 from router.wire.request import parse
 from tests.evidence import assessment, catalogue, model, table
 from tests.gateway_rig import PATHS, ask, gateway
@@ -59,6 +60,7 @@ class Case:
     needs: Needs = field(default_factory=Needs)
     reachable: frozenset[str] | None = None
     anonymous: bool = False
+    bars: Callable[[Unit], str | None] = nothing_bars
 
 
 CASES = {
@@ -89,11 +91,16 @@ CASES = {
         PLAIN, CHOSEN, Bar.REACH, "no configured provider serves it over chat",
         reachable=frozenset({OPEN}),
     ),
+    "not taken": Case(
+        PLAIN, CHOSEN, Bar.ABILITY, "takes 128 tools, not 200",
+        bars=lambda unit: "takes 128 tools, not 200" if unit.model == PLAIN else None,
+    ),
 }  # fmt: skip
 
 
 def asked_of(case):
-    return Eligibility(CATALOGUE, case.needs, case.limits, case.reachable, case.anonymous)
+    held = case.needs, case.limits, case.reachable, case.anonymous, case.bars
+    return Eligibility(CATALOGUE, *held)
 
 
 def refusals(asked, model_id):

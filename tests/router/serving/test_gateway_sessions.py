@@ -193,6 +193,7 @@ async def test_a_session_can_be_pinned_kept_and_read_anew(engine):
         assert (await session.move(**{"x-auto-pin": pin}))[0] == pin
         session.user("Thanks! Now rename it.")
         assert (await session.move())[0] == pin, "a pin lasts"
+        session.user("And a test for it")
         assert (await session.send(model="kilo-auto/frontier")).headers["x-auto-model"] == pin
         session.user("And now the next small rename")
         free, _ = await session.move(**{"x-auto-pin": "off", "x-auto-switch": "on"})
