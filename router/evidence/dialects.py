@@ -112,6 +112,13 @@ class Quirk(Entry):
         default=NO_NAMES, description="What they can do that the catalogue does not name."
     )
 
+    @field_validator("efforts")
+    @classmethod
+    def _are_known(cls, efforts: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if unknown := [effort for effort in efforts or () if effort not in EFFORTS]:
+            raise ValueError(f"no effort is named {unknown[0]!r}; there are {', '.join(EFFORTS)}")
+        return efforts
+
     def is_of(self, model: str) -> bool:
         """Say whether a model is one of these."""
         return any(fnmatchcase(model, pattern) for pattern in self.models)

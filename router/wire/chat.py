@@ -10,7 +10,7 @@ import orjson
 from classifier.turns import Role, Turn
 from router.values import Bound, Target, Usage
 from router.wire import sse
-from router.wire.bound import ANYONE, CHAT_TOOLS, FILE, OPENAI, bound_tools
+from router.wire.bound import ANYONE, CHAT_TOOLS, FILE, GOOGLE, OPENAI, bound_tools, named
 from router.wire.media import Media
 from router.wire.parts import (
     Foreign,
@@ -88,6 +88,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
     wanted = fields.get("response_format")
     bound = [*bound_tools(fields.get("tools"), CHAT_TOOLS, ANYONE)]
     bound += [Bound(FILE, OPENAI)] if media.file_ids else []
+    bound += named(fields, KEPT, GOOGLE) + named(_google_extra(fields), KEPT, GOOGLE)
     return Reading(
         turns=turns,
         system=system_text(turns),
@@ -100,6 +101,17 @@ def read(fields: Mapping[str, Any]) -> Reading:
         bound=tuple(bound),
         begun=bool(messages) and _begins_answer(messages[-1]),
     )
+
+
+KEPT: Final = {"cached_content": "its cached content", "cachedContent": "its cached content"}
+"""Fields that name what Google keeps (https://ai.google.dev/gemini-api/docs/openai)."""
+
+
+def _google_extra(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a body says to Google alone, where clients of other vendors say nothing."""
+    extra = fields.get("extra_body")
+    google = extra.get("google") if isinstance(extra, Mapping) else None
+    return google if isinstance(google, Mapping) else {}
 
 
 def _begins_answer(message: Mapping[str, Any]) -> bool:

@@ -376,6 +376,7 @@ def test_a_dialect_that_is_not_there_is_refused_at_the_start():
     ("[[dialects]]\nname = 'x'", "format"),
     ("[[dialects]]\nname='x'\nformat='chat'\nsource='s'\ndate=2026-01-01\ncall_id='('", "call_id"),
     ("[[dialects]]\nname='x'\nformat='chat'\nsource='s'\ndate=2026-01-01\nknow=[]", "know"),
+    ("[[quirks]]\nmodels=['x']\nsource='s'\ndate=2026-01-01\nefforts=['lots']", "lots"),
     ("[[quirk]]", "quirk"),
     ("][", "Invalid statement"),
 ])  # fmt: skip

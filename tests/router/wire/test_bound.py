@@ -51,6 +51,8 @@ KEPT = [
     (RESPONSES, part(RESPONSES, {"type": "input_image", "file_id": "file-1"}), "openai"),
     (CHAT, part(CHAT, {"type": "file", "file": {"file_id": "file-1"}}), "openai"),
     (CHAT, {"tools": [{"google_search": {}}]}, "google"),
+    (CHAT, {"cached_content": "cachedContents/1"}, "google"),
+    (CHAT, {"extra_body": {"google": {"cached_content": "cachedContents/1"}}}, "google"),
 ]  # fmt: skip
 
 
