@@ -18,7 +18,7 @@ from router.evidence.catalogue import MODELS_DIR, load_catalogue
 from router.evidence.dialects import EFFORTS, Dialect, Facts, load_dialects
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Provider, Providers, load_providers
-from router.providers.outgoing import Order, left_out, write_body
+from router.providers.outgoing import Order, left_out, sent_fields, write_body
 from router.settings import Settings
 from router.values import Interface, Needs, Target, Unit
 from router.wire.format import FORMATS
@@ -473,5 +473,9 @@ def test_no_schema_is_too_odd(schema):
                                         "temperature", "reasoning_effort"]), JSON))  # fmt: skip
 def test_no_body_is_too_odd_for_a_vendor(provider, interface, model, items, tools, more):
     fields = {FORMATS[interface].ITEMS: items, "tools": tools} | more
-    assert sent(provider, interface, model, fields, "low")["model"] == "theirs"
-    told(provider, interface, model, fields, "low")
+    found = sent(provider, interface, model, fields, "low")
+    assert found["model"] == "theirs"
+    order, attempt = order_of(interface, fields), attempt_at(provider, interface, model, "low")
+    assert found.keys() <= sent_fields(order, attempt)
+    gone = {name for name in left_out(order, attempt) if not name.startswith("effort ")}
+    assert gone.isdisjoint(found) and gone.isdisjoint(sent_fields(order, attempt))
