@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,11 +18,12 @@ from rich.text import Text
 from benchmarks.options import DialName, Json, ModelsDir
 from classifier.model import Assessment
 from classifier.tasks import LEVELS, TYPES
-from router.callers.wishes import narrowed, read_wishes
+from router.callers.wishes import narrowed, read_wishes, resolved
 from router.decision.engine import Engine
 from router.decision.explain import as_json
 from router.errors import BadRequest, RouterError
 from router.evidence.catalogue import MODELS_DIR
+from router.evidence.names import Names, UnknownName
 from router.values import DEFAULT_DIAL, DIALS, Caller, Decision, Dial, Limits
 from router.wire.format import interface_of
 from router.wire.request import ChatRequest, from_fields, from_text, parse
@@ -50,10 +52,12 @@ def route(
     ] = None,
     dial: DialName = DEFAULT_DIAL,
     allow: Annotated[
-        list[str] | None, typer.Option(help="Model id that may serve; all without it.  Repeatable.")
+        list[str] | None,
+        typer.Option(help="Model that may serve, * is any text; all without it.  Repeatable."),
     ] = None,
     deny: Annotated[
-        list[str] | None, typer.Option(help="Model id never to use.  Repeatable.")
+        list[str] | None,
+        typer.Option(help="Model never to use, * is any text.  Repeatable."),
     ] = None,
     max_cost: Annotated[
         float | None, typer.Option(help="Most expected US dollars of an ordinary task of the kind.")
@@ -97,9 +101,10 @@ def route(
     caller = Caller("owner", owner=True, dial=DIALS[dial], limits=limits)
     try:
         engine = Engine.load(models)
+        caller = _under_limits(caller, engine)
         if jsonl is not None:
             raise typer.Exit(_route_lines(engine, jsonl, caller))
-        asked = narrowed(caller, read_wishes(_lower(headers)))
+        asked = _narrowed(caller, headers, engine)
         request = _request(text, path, headers)
         assessment, decision = engine.decide(request, dial=asked.dial, limits=asked.limits)
     except RouterError as error:
@@ -129,7 +134,7 @@ def _route_lines(engine: Engine, path: Path, caller: Caller) -> int:
             for number, line in enumerate(lines, start=1):
                 try:
                     request, headers = _line_request(line)
-                    asked = narrowed(caller, read_wishes(_lower(headers)))
+                    asked = _narrowed(caller, headers, engine)
                     decided = engine.decide(request, dial=asked.dial, limits=asked.limits)
                     answer = as_json(*decided)
                 except RouterError as error:
@@ -141,8 +146,17 @@ def _route_lines(engine: Engine, path: Path, caller: Caller) -> int:
     return 1 if failed else 0
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+def _under_limits(caller: Caller, engine: Engine) -> Caller:
+    """Let limits name models as people do; raises BadRequest for one that there is not."""
+    try:
+        return replace(caller, limits=Names(engine.catalogue).within(caller.limits))
+    except UnknownName as error:
+        raise BadRequest(f"--{error}") from None
+
+
+def _narrowed(caller: Caller, headers: Mapping[str, str], engine: Engine) -> Caller:
+    lower = {name.lower(): value for name, value in headers.items()}
+    return narrowed(caller, resolved(read_wishes(lower), Names(engine.catalogue)))
 
 
 def _line_request(line: bytes) -> tuple[ChatRequest, dict[str, str]]:

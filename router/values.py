@@ -164,13 +164,17 @@ class Limits(Entry):
 
     allow: Annotated[
         Ids | None,
-        Field(description="Model ids that may serve; not set: all."),
+        Field(description="Models that may serve, `*` standing for any text; not set: all."),
     ] = None
-    deny: Annotated[Ids, Field(description="Model ids that never serve.")] = frozenset()
+    deny: Annotated[
+        Ids, Field(description="Models that never serve, `*` standing for any text.")
+    ] = frozenset()
     max_cost_usd: Annotated[
         float | None,
         Field(
-            ge=0, description="Most expected US dollars of an ordinary task of the request's kind."
+            ge=0,
+            allow_inf_nan=False,
+            description="Most expected US dollars of an ordinary task of the request's kind.",
         ),
     ] = None
     min_quality: Annotated[
@@ -192,6 +196,25 @@ class Limits(Entry):
         ),
     ] = False
     pin: Annotated[str | None, Field(description="The one model that serves every tier.")] = None
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """The limits on which models may serve that are set, in words."""
+        said = (
+            ("a pin", self.pin is not None),
+            ("a list of denied models", bool(self.deny)),
+            ("a list of allowed models", self.allow is not None),
+            ("open weights only", self.open_weights_only),
+            ("a list of data policies", self.data_policies is not None),
+            (f"a price cap of ${self.max_cost_usd}", self.max_cost_usd is not None),
+            (f"a least quality of {self.min_quality}", self.min_quality > 0),
+        )
+        return tuple(words for words, is_set in said if is_set)
+
+    @property
+    def counts(self) -> bool:
+        """Whether numbers are limited: the price, or the quality."""
+        return self.max_cost_usd is not None or self.min_quality > 0
 
 
 NO_LIMITS: Final = Limits()

@@ -20,6 +20,8 @@ import uvicorn
 from classifier.model import Assessment
 from classifier.tasks import TYPES
 from router.books.record import Record
+from router.decision.economics import Outlook, Tokens, Work
+from router.decision.forecast import Forecast
 from router.providers.simulated.answer import make_answer
 from router.providers.simulated.provider import WRITERS
 from router.serving.app import create_app
@@ -181,6 +183,11 @@ class StubEngine:
 
     unit = Unit("openai/gpt-5.5", "low")
     models = frozenset({unit.model})
+    standing = {unit.model: 0.8}
+
+    def forecast(self, request):
+        one_answer = Work(1.0, False, 500, Tokens(0, 0, 320), Outlook(500, 1, 0, 320))
+        return Forecast({self.unit.model: {self.unit.effort: (0.1, 0.9)}}, (one_answer,))
 
     def decide(self, request, *, dial, limits, reachable, session, heard, reassess, now_s, bars):
         n = len(TYPES)

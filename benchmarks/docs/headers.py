@@ -20,6 +20,7 @@ from router.wire.clients import (
     TURN_METADATA,
 )
 from router.wire.format import FORMATS
+from router.wire.preferences import FIELDS as PREFERENCES
 
 SAYS: Final[tuple[tuple[Iterable[str], str], ...]] = (
     (SESSION_NAMES, "Names the session."),
@@ -98,6 +99,12 @@ def passed(sources: Sources) -> str:
     return grid(("format", "headers passed on to every provider that speaks it"), rows)
 
 
+def preferences(sources: Sources) -> str:
+    """List the fields of a request's ``provider`` object, and how direct providers are held to them."""
+    rows = [[code(row.field), prose(row.held)] for row in PREFERENCES]
+    return grid(("field of `provider`", "a provider that is called directly"), rows)
+
+
 BLOCKS: Final[dict[str, Block]] = {
     "wishes": wishes,
     "told": told,
@@ -105,4 +112,5 @@ BLOCKS: Final[dict[str, Block]] = {
     "modes": modes,
     "own-key": own_key,
     "passed": passed,
+    "preferences": preferences,
 }

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from router.errors import BadRequest
+from router.evidence.names import Names, UnknownName, both
 from router.values import (
     DIALS,
     MODEL_CHARS,
@@ -29,6 +30,10 @@ from router.values import (
 )
 
 PREFIX: Final = "x-auto-"
+
+MAX_LISTED: Final = 100
+"""Most entries of a list in a header: each is held against every model of the catalogue, which has
+some forty."""
 
 YES: Final = frozenset({"on", "true", "1", "yes"})
 NO: Final = frozenset({"off", "false", "0", "no", "none"})
@@ -74,6 +79,19 @@ def read_wishes(headers: Mapping[str, str]) -> Wished:
     return found
 
 
+def resolved(wished: Wished, names: Names) -> Wished:
+    """Return the same with every model by its id; raises BadRequest for one that there is not."""
+    pin = wished.session.pin
+    if pin is not None:
+        wished = replace(wished, session=wished.session._replace(pin=names.of(pin).id))
+    if not wished.limits:
+        return wished
+    try:
+        return replace(wished, limits=names.resolved(wished.limits))
+    except UnknownName as error:
+        raise BadRequest(f"{PREFIX}{error}") from None
+
+
 def narrowed(caller: Caller, wished: Wished) -> Caller:
     """Return the caller under a request's own limits; raises BadRequest for what would widen them."""
     dial, pin = wished.dial or caller.dial, caller.limits.pin
@@ -112,6 +130,8 @@ def _ids(value: str) -> frozenset[str]:
     found = frozenset(checked_name(part) for part in re.split(r"[,\s]+", value) if part)
     if not found:
         raise ValueError("it is empty")
+    if len(found) > MAX_LISTED:
+        raise ValueError(f"{len(found)} entries are more than {MAX_LISTED}")
     return found
 
 
@@ -168,6 +188,10 @@ def _reassess(wished: Wished, value: str) -> Wished:
 Ids = frozenset[str]
 
 
+def _common(old: Ids | None, new: Ids, caller: Caller) -> Ids:
+    return new if old is None else both(old, new)
+
+
 def _both(old: Ids | None, new: Ids, caller: Caller) -> Ids:
     return new if old is None else old & new
 
@@ -194,7 +218,7 @@ def _logging(old: bool, new: bool, caller: Caller) -> bool:
 
 
 NARROWED: Final[dict[str, Callable[..., object]]] = {
-    "allow": _both,
+    "allow": _common,
     "deny": _either,
     "max_cost_usd": _least,
     "min_quality": _most,
@@ -208,7 +232,7 @@ NARROWED: Final[dict[str, Callable[..., object]]] = {
 STOPS: Final = f"one of {', '.join(DIALS)}"
 EVERYONE: Final = "everyone; narrows what the key allows"
 SESSION: Final = "everyone; lasts until it is changed, without a key for this request"
-MODELS: Final = "model ids, separated by commas or spaces"
+MODELS: Final = "models, separated by commas or spaces; `*` stands for any text"
 ON_OFF: Final = "on or off (true, false, 1, 0, yes, no)"
 
 WISHES: Final = (
@@ -224,15 +248,16 @@ WISHES: Final = (
     Wish(
         "x-auto-max-cost",
         "US dollars, 0 or more",
-        "The most that an ordinary task of the request's kind may be expected to cost, where "
-        "kilo-auto/efficient decides by evidence.",
+        "The most that an ordinary task of the request's kind may be expected to cost, whatever "
+        "model is asked for.",
         EVERYONE,
         _limit("max_cost_usd", _number),
     ),
     Wish(
         "x-auto-min-quality",
         "a probability, 0 to 1",
-        "The least expected probability of success, where kilo-auto/efficient decides by evidence.",
+        "The least expected probability of success, whatever model is asked for; what nobody "
+        "measured does not serve.",
         EVERYONE,
         _limit("min_quality", _number),
     ),

@@ -176,6 +176,16 @@ def session_usd(
     return usd
 
 
+def listed_usd(price: Price, works: Sequence[Work]) -> float:
+    """Return the list price of an ordinary task of these kinds: what is expected without evidence."""
+    band, usd = price.bands[0], 0.0
+    for work in works:
+        reread, written, answered = work.usual
+        read = work.start_tokens * band.fresh + reread * band.read + written * band.write
+        usd += work.share * (read + answered * band.output)
+    return usd
+
+
 def usage_usd(usage: Usage, price: Price | None) -> float | None:
     """Return what a reply cost: the provider's word, else the list price; None without either."""
     if usage.cost_usd is not None:

@@ -1,8 +1,12 @@
 """May this model serve this request, and if not, why: the one place that says so.  Pure.
 
-A model is come to in one of three ways: the client *named* it, a tier *mapped* to it, or it was
+A model is come to in one of four ways: the client *named* it, in whatever field of its request; a
+tier *mapped* to it; it *stands in* for one that a tier maps to and that may not serve; or it was
 *decided* on by evidence.  What is asked of it differs, as ``RULES`` says; whatever is asked is asked
 here, for every tier, for fallbacks, for a session's incumbent and for explanations alike.
+
+A name that the catalogue does not know passes no limit that speaks of what a model is: only a list
+or a pin that names it lets it in.
 """
 
 from __future__ import annotations
@@ -12,8 +16,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from router.decision.forecast import Forecast
 from router.evidence.catalogue import Catalogue, Model
+from router.evidence.names import ROUTERS, Named, expanded, lists
 from router.values import NO_LIMITS, Caller, Limits, Needs, Unit, nothing_bars
+from router.wire.choosers import Choosers
 
 
 class Way(StrEnum):
@@ -21,6 +28,7 @@ class Way(StrEnum):
 
     NAMED = "named"
     MAPPED = "mapped"
+    STANDS_IN = "stands in"
     DECIDED = "decided"
 
 
@@ -41,6 +49,23 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class Sought(NamedTuple):
+    """A model that is to serve, as far as it matters whether it may."""
+
+    id: str
+    model: Model | None
+    """None where the catalogue does not know it."""
+    effort: str | None = None
+    """None where it is not known: then any may come."""
+    variant: str = ""
+    """What a client's name asks for beside the model."""
+    respelt: bool = False
+    """A client wrote the name in another way than the catalogue."""
+
+
+MAY_LOG: Final = "its provider may log prompts"
+
+
 @dataclass(frozen=True, slots=True)
 class Eligibility:
     """One request of one caller, as far as it says which models may serve it."""
@@ -54,23 +79,56 @@ class Eligibility:
     """The caller has no key where keys count."""
     bars: Callable[[Unit], str | None] = nothing_bars
     """Says why no provider of a unit takes the request as it is."""
+    forecast: Forecast | None = None
+    """What models are expected to cost and to do, where a limit asks; None: not known."""
     abilities: frozenset[str] = field(init=False)
+    denied: frozenset[str] = field(init=False)
+    """The limits' list, with the models that fit its patterns."""
+    allowed: frozenset[str] | None = field(init=False)
+    """The same; None: all."""
+    limited: bool = field(init=False)
+    """Some limit stands."""
 
     def __post_init__(self) -> None:
+        limits, ids = self.limits, self.catalogue.ids
+        allowed = None if limits.allow is None else expanded(limits.allow, ids)
         object.__setattr__(self, "abilities", self.needs.abilities)
+        object.__setattr__(self, "denied", expanded(limits.deny, ids))
+        object.__setattr__(self, "allowed", allowed)
+        limited = limits is not NO_LIMITS and bool(limits.standing)
+        object.__setattr__(self, "limited", limited)
 
-    def refusal(self, model_id: str, way: Way) -> Refusal | None:
+    def refusal(self, model_id: str, way: Way, *, effort: str | None = None) -> Refusal | None:
         """Return the first thing that stands against a model; None when it may serve."""
-        model = self.catalogue.model(model_id)
-        for rule in RULES:
-            if way in rule.ways and (reason := rule.reason(self, model_id, model)):
+        return self._first(Sought(model_id, self.catalogue.model(model_id), effort), way)
+
+    def refusal_of(self, name: str, named: Named) -> Refusal | None:
+        """Return the same of a name that a client wrote, and what it was resolved to."""
+        model = self.catalogue.model(named.id) if named.known else None
+        respelt = name != named.id
+        return self._first(Sought(named.id, model, None, named.variant, respelt), Way.NAMED)
+
+    def _first(self, sought: Sought, way: Way) -> Refusal | None:
+        for rule in _ASKED[way]:
+            if reason := rule.reason(self, sought):
                 return Refusal(rule.bar, reason)
         return None
 
-    def excluded(self, model_ids: Iterable[str], way: Way) -> dict[str, str]:
-        """Map each model that may not serve to the reason."""
+    def refusals(self, model_ids: Iterable[str], way: Way) -> dict[str, Refusal]:
+        """Map each model that may not serve to what stands against it."""
         found = ((model_id, self.refusal(model_id, way)) for model_id in model_ids)
-        return {model_id: refusal.reason for model_id, refusal in found if refusal}
+        return {model_id: refusal for model_id, refusal in found if refusal}
+
+    def opens(self, choosers: Choosers) -> Refusal | None:
+        """Say what stands against a body that lets its upstream bring in whom nobody can tell."""
+        if not choosers.open or not (self.anonymous or self.limited):
+            return None
+        brings = f"`{choosers.open[0]}` may bring in other models, services or prices"
+        if self.anonymous:
+            return Refusal(Bar.KEY, f"needs an API key: {brings}")
+        return Refusal(
+            Bar.LIMIT, f"{brings}, which cannot be held to {' or '.join(self.limits.standing)}"
+        )
 
 
 def eligibility_of(
@@ -79,56 +137,120 @@ def eligibility_of(
     catalogue: Catalogue,
     reachable: frozenset[str] | None,
     bars: Callable[[Unit], str | None] = nothing_bars,
+    forecast: Forecast | None = None,
 ) -> Eligibility:
     """Say what a caller's request may be served by."""
-    return Eligibility(catalogue, needs, caller.limits, reachable, caller.anonymous, bars)
+    limits, anonymous = caller.limits, caller.anonymous
+    return Eligibility(catalogue, needs, limits, reachable, anonymous, bars, forecast)
 
 
-def _unknown(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
-    return "not in the catalogue" if model is None else None
-
-
-def _needs_key(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
-    return "needs an API key" if eligible.anonymous and not (model and model.free) else None
-
-
-def _may_log(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
-    logs = model is not None and (model.free or model.data_policy == "may_log")
-    return "its provider may log prompts" if logs and not eligible.limits.prompt_logging else None
-
-
-def _limited(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
-    """Check the caller's limits; what is not known of a model does not pass one."""
-    limits = eligible.limits
-    if limits.pin is not None and model_id != limits.pin:
-        return f"the session is pinned to {limits.pin}"
-    if model_id in limits.deny:
-        return "denied"
-    if limits.allow is not None and model_id not in limits.allow:
-        return "not on the allow list"
-    if limits.open_weights_only and not (model and model.open_weights):
-        return "weights are not open"
-    policy = model.data_policy if model else "unknown"
-    if limits.data_policies is not None and policy not in limits.data_policies:
-        return f"data policy is {policy}"
+def beyond(limits: Limits, cost_usd: float | None, quality: float | None) -> str | None:
+    """Say which limit in numbers a model is beyond; what is not known of it does not pass one."""
+    cap, least = limits.max_cost_usd, limits.min_quality
+    if cap is not None and not (cost_usd is not None and cost_usd <= cap):
+        expected = "not known" if cost_usd is None else f"${cost_usd:.3g}"
+        return f"its expected cost is {expected}, the cap ${cap:.3g}"
+    if least > 0 and not (quality is not None and quality >= least):
+        expected = "not known" if quality is None else f"{quality:.3g}"
+        return f"its expected quality is {expected}, the least {least:.3g}"
     return None
 
 
-def _lacks(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
+def _unknown(eligible: Eligibility, sought: Sought) -> str | None:
+    return "not in the catalogue" if sought.model is None else None
+
+
+def _needs_key(eligible: Eligibility, sought: Sought) -> str | None:
+    """Ask for a key, save for a free model by its own name: a variant may have a price."""
+    if not eligible.anonymous:
+        return None
+    free = sought.model is not None and sought.model.free and not sought.respelt
+    return None if free else "needs an API key"
+
+
+def _may_log(eligible: Eligibility, sought: Sought) -> str | None:
+    model = sought.model
+    logs = model is not None and (model.free or model.data_policy == "may_log")
+    return MAY_LOG if logs and not eligible.limits.prompt_logging else None
+
+
+def _limited(eligible: Eligibility, sought: Sought) -> str | None:
+    """Check the caller's limits; what is not known of a model does not pass one."""
+    if not eligible.limited:
+        return None
+    limits, model_id, model = eligible.limits, sought.id, sought.model
+    if limits.pin is not None and model_id != limits.pin:
+        return f"the session is pinned to {limits.pin}"
+    if limits.deny and (denied := _denied(eligible, model_id, model)):
+        return denied
+    if eligible.allowed is not None and not _has(eligible.allowed, model_id, model):
+        return "not on the allow list"
+    if limits.open_weights_only and not (model and model.open_weights):
+        return "weights are not open"
+    if limits.data_policies is not None:
+        policy = _policy(sought)
+        return None if policy in limits.data_policies else f"data policy is {policy}"
+    return None
+
+
+def _denied(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
+    if _has(eligible.denied, model_id, model):
+        return "denied"
+    chooses = model is None or model.vendor == ROUTERS
+    if not chooses or model_id == eligible.limits.pin:
+        return None
+    if eligible.allowed is not None and _has(eligible.allowed, model_id, model):
+        return None
+    what = "it is not in the catalogue" if model is None else "it chooses among models by itself"
+    return f"{what}, and some models are denied"
+
+
+def _has(listed: frozenset[str], model_id: str, model: Model | None) -> bool:
+    """Say whether an expanded list has a model; the names that nobody knows are not in it yet."""
+    return model_id in listed or (model is None and lists(listed, model_id))
+
+
+def _policy(sought: Sought) -> str:
+    """Return the data policy of what is asked for: free offers may log, a search tells others."""
+    variants = sought.variant.split(":")
+    if "free" in variants:
+        return "may_log"
+    if sought.model is None or "online" in variants:
+        return "unknown"
+    return sought.model.data_policy
+
+
+def _counts(eligible: Eligibility, sought: Sought) -> str | None:
+    """Hold what a model is expected to cost and to do against the limits in numbers."""
+    limits = eligible.limits
+    if not limits.counts:
+        return None
+    cost_usd = quality = None
+    if sought.model is not None and eligible.forecast is not None:
+        cost_usd, quality = eligible.forecast.of(sought.model, sought.effort)
+    elif sought.model is not None and sought.model.free:
+        cost_usd = 0.0
+    if "online" in sought.variant.split(":"):  # a search is paid for, whatever the model
+        cost_usd = None
+    return beyond(limits, cost_usd, quality)
+
+
+def _lacks(eligible: Eligibility, sought: Sought) -> str | None:
+    model = sought.model
     return None if model is None else model.lacks(eligible.needs, eligible.abilities)
 
 
-def _bound_elsewhere(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
-    said = (bound.refuses(model_id) for bound in eligible.needs.bound)
+def _bound_elsewhere(eligible: Eligibility, sought: Sought) -> str | None:
+    said = (bound.refuses(sought.id) for bound in eligible.needs.bound)
     return next((reason for reason in said if reason), None)
 
 
-def _not_taken(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
-    return eligible.bars(Unit(model_id))
+def _not_taken(eligible: Eligibility, sought: Sought) -> str | None:
+    return eligible.bars(Unit(sought.id))
 
 
-def _out_of_reach(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
-    if eligible.reachable is None or model_id in eligible.reachable:
+def _out_of_reach(eligible: Eligibility, sought: Sought) -> str | None:
+    if eligible.reachable is None or sought.id in eligible.reachable:
         return None
     return f"no configured provider serves it over {eligible.needs.interface.value}"
 
@@ -138,22 +260,27 @@ class Rule(NamedTuple):
 
     bar: Bar
     ways: frozenset[Way]
-    reason: Callable[[Eligibility, str, Model | None], str | None]
+    reason: Callable[[Eligibility, Sought], str | None]
 
 
 _ALL: Final = frozenset(Way)
-_CHOSEN: Final = frozenset({Way.MAPPED, Way.DECIDED})
-_DECIDED: Final = frozenset({Way.DECIDED})
+_CHOSEN: Final = frozenset({Way.MAPPED, Way.STANDS_IN, Way.DECIDED})
+_WEIGHED: Final = frozenset({Way.STANDS_IN, Way.DECIDED})
+_WHOLE: Final = frozenset({Way.NAMED, Way.MAPPED, Way.STANDS_IN})
 
 RULES: Final = (
     Rule(Bar.UNKNOWN, _CHOSEN, _unknown),
     Rule(Bar.KEY, _ALL, _needs_key),
-    Rule(Bar.LIMIT, _DECIDED, _may_log),
+    Rule(Bar.LIMIT, _WEIGHED, _may_log),
     Rule(Bar.LIMIT, _ALL, _limited),
-    Rule(Bar.ABILITY, _DECIDED, _lacks),
+    Rule(Bar.ABILITY, _WEIGHED, _lacks),
     Rule(Bar.ABILITY, _CHOSEN, _bound_elsewhere),
     Rule(Bar.REACH, _CHOSEN, _out_of_reach),
     Rule(Bar.ABILITY, _CHOSEN, _not_taken),
+    Rule(Bar.LIMIT, _WHOLE, _counts),
 )
 """In the order in which they are asked; the first that stands against a model is told.  A tier that
-maps is trusted with what a model can do, and free tiers log prompts by their own description."""
+maps is trusted with what a model can do, and free tiers log prompts by their own description.  What a
+decision weighs are units and not models: ``beyond`` is asked of each of them there."""
+
+_ASKED: Final = {way: tuple(rule for rule in RULES if way in rule.ways) for way in Way}

@@ -7,7 +7,7 @@ new (no new ask, no new evidence of failure) is answered from what its session r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -16,6 +16,7 @@ from classifier.model import Assessment, BadClassifier, Classifier
 from classifier.tasks import family_of as task_family
 from router.decision import reasons
 from router.decision.eligible import Eligibility, Way
+from router.decision.forecast import Forecast, forecast_of, standing_of
 from router.decision.policy import decide
 from router.errors import BadArtefact
 from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR, Catalogue, load_catalogue
@@ -68,6 +69,16 @@ class Engine:
     def models(self) -> frozenset[str]:
         """The models there is evidence of."""
         return frozenset(unit.model for unit in self.table.units)
+
+    @property
+    def standing(self) -> Mapping[str, float]:
+        """Model → how well it does over all kinds of task alike."""
+        return standing_of(self.table)
+
+    def forecast(self, request: ChatRequest) -> Forecast:
+        """Say what a request is expected to cost, and how to end, with any model."""
+        assessment, tools = self.classifier.assess(request.conversation), request.needs.tools
+        return forecast_of(assessment, self.table, self.catalogue, tools=tools)
 
     def decide(
         self,

@@ -35,6 +35,7 @@ def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
             "adequate": decision.adequate,
             "move": decision.move.value,
             "why": decision.why,
+            "excluded": dict(decision.excluded),
         },
         "moved": assessment.declared,
         "ask": assessment.ask,

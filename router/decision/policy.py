@@ -21,7 +21,7 @@ the edge does not move it to and fro.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -30,8 +30,10 @@ from classifier.model import Assessment
 from router.decision import reasons
 from router.decision.adequacy import Array, after_failures, best_of, margin_left, p_near
 from router.decision.economics import session_usd, work_of
-from router.decision.eligible import Eligibility, Way
+from router.decision.eligible import MAY_LOG, Bar, Eligibility, Refusal, Way, beyond
+from router.decision.forecast import forecast_of, standing_of
 from router.decision.moves import Situation, lock_of, move_of, saves
+from router.decision.nearest import nearest, shortfall
 from router.errors import NoModelFits
 from router.evidence.catalogue import Catalogue
 from router.evidence.table import Table
@@ -63,22 +65,20 @@ def decide(
     """Pick the cheapest adequate unit; see the module's text.
 
     ``now_s`` is the time on the clock of the session's caches.  Raises NoModelFits when no model of
-    the catalogue, not even the balanced mapping, may serve the request.
+    the catalogue, with evidence or without, may serve the request.
     """
     models = dict.fromkeys(unit.model for unit in table.units)
-    excluded = eligible.excluded(models, Way.DECIDED)
+    refusals = eligible.refusals(models, Way.DECIDED)
     keep = [
         i
         for i, unit in enumerate(table.units)
-        if unit.model not in excluded and not (unit.effort and eligible.bars(unit))
+        if unit.model not in refusals and not (unit.effort and eligible.bars(unit))
     ]
-    if not keep:
-        return _balanced(eligible, excluded)
     view = _View(assessment, eligible, session, table, dial, now_s)
-    candidates = _candidates(view, keep)
+    candidates = _candidates(view, keep, refusals) if keep else []
     if not candidates:
-        return _balanced(eligible, excluded, "price cap or minimum quality: left no candidate")
-    return _choose(view, candidates, excluded)
+        return _mapped(view, refusals)
+    return _choose(view, candidates, refusals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +112,21 @@ class _View:
         return min(float(held), self.context_tokens)
 
 
-def _candidates(view: _View, keep: list[int]) -> list[Candidate]:
-    """Compare the kept units on the classifier's view, cheapest first."""
+def _candidates(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> list[Candidate]:
+    """Compare the kept units on the classifier's view, cheapest first.
+
+    A model none of whose units is within the limits in numbers is added to the ``refusals``.
+    """
     table, dial, limits, session = view.table, view.dial, view.eligible.limits, view.session
     draws, cost, direct = table.expect(view.assessment.p_type, view.assessment.p_level)
     quality = draws.mean(axis=1)
-    cap = np.inf if limits.max_cost_usd is None else limits.max_cost_usd
-    keep = [i for i in keep if cost[i] <= cap and quality[i] >= limits.min_quality]
+    if limits.counts:
+        outside = {i: beyond(limits, float(cost[i]), float(quality[i])) for i in keep}
+        kept = {table.units[i].model for i in keep if not outside[i]}
+        for i, reason in outside.items():
+            if reason and table.units[i].model not in kept:
+                refusals.setdefault(table.units[i].model, Refusal(Bar.LIMIT, reason))
+        keep = [i for i in keep if not outside[i]]
     if not keep:
         return []
     draws, cost, direct, quality = draws[keep], cost[keep], direct[keep], quality[keep]
@@ -179,8 +187,9 @@ def _table_usd(table: Table, read: Assessment, of: Array) -> list[float]:
     return list((weight @ cost / weight.sum()).tolist())
 
 
-def _choose(view: _View, candidates: list[Candidate], excluded: Mapping[str, str]) -> Decision:
+def _choose(view: _View, candidates: list[Candidate], refusals: Mapping[str, Refusal]) -> Decision:
     """Take the cheapest adequate candidate, or stay; the rest, adequate first, are fallbacks."""
+    excluded = {model: refusal.reason for model, refusal in refusals.items()}
     best = max(candidates, key=lambda c: c.lower + 1e-4 * c.quality)
     adequate = [c for c in candidates if c.adequate] or [best]
     unit, move, why = _move(view, candidates, adequate, best, excluded)
@@ -191,7 +200,7 @@ def _choose(view: _View, candidates: list[Candidate], excluded: Mapping[str, str
         expected_quality=chosen.quality if chosen else None,
         expected_cost_usd=chosen.session_usd if chosen else None,
         adequate=chosen is not None and chosen.adequate,
-        why=f"{reasons.read(view.assessment)}: {why}",
+        why=f"{reasons.read(view.assessment)}: {why}{reasons.within(_limited(view, refusals))}",
         move=move,
         candidates=tuple(candidates),
         excluded=excluded,
@@ -238,11 +247,12 @@ def _move(
         elif family_of(cheapest.unit.model) != incumbent.family:
             bound = not within or within[0] is stay
             lock, cheapest = (lock or binds, cheapest) if bound else (lock, within[0])
-    # Without evidence, or beyond a cap, only a lock keeps an incumbent.
+    # Without evidence only a lock keeps an incumbent, and nothing does beyond a cap.
     unproven = (
         incumbent is not None
         and stay is None
         and lock is not None
+        and not view.eligible.limits.counts
         and view.eligible.refusal(incumbent.unit.model, Way.DECIDED) is None
     )
     move = move_of(
@@ -287,26 +297,47 @@ def _moves(view: _View, move: Move, stay: Candidate, cheapest: Candidate) -> str
     return explain(stay, cheapest, cached)
 
 
-def _balanced(eligible: Eligibility, excluded: Mapping[str, str], capped: str = "") -> Decision:
-    """Fall back to the mapping of the fallback tier when the table offers no candidate."""
-    against = [f"{name}: {reason}" for name, reason in excluded.items()]
-    said = "; ".join([*([capped] if capped else []), *against][:4])
+def _limited(view: _View, refusals: Mapping[str, Refusal]) -> list[str]:
+    """Return the words of what the caller's limits keep out."""
+    if not view.eligible.limits.standing:
+        return []
+    return [r.reason for r in refusals.values() if r.bar is Bar.LIMIT and r.reason != MAY_LOG]
+
+
+def _mapped(view: _View, refusals: Mapping[str, Refusal]) -> Decision:
+    """Fall back to the mapping of the fallback tier, or who is nearest to it, without a candidate."""
+    eligible, table = view.eligible, view.table
+    if eligible.limits.counts:
+        tools, catalogue = view.needs.tools, eligible.catalogue
+        forecast = forecast_of(view.assessment, table, catalogue, tools=tools)
+        eligible = replace(eligible, forecast=forecast)
     tier = eligible.catalogue.fallback
     mapping = tier.mapping(eligible.needs.interface) if tier else None
-    if mapping is None:
+    excluded = {name: refusal.reason for name, refusal in refusals.items()}
+    said = reasons.refused(excluded)
+    if tier is None or mapping is None:
         raise NoModelFits(f"no model can serve this request ({said})")
-    if refusal := eligible.refusal(mapping.model, Way.DECIDED):
-        raise NoModelFits(
-            f"no model can serve this request: {mapping.model}: {refusal.reason}; {said}. "
-            "Loosen the limits, shorten the request, or configure another provider."
-        )
+    units: tuple[Unit, ...] = (mapping.target.unit,)
+    refusal = eligible.refusal(mapping.model, Way.STANDS_IN, effort=mapping.effort)
+    if refusal:
+        said = reasons.refused(excluded | {mapping.model: refusal.reason})
+        found = nearest(tier, tier.model_ids, eligible, standing_of(table))
+        units = found.units[: MAX_FALLBACKS + 1]
+        if not units:
+            needed = shortfall(found.refusals, eligible)
+            raise NoModelFits(
+                f"no model can serve this request: {f'{needed}; ' if needed else ''}"
+                f"{said}. "
+                "Loosen the limits, shorten the request, or configure another provider."
+            )
+    serves = "the balanced mapping applies" if not refusal else f"{units[0]} stands in"
     return Decision(
-        unit=mapping.target.unit,
-        fallbacks=(),
+        unit=units[0],
+        fallbacks=units[1:],
         expected_quality=None,
         expected_cost_usd=None,
         adequate=False,
         mapped=True,
-        why=f"no model with evidence is a candidate ({said}): the balanced mapping applies.",
+        why=f"no model with evidence is a candidate ({said}): {serves}.",
         excluded=excluded,
     )

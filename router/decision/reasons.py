@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from classifier.model import Assessment
 from router.sessions.session import Session
@@ -95,6 +96,26 @@ def switches(stay: Candidate, cheapest: Candidate, cached: str) -> str:
         f"leaves {stay.unit}, where {cached}, for {expects(cheapest)}; the rest of the task costs "
         f"${cheapest.session_usd:.3g} instead of ${stay.session_usd:.3g}."
     )
+
+
+def within(limited: Iterable[str]) -> str:
+    """Say which limits of the caller kept models out, and how many; nothing where none did."""
+    listed = ", ".join(f"{bound} ({n})" for bound, n in Counter(map(_bound, limited)).items())
+    return f" Kept out by limits: {listed}." if listed else ""
+
+
+def refused(excluded: Mapping[str, str]) -> str:
+    """Say what stands against models: of each limit the first that it keeps out, and how many."""
+    first: dict[str, str] = {}
+    for model, reason in excluded.items():
+        first.setdefault(_bound(reason), f"{model}: {reason}")
+    counted = Counter(map(_bound, excluded.values())).most_common(3)
+    return "; ".join(f"{first[bound]}{f' ({n} such)' if n > 1 else ''}" for bound, n in counted)
+
+
+def _bound(reason: str) -> str:
+    """Return the limit of a reason, which stands after its last comma."""
+    return reason.rpartition(", ")[2]
 
 
 def remembers(unit: Unit, cached: str) -> str:

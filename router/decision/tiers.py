@@ -1,27 +1,27 @@
-"""Tier → what to serve it with, in order.  Pure.
+"""Name → what serves it, in order: a tier's choice, or models by their names.  Pure.
 
-How a tier chooses is its ``rule`` in the catalogue: one function each below.  A session keeps its
-free model by weighted rendezvous hashing: every model draws a score from the session's id, the best
-is the primary and the rest, in order, its fallbacks; nothing is stored, every process agrees, and a
-model that is added or removed moves only its own sessions (Wang and Schindelhauer's weighting,
--w / ln u).
+What a tier maps to is said by ``router.decision.mapping``; what holds for every way to a model is
+asked here of ``router.decision.eligible``.  A mapping is a preference: where none of its models may
+serve, the nearest that may does (``router.decision.nearest``), and the reason says so.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Final, Protocol
 
 from classifier.model import Assessment
-from router.decision.eligible import Bar, Eligibility, Way, eligibility_of
+from router.decision.eligible import Bar, Eligibility, Refusal, Way, eligibility_of
+from router.decision.forecast import Forecast
+from router.decision.mapping import fallback_of, mapped
+from router.decision.nearest import NEAR, StandIns, nearest, shortfall
+from router.decision.policy import MAX_FALLBACKS
+from router.decision.reasons import refused
 from router.errors import NoModelFits, RouterError, Unauthenticated, UnknownModel
-from router.evidence.catalogue import Catalogue, Tier, Weighted
+from router.evidence.catalogue import Catalogue, Tier
+from router.evidence.names import Names, fits
 from router.sessions.session import NEW, Session
 from router.sessions.steps import Heard
 from router.values import (
@@ -62,9 +62,16 @@ class Decides(Protocol):
     ) -> tuple[Assessment, Decision]:
         """Choose what serves a request in its session; raises NoModelFits."""
 
+    def forecast(self, request: ChatRequest) -> Forecast:
+        """Say what a request is expected to cost, and how to end, with any model."""
+
     @property
     def models(self) -> frozenset[str]:
         """The models there is evidence of."""
+
+    @property
+    def standing(self) -> Mapping[str, float]:
+        """Model → how well it does over all kinds of task alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +84,12 @@ class Data:
     engine_error: str | None
     reachable: Mapping[Interface, frozenset[str]]
     """Format → ids of the models that some configured provider serves in it."""
+    names: Names
+    """What clients may call the catalogue's models."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Name that a client sends, ``*`` standing for any text → tier or model that serves it."""
+    openings: Mapping[Interface, str] = field(default_factory=dict)
+    """Format → how its operator makes every model reachable in it, where some are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ class Standing:
     """Decide even if nothing is new."""
     reachable: frozenset[str] | None = None
     """Overrides which models can be had in the request's format, for callers who brought keys of
-    their own; models asked for by name are not held against it."""
+    their own or prefer providers; models asked for by name are not held against it."""
     bars: Callable[[Unit], str | None] = nothing_bars
     """Says why no provider of a unit takes the request as it is."""
 
@@ -118,66 +129,107 @@ def plan(
     data: Data,
     standing: Standing = Standing(),
 ) -> Plan:
-    """Choose what serves a request; raises NoModelFits or Unauthenticated."""
+    """Choose what serves a request; raises NoModelFits, UnknownModel or Unauthenticated."""
     catalogue = data.catalogue
     defaults = catalogue.defaults
     default = defaults.without_key if caller.anonymous else defaults.with_key
     name = aliased(request.model, data.aliases) if request.model else default
+    tier = tier_of(name, catalogue)
+    pin = standing.session.wishes.pin
+    if pin is not None and tier is not None:
+        caller = _pinned(caller, request, data.names.of(pin).id)
+    reachable = standing.reachable
+    if reachable is None:
+        reachable = data.reachable[request.interface]
+    forecast = _forecast(request, caller, data)
+    eligible = eligibility_of(caller, request.needs, catalogue, reachable, standing.bars, forecast)
+    others = _others(request, eligible, data)
+    if tier is None:
+        first = _by_name(name, eligible, data)
+        return replace(first, targets=tuple(dict.fromkeys((*first.targets, *others))))
+    if caller.anonymous:
+        _refuse_paid(tier, catalogue)
+    try:
+        made = _by_tier(tier, request, eligible, caller, data, standing)
+    except NoModelFits as error:
+        raise NoModelFits(f"{error} {_way_out(request, data)}".strip()) from None
+    if request.needs.provider_state and standing.session.incumbent is None:
+        made = replace(made, why=f"{made.why} {UNKNOWN_CONVERSATION}")
+    if not others:
+        return made
+    return replace(made, targets=tuple(dict.fromkeys((made.targets[0], *others))))
+
+
+def tier_of(name: str, catalogue: Catalogue) -> Tier | None:
+    """Return the tier of a name; None for a model's.  Raises UnknownModel for a tier there is not."""
     tier = catalogue.tier(name)
     if tier is None and catalogue.names_tier(name):
         known = ", ".join(tier.id for tier in catalogue.tiers)
         raise UnknownModel(f"there is no tier {name!r}; there are {known}")
-    if tier is None:
-        return _by_name(name, eligibility_of(caller, request.needs, catalogue, None))
-    if caller.anonymous:
-        _refuse_paid(tier, catalogue)
-    if standing.reachable is None:
-        standing = replace(standing, reachable=data.reachable[request.interface])
-    caller = _pinned(caller, request, standing.session)
-    pin = caller.limits.pin
-    if pin is not None and not (tier.rule == "efficient" and _has_evidence(pin, data)):
-        made = Plan(tier.id, (Target(Unit(pin)),), f"the session is pinned to {pin}.")
-    else:
-        made = _by_rule(tier, request, caller, data, standing)
-    if request.needs.provider_state and standing.session.incumbent is None:
-        made = replace(made, why=f"{made.why} {UNKNOWN_CONVERSATION}")
-    reachable, bars = standing.reachable, standing.bars
-    return _permitted(made, eligibility_of(caller, request.needs, catalogue, reachable, bars))
+    return tier
 
 
 def aliased(name: str, aliases: Mapping[str, str]) -> str:
     """Return what serves a name: the first alias that fits, else the name itself."""
-    return next((to for alias, to in aliases.items() if _pattern(alias).fullmatch(name)), name)
+    return next((to for alias, to in aliases.items() if fits(alias, name)), name)
 
 
-@lru_cache
-def _pattern(alias: str) -> re.Pattern[str]:
-    """Return what an alias stands for: ``*`` is any text, every other character itself."""
-    return re.compile(".*".join(map(re.escape, alias.split("*"))), re.DOTALL)
-
-
-def _pinned(caller: Caller, request: ChatRequest, session: Session) -> Caller:
+def _pinned(caller: Caller, request: ChatRequest, pin: str) -> Caller:
     """Let a session's pin hold as the key's own would; background calls are not of the session."""
-    pin = session.wishes.pin
-    if caller.limits.pin is not None or pin is None or request.conversation.aside:
+    if caller.limits.pin is not None or request.conversation.aside:
         return caller
     return replace(caller, limits=caller.limits.model_copy(update={"pin": pin}))
 
 
-def _has_evidence(model: str, data: Data) -> bool:
-    """Whether the engine could choose a model's effort; without evidence a pin is served as it is."""
-    return data.engine is not None and model in data.engine.models
+def _forecast(request: ChatRequest, caller: Caller, data: Data) -> Forecast | None:
+    """Read the request where a limit in numbers holds, so that it binds whatever is asked for."""
+    if not caller.limits.counts or data.engine is None:
+        return None
+    try:
+        return data.engine.forecast(request)
+    except Exception:  # a broken artefact: what is not known does not pass the limit
+        log.exception("the decision engine failed; nothing is expected of any model")
+        return None
 
 
-def _by_name(name: str, eligible: Eligibility) -> Plan:
+# By name.
+
+
+def _by_name(name: str, eligible: Eligibility, data: Data) -> Plan:
     """Pass a concrete model id through, within the caller's limits."""
-    if refusal := eligible.refusal(name, Way.NAMED):
-        if refusal.bar is Bar.KEY:
-            raise Unauthenticated(f"{name} {refusal.reason}; without one use kilo-auto/free")
-        raise NoModelFits(
-            f"{name} is not allowed: {refusal.reason}; ask for another model or loosen the limits"
-        )
+    if refusal := eligible.refusal_of(name, data.names.of(name)):
+        raise _refused(name, refusal)
     return Plan(None, (Target(Unit(name)),), f"{name} was asked for by name.")
+
+
+def _others(request: ChatRequest, eligible: Eligibility, data: Data) -> tuple[Target, ...]:
+    """Return the fallbacks that a body names; every model that it names passes as one by name."""
+    choosers = request.choosers
+    if refusal := eligible.opens(choosers):
+        raise _refused("the request", refusal)
+    named = [(name, f"models: {name}") for name in choosers.models]
+    for name, said in [*named, *((name, f"{place}: {name}") for place, name in choosers.tools)]:
+        if refusal := _of_body(name, eligible, data):
+            raise _refused(said, refusal)
+    return tuple(Target(Unit(aliased(name, data.aliases))) for name in choosers.models)
+
+
+def _of_body(name: str, eligible: Eligibility, data: Data) -> Refusal | None:
+    to = aliased(name, data.aliases)
+    if data.catalogue.tier(to) or data.catalogue.names_tier(to):
+        return Refusal(Bar.LIMIT, "a tier is asked for as the `model` itself")
+    return eligible.refusal_of(to, data.names.of(to))
+
+
+def _refused(what: str, refusal: Refusal) -> RouterError:
+    if refusal.bar is Bar.KEY:
+        return Unauthenticated(f"{what} {refusal.reason}; without one use kilo-auto/free")
+    return NoModelFits(
+        f"{what} is not allowed: {refusal.reason}; ask for another model or loosen the limits"
+    )
+
+
+# By a tier.
 
 
 def _refuse_paid(tier: Tier, catalogue: Catalogue) -> None:
@@ -187,143 +239,119 @@ def _refuse_paid(tier: Tier, catalogue: Catalogue) -> None:
         raise Unauthenticated(f"{tier.id} needs an API key; without one use kilo-auto/free")
 
 
-def _by_rule(
+def _by_tier(
     tier: Tier,
     request: ChatRequest,
+    eligible: Eligibility,
     caller: Caller,
     data: Data,
     standing: Standing,
 ) -> Plan:
-    match tier.rule:
-        case "mode":
-            return _by_mode(tier, request.conversation.mode)
-        case "interface":
-            return _by_interface(tier, request.interface)
-        case "affinity":
-            return _by_affinity(tier, request, caller, data.catalogue)
-        case "balance":
-            return _by_balance(tier, caller)
-        case "efficient":
-            return _by_evidence(tier, request, caller, data, standing)
+    pin, maps, reason = caller.limits.pin, tier, ""
+    decides = tier.rule == "efficient"
+    if pin is not None and not (decides and _has_evidence(pin, data)):
+        made = Plan(tier.id, (Target(Unit(pin)),), f"the session is pinned to {pin}.")
+        return _permitted(made, tier, eligible, data)
+    if decides:
+        decided = _by_evidence(tier, request, eligible, caller, data, standing)
+        if isinstance(decided, Plan):
+            return decided
+        maps, reason = fallback_of(tier, data.catalogue), f"{decided}: "
+    targets, why = mapped(maps, request, caller, data.catalogue)
+    return _permitted(Plan(tier.id, targets, f"{reason}{why}"), maps, eligible, data)
 
 
-def _by_mode(tier: Tier, mode: str | None) -> Plan:
-    first = tier.modes.get(mode or "default", tier.modes["default"])
-    ids = dict.fromkeys([first, *tier.modes.values()])
-    targets = [Target(Unit(model_id, tier.effort), tier.verbosity) for model_id in ids]
-    said = f"mode {mode}" if mode in tier.modes else "no known mode"
-    return Plan(tier.id, tuple(targets), f"{tier.name}: {said} maps to {first}.")
-
-
-def _by_interface(tier: Tier, interface: Interface) -> Plan:
-    first = tier.mapping(interface)
-    assert first is not None  # the catalogue is validated
-    by_model = {row.model: row for row in (first, *tier.interfaces.values())} | {first.model: first}
-    targets = tuple(row.target for row in by_model.values())
-    why = f"{tier.name}: the {interface.value} interface maps to {first.model}."
-    return Plan(tier.id, targets, why)
-
-
-def _by_affinity(tier: Tier, request: ChatRequest, caller: Caller, catalogue: Catalogue) -> Plan:
-    """Rank the tier's models for a session; those that cannot serve the request go last."""
-    ranked = rank(tier.affinity, f"{caller.name}\0{request.session}")
-
-    def lacks(model_id: str) -> bool:
-        model = catalogue.model(model_id)
-        return model is None or model.lacks(request.needs) is not None
-
-    ranked.sort(key=lacks)
-    targets = tuple(Target(Unit(model_id)) for model_id in ranked)
-    return Plan(tier.id, targets, f"{tier.name}: this session's model is {ranked[0]}.")
-
-
-def rank(weighted: Iterable[Weighted], session: str) -> list[str]:
-    """Order models for a session, so that each is first for its weight's share of sessions."""
-
-    def score(item: Weighted) -> float:
-        digest = hashlib.blake2b(
-            f"{item.model}\0{session}".encode("utf-8", "replace"), digest_size=8
-        )
-        u = (int.from_bytes(digest.digest()) + 0.5) / 2**64
-        return -item.weight / math.log(u)
-
-    return [item.model for item in sorted(weighted, key=score, reverse=True)]
-
-
-def _by_balance(tier: Tier, caller: Caller) -> Plan:
-    assert tier.balance is not None  # the catalogue is validated
-    model = tier.balance.paid if caller.balance else tier.balance.unpaid
-    said = "a paid balance" if caller.balance else "no paid balance"
-    return Plan(tier.id, (Target(Unit(model)),), f"{tier.name}: {said} maps to {model}.")
+def _has_evidence(model: str, data: Data) -> bool:
+    """Whether the engine could choose a model's effort; without evidence a pin is served as it is."""
+    return data.engine is not None and model in data.engine.models
 
 
 def _by_evidence(
     tier: Tier,
     request: ChatRequest,
+    eligible: Eligibility,
     caller: Caller,
     data: Data,
     standing: Standing,
-) -> Plan:
-    """Let the engine decide; where it cannot be used, map as the fallback tier does."""
-    reason = data.engine_error or "no classifier is loaded"
-    if data.engine is not None:
-        try:
-            assessment, decision = data.engine.decide(
-                request,
-                dial=caller.dial,
-                limits=caller.limits,
-                reachable=standing.reachable,
-                session=standing.session,
-                heard=standing.heard,
-                reassess=standing.reassess,
-                now_s=standing.now_s,
-                bars=standing.bars,
-            )
-        except RouterError:
-            raise
-        except Exception as error:  # a broken artefact must not take the tier down
-            log.exception("the decision engine failed; the fallback tier applies")
-            reason = f"the decision engine failed ({type(error).__name__})"
-        else:
-            if decision.mapped:
-                return _fallback(tier, request, caller, data, standing, decision)
-            targets = tuple(Target(unit) for unit in (decision.unit, *decision.fallbacks))
-            return Plan(tier.id, targets, decision.why, assessment, decision)
-    made = _fallback(tier, request, caller, data, standing)
-    return replace(made, why=f"{reason}: {made.why}")
+) -> Plan | str:
+    """Let the engine decide; where it cannot be used, say why."""
+    if data.engine is None:
+        return data.engine_error or "no classifier is loaded"
+    try:
+        assessment, decision = data.engine.decide(
+            request,
+            dial=caller.dial,
+            limits=caller.limits,
+            reachable=eligible.reachable,
+            session=standing.session,
+            heard=standing.heard,
+            reassess=standing.reassess,
+            now_s=standing.now_s,
+            bars=standing.bars,
+        )
+    except RouterError:
+        raise
+    except Exception as error:  # a broken artefact must not take the tier down
+        log.exception("the decision engine failed; the fallback tier applies")
+        return f"the decision engine failed ({type(error).__name__})"
+    targets = tuple(Target(unit) for unit in (decision.unit, *decision.fallbacks))
+    if decision.mapped:
+        row = fallback_of(tier, data.catalogue).mapping(request.interface)
+        if row is not None and row.target.unit == decision.unit:
+            targets = (row.target, *targets[1:])
+        return Plan(tier.id, targets, decision.why, decision=decision)
+    made = Plan(tier.id, targets, decision.why, assessment, decision)
+    return _permitted(made, tier, eligible, data)
 
 
-def _fallback(
-    tier: Tier,
-    request: ChatRequest,
-    caller: Caller,
-    data: Data,
-    standing: Standing,
-    decision: Decision | None = None,
-) -> Plan:
-    """Map as the tier's fallback does; a decision that found no candidate says why."""
-    fallback = data.catalogue.tier(tier.fallback) if tier.fallback else None
-    assert fallback is not None  # the catalogue is validated
-    made = _by_rule(fallback, request, caller, data, standing)
-    why = decision.why if decision else made.why
-    return replace(made, tier=tier.id, why=why, decision=decision)
-
-
-def _permitted(made: Plan, eligible: Eligibility) -> Plan:
-    """Drop the targets that may not serve; raises NoModelFits if none is left.
+def _permitted(made: Plan, tier: Tier, eligible: Eligibility, data: Data) -> Plan:
+    """Drop the targets that may not serve; without any, let the nearest stand in, or raise NoModelFits.
 
     A decision from memory names fallbacks of an earlier request, which this one may not allow.
     """
-    way = Way.DECIDED if made.decision and not made.decision.mapped else Way.MAPPED
-    excluded = eligible.excluded([target.unit.model for target in made.targets], way)
-    kept = [target for target in made.targets if target.unit.model not in excluded]
-    reasons = [f"{model}: {reason}" for model, reason in excluded.items()]
+    way = Way.DECIDED if made.decision else Way.MAPPED
+    asked = ((t, eligible.refusal(t.unit.model, way, effort=t.unit.effort)) for t in made.targets)
+    refusals = {target: refusal for target, refusal in asked if refusal}
+    kept = tuple(target for target in made.targets if target not in refusals)
+    passed = [f"{target.unit.model}: {refusal.reason}" for target, refusal in refusals.items()]
     if not kept:
-        raise NoModelFits(
-            f"no model of {made.tier} can serve this request ({'; '.join(reasons)}); choose "
-            "another tier, loosen the limits, or configure another provider"
-        )
-    if kept[0] is not made.targets[0]:
-        why = f"{reasons[0]}, so {kept[0].unit.model}. {made.why}"
-        return replace(made, targets=tuple(kept), why=why)
-    return replace(made, targets=tuple(kept))
+        found = _stand_ins(made, tier, eligible, data)
+        kept = tuple(Target(unit, tier.verbosity) for unit in found.units[: MAX_FALLBACKS + 1])
+        if not kept:
+            raise _nobody(made, tier, passed, found, eligible)
+        passed[0] += f", so {kept[0].unit.model} stands in, {NEAR[tier.rule]} that may. "
+    elif kept[0] is not made.targets[0]:
+        passed[0] += f", so {kept[0].unit.model}. "
+    else:
+        return replace(made, targets=kept)
+    return replace(made, targets=kept, why=f"{passed[0]}{made.why}")
+
+
+def _stand_ins(made: Plan, tier: Tier, eligible: Eligibility, data: Data) -> StandIns:
+    standing = data.engine.standing if data.engine is not None else {}
+    return nearest(tier, [t.unit.model for t in made.targets], eligible, standing)
+
+
+def _nobody(
+    made: Plan, tier: Tier, passed: list[str], found: StandIns, eligible: Eligibility
+) -> NoModelFits:
+    """Say why nobody may serve a tier."""
+    needed = shortfall(found.refusals, eligible, tier)
+    others = refused({model: refusal.reason for model, refusal in found.refusals.items()})
+    said = "; ".join(filter(None, (needed, *passed, others)))
+    return NoModelFits(
+        f"no model of {made.tier} can serve this request, and no other may stand in ({said}); "
+        "choose another tier, loosen the limits, or configure another provider."
+    )
+
+
+def _way_out(request: ChatRequest, data: Data) -> str:
+    """Say how more models come into reach of a request."""
+    interface, kept_out = request.interface, request.choosers.preferences.named
+    others = [i.value for i in Interface if i is not interface and data.reachable.get(i)]
+    ways = [f"leave out {kept_out}"] if kept_out else []
+    if way := data.openings.get(interface):
+        ways.append(way)
+    if others and not data.reachable.get(interface):
+        ways.append(f"ask over {' or '.join(others)}")
+    return f"For more models {'; or '.join(ways)}." if ways else ""

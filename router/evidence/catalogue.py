@@ -304,6 +304,11 @@ class Catalogue(Entry):
     def _by_id(self) -> dict[str, Model]:
         return {model.id: model for model in self.models}
 
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """The ids of all models."""
+        return frozenset(self._by_id)
+
     def model(self, model_id: str) -> Model | None:
         """Return a model by its id."""
         return self._by_id.get(model_id)

@@ -3,15 +3,22 @@
 The rows are data (``models/providers.toml``, and ``[[providers]]`` of the configuration file,
 which override rows of the same name).  Formats are never translated, so a model is *reachable*
 in a format when some configured provider serves it and speaks that format.
+
+Who says more closely what it serves is asked first: a model by name, then a longer beginning of the
+name, then a catch-all.  A name of a *private* provider, one of your own, is for that one alone,
+whether or not it is set up: it never leaves the machine for a catch-all.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
@@ -20,6 +27,7 @@ from router.evidence.catalogue import MODELS_DIR, Catalogue
 from router.evidence.dialects import ANYTHING, NO_DIALECTS, Dialects, Facts
 from router.providers.simulated.provider import WRITERS
 from router.values import Entry, Interface, Needs, Unit, nothing_bars
+from router.wire.preferences import NO_PREFERENCES, Preferences
 
 PROVIDERS_FILE: Final = "providers.toml"
 
@@ -47,8 +55,8 @@ class Provider(Entry):
     """One row of the table of providers.
 
     One is used when it has a key, by the configuration or the environment, or when its address is
-    in the environment.  For a model that several serve, the first in the table's order is tried
-    first: vendors before aggregators.
+    in the environment.  Of several that serve a model the one is tried first whose row says it most
+    closely, and of equals the first in the table.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="Names it in keys and logs.")
@@ -85,6 +93,16 @@ class Provider(Entry):
     models: dict[str, str] = Field(
         default={}, description="Catalogue id → its own name, where no rule gives it."
     )
+    private: bool | None = Field(
+        default=None,
+        description="What it serves by `serves` or `bare` goes to no other provider. Not set: true "
+        "where `auth` is `none`, where `url_env` is set, and for a row of your own on this machine "
+        "or a private network.",
+    )
+    slug: str = Field(
+        default="",
+        description="Its name in the `provider` object of a request, where it is another.",
+    )
     strict: bool = Field(
         default=False, description="Refuses fields it does not know: other dialects' are dropped."
     )
@@ -101,14 +119,54 @@ class Provider(Entry):
         default=(), description="Client headers passed on, by how they begin."
     )
 
-    def name_of(self, model: str) -> str:
-        """Return the name under which this provider serves a model; empty when it does not."""
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What it is called, here and in the ``provider`` object of a request."""
+        return frozenset({self.name, self.slug or self.name})
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether it takes any name, and chooses who serves it by the request's own fields."""
+        return "" in self.serves
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the names that it serves are for nobody else."""
+        if self.private is not None:
+            return self.private and not self.aggregates
+        return not self.aggregates and (self.auth == "none" or bool(self.url_env))
+
+    @cached_property
+    def beginnings(self) -> tuple[str, ...]:
+        """How the names begin that it serves, in small letters, the longest first."""
+        return tuple(sorted((s.lower() for s in (*self.serves, *self.bare)), key=len, reverse=True))
+
+    def fit(self, model: str) -> Match | None:
+        """Say how closely this row says that it serves a model, and under which name; None: not.
+
+        Clients write its beginning in any case, and a private name must be known by it all the same.
+        """
         if named := self.models.get(model):
-            return named
-        if not model.startswith((*self.serves, *self.bare)):
-            return ""
-        name = model.removeprefix(self.strip)
-        return name.replace(".", "-") if self.dashes else name
+            return Match(BY_NAME, named)
+        low = model.lower()
+        if not low.startswith(self.beginnings):
+            return None
+        closeness = next(len(b) for b in self.beginnings if low.startswith(b))
+        name = model[len(self.strip) :] if low.startswith(self.strip.lower()) else model
+        return Match(closeness, name.replace(".", "-") if self.dashes else name)
+
+
+class Match(NamedTuple):
+    """How a provider serves a model."""
+
+    closeness: int
+    """Letters of the name that its row gives; ``BY_NAME`` where it gives all, 0 for a catch-all."""
+    name: str
+    """What it calls the model."""
+
+
+BY_NAME: Final = 1 << 10
+"""Closer than any beginning of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +223,9 @@ class Providers:
         self.names = frozenset(self._known)
         """To which a caller may bring a key of its own."""
         self.configured = tuple(r for r in self._known.values() if r.base_url and self._ready(r))
+        self._private = tuple(r for r in self._known.values() if r.is_private)
+        self._taken = tuple(start for row in self._private for start in row.beginnings)
+        self._served: tuple[Catalogue | None, dict[str, frozenset[str]]] = None, {}
 
     @classmethod
     def single(
@@ -193,60 +254,99 @@ class Providers:
     def _ready(self, row: Provider) -> bool:
         return row.auth == "none" or bool(row.url_env) or row.name in self._keys
 
+    def _fit(self, row: Provider, model: str) -> Match | None:
+        """Say how a row serves a model; a private name fits those who own it, and the simulated."""
+        fit = row.fit(model)
+        if fit is None or fit.closeness == BY_NAME or row.name == SIMULATED:
+            return fit
+        taken = model.lower().startswith(self._taken) and not row.is_private
+        return None if taken else fit
+
+    def _owner(self, model: str) -> Provider | None:
+        low = model.lower()
+        return next((row for row in self._private if low.startswith(row.beginnings)), None)
+
+    def _rows(self, interface: Interface, own_keys: Mapping[str, str]) -> Iterator[Provider]:
+        """Yield who speaks a format and can be called, those under the client's keys first."""
+        rows = [self._known[name] for name in own_keys if name in self._known]
+        rows += [row for row in self.configured if row.name not in own_keys]
+        return (row for row in rows if interface in row.formats and row.base_url)
+
     def endpoints(
-        self, model: str, interface: Interface, own_keys: Mapping[str, str] | None = None
+        self,
+        model: str,
+        interface: Interface,
+        own_keys: Mapping[str, str] | None = None,
+        preferences: Preferences = NO_PREFERENCES,
     ) -> tuple[Endpoint, ...]:
         """Return where a model can be had in a format; those under the client's keys first.
 
         ``own_keys`` maps provider names to keys that the client brought for this request.
         """
-        if own_keys:
-            return self._find(model, interface, own_keys)
+        if own_keys or preferences is not NO_PREFERENCES:
+            return self._find(model, interface, own_keys or {}, preferences)
         found = self._found.get((model, interface))
         if found is None:
-            found = self._find(model, interface, {})
+            found = self._find(model, interface, {}, preferences)
             if len(self._found) < MAX_FOUND:
                 self._found[model, interface] = found
         return found
 
     def _find(
-        self, model: str, interface: Interface, own_keys: Mapping[str, str]
+        self,
+        model: str,
+        interface: Interface,
+        own_keys: Mapping[str, str],
+        preferences: Preferences,
     ) -> tuple[Endpoint, ...]:
-        rows = [self._known[name] for name in own_keys if name in self._known]
-        rows += [row for row in self.configured if row.name not in own_keys]
+        found = [
+            (row, fit) for row in self._rows(interface, own_keys) if (fit := self._fit(row, model))
+        ]
+        if len(found) > 1:
+            found.sort(key=lambda at: (at[0].name not in own_keys, -at[1].closeness))
+        if preferences is not NO_PREFERENCES:
+            found = [at for at in found if preferences.admits(at[0].names, at[0].aggregates)]
+            found.sort(key=lambda at: preferences.place(at[0].names, at[0].aggregates))
+            found = found if preferences.fallbacks else found[:1]
         return tuple(
             Endpoint(
                 provider=row,
-                model=name,
+                model=fit.name,
                 base_url=row.bases.get(interface, row.base_url).rstrip("/"),
                 key=own_keys.get(row.name) or self._keys.get(row.name, ""),
                 theirs=row.name in own_keys,
                 facts=self.dialects.of(row.dialect or row.name, model, interface),
             )
-            for row in rows
-            if interface in row.formats and row.base_url and (name := row.name_of(model))
+            for row, fit in found
         )
 
     def takers(
-        self, unit: Unit, needs: Needs, own_keys: Mapping[str, str] | None = None
+        self,
+        unit: Unit,
+        needs: Needs,
+        own_keys: Mapping[str, str] | None = None,
+        preferences: Preferences = NO_PREFERENCES,
     ) -> tuple[Endpoint, ...]:
         """Return where a model can be had for a request that a tier routes.
 
         Those that cannot take it as it is are left out, unless there are no others.
         """
-        found = self.endpoints(unit.model, needs.interface, own_keys)
+        found = self.endpoints(unit.model, needs.interface, own_keys, preferences)
         takes = tuple(e for e in found if e.facts.bars(needs, unit.effort) is None)
         return takes or found
 
     def bars(
-        self, needs: Needs, own_keys: Mapping[str, str] | None = None
+        self,
+        needs: Needs,
+        own_keys: Mapping[str, str] | None = None,
+        preferences: Preferences = NO_PREFERENCES,
     ) -> Callable[[Unit], str | None]:
         """Return what says of a unit why none of its providers takes a request as it is."""
         if not (needs.tools or needs.begun):
             return nothing_bars
 
         def barred(unit: Unit) -> str | None:
-            endpoints = self.endpoints(unit.model, needs.interface, own_keys)
+            endpoints = self.endpoints(unit.model, needs.interface, own_keys, preferences)
             reasons = [endpoint.facts.bars(needs, unit.effort) for endpoint in endpoints]
             return reasons[0] if reasons and all(reasons) else None
 
@@ -257,10 +357,53 @@ class Providers:
         catalogue: Catalogue,
         interface: Interface,
         own_keys: Mapping[str, str] | None = None,
+        preferences: Preferences = NO_PREFERENCES,
     ) -> frozenset[str]:
         """Return the ids of the catalogue's models that can be had in a format."""
-        return frozenset(
-            model.id for model in catalogue.models if self.endpoints(model.id, interface, own_keys)
+        served = self._served_of(catalogue)
+        rows = self._rows(interface, own_keys or {})
+        kept = (row for row in rows if preferences.admits(row.names, row.aggregates))
+        found = frozenset[str]().union(*(served[row.name] for row in kept))
+        if preferences.max_price == (None, None):
+            return found
+        prices = {m.id: m.price for m in catalogue.models if m.price and m.id in found}
+        dear = (m for m, p in prices.items() if not preferences.affords(p.input, p.output))
+        return found.difference(dear)
+
+    def _served_of(self, catalogue: Catalogue) -> dict[str, frozenset[str]]:
+        """Return provider → ids of the catalogue's models that it serves, kept for the newest."""
+        known, served = self._served
+        if known is not catalogue:
+            served = {
+                name: frozenset(m.id for m in catalogue.models if self._fit(row, m.id))
+                for name, row in self._known.items()
+            }
+            self._served = catalogue, served
+        return served
+
+    def spellings(self, catalogue: Catalogue) -> dict[str, str]:
+        """Return what providers call the catalogue's models → their ids."""
+        rows = [row for row in self._known.values() if not row.aggregates]
+        fits = ((row.fit(m.id), m.id) for row in rows for m in catalogue.models)
+        return {fit.name: model_id for fit, model_id in fits if fit}
+
+    @property
+    def aggregators(self) -> tuple[str, ...]:
+        """Names of those that take any model."""
+        return tuple(row.name for row in self._known.values() if row.aggregates)
+
+    def openings(self, interface: Interface) -> tuple[str, ...]:
+        """Return the environment's variables whose keys would make every model served in a format."""
+        rows = [row for row in self._known.values() if row.aggregates and interface in row.formats]
+        return tuple(row.key_env[0] for row in rows if row.key_env and row not in self.configured)
+
+    def owner_of(self, model: str) -> str:
+        """Say whose private name this is and how to set it up, where it is not; empty else."""
+        row = self._owner(model)
+        if row is None or row in self.configured:
+            return ""
+        return f"names beginning {row.serves[0]!r} are for {row.name}" + (
+            f"; set {row.url_env} to its address" if row.url_env else ""
         )
 
 
@@ -283,6 +426,23 @@ def load_providers(path: Path = MODELS_DIR / PROVIDERS_FILE) -> tuple[Provider, 
         raise BadArtefact(f"{path}: {place}: {first['msg']}") from error
 
 
+def _own(row: Provider) -> Provider:
+    """Let a row of your own be private where its address is."""
+    if row.private is not None or not is_near(row.base_url):
+        return row
+    return row.model_copy(update={"private": True})
+
+
+def is_near(url: str) -> bool:
+    """Say whether an address is of this machine or of a private network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
+    return ip.is_loopback or ip.is_private or ip.is_link_local
+
+
 def configured_providers(
     rows: Iterable[Provider],
     *,
@@ -296,7 +456,8 @@ def configured_providers(
     ``keys`` maps provider names to keys and wins over the environment.  When nobody can be
     called, the simulated provider answers.
     """
-    table = {row.name: row for row in rows} | {row.name: row for row in own_rows}
+    table = {row.name: row for row in rows}
+    table |= {row.name: row if row.name in table else _own(row) for row in own_rows}
     found: dict[str, str] = {}
     for name, row in table.items():
         if row.url_env and (url := environ.get(row.url_env)):

@@ -16,6 +16,7 @@ from router import __version__
 from router.providers.attempts import Attempt, Larger, no_larger
 from router.providers.fitting import Rewrite, fitted, top_level
 from router.wire.format import FORMATS, Format
+from router.wire.preferences import FIELD as PREFERENCES
 from router.wire.request import ChatRequest
 from router.wire.splice import Path, edited, set_fields
 
@@ -136,6 +137,8 @@ def _refused(order: Order, attempt: Attempt, format: Format) -> Iterator[Path]:
     fields = order.request.fields
     if attempt.endpoint.provider.strict:
         yield from ((key,) for key in format.ONLY_OPENROUTER & fields.keys())
+    elif PREFERENCES in fields and not attempt.endpoint.provider.aggregates:
+        yield (PREFERENCES,)
     items = fields.get(format.ITEMS)
     if isinstance(items, list):
         for path in _refused_in(items, order, attempt, format):

@@ -30,6 +30,7 @@ from uvicorn.supervisors import Multiprocess
 
 from router import __version__
 from router.books.record import Tell, unrecorded
+from router.decision.coverage import said_of_gaps
 from router.decision.engine import Engine
 from router.errors import RouterError
 from router.providers.endpoints import SIMULATED
@@ -81,7 +82,8 @@ def create_app(
     folder in which the workers of one gateway keep what they must know together.
     """
     providers = settings.make_providers(os.environ if environ is None else environ)
-    data = LiveData(settings.models_dir, providers, load_engine, settings.aliases)
+    limits = {key.name: key.caller.limits for key in settings.callers}
+    data = LiveData(settings.models_dir, providers, load_engine, settings.aliases, limits)
     upstream = Upstream(
         transport or FastTransport(),
         simulated=SimulatedTransport(
@@ -244,10 +246,11 @@ def greeting(settings: Settings, port: int, gateway: Gateway) -> str:
     problem = "".join(f"  problem     {said}\n" for said in problems if said)
     if settings.workers > 1:
         problem += f"  workers     {settings.workers}: {WORKERS_SHARE}\n"
+    unserved = "".join(f"  not served  {line}\n" for line in said_of_gaps(gateway.data.current))
     return f"""Auto Efficient listens on {url}
   providers   {names}
   callers     {who}
-{problem}  OpenAI      base URL {url}/v1, model kilo-auto/efficient
+{unserved}{problem}  OpenAI      base URL {url}/v1, model kilo-auto/efficient
   Anthropic   base URL {url}, model kilo-auto/efficient
   try         curl -i {url}/v1/chat/completions -d '{{"model": "kilo-auto/efficient", \\
               "messages": [{{"role": "user", "content": "Fix the failing test in parser.py"}}]}}'

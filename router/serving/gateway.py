@@ -22,7 +22,7 @@ from router.books.record import End, Record, Tell, unrecorded
 from router.callers.keys import Keys, not_the_owners, own_keys
 from router.callers.local import address_of
 from router.callers.rates import LISTINGS_PER_WINDOW, Window, block_of
-from router.callers.wishes import Wished, narrowed, read_wishes
+from router.callers.wishes import Wished, narrowed, read_wishes, resolved
 from router.decision.economics import usage_usd
 from router.decision.engine import is_background
 from router.decision.tiers import Plan, Standing, plan
@@ -69,9 +69,10 @@ from router.sessions.steps import (
 )
 from router.sessions.store import learn, recall
 from router.settings import Settings
-from router.values import Caller, Failure, Interface, Target, Unit, checked_name
+from router.values import NO_LIMITS, Caller, Failure, Interface, Target, Unit, checked_name
 from router.wire.content import decoded
 from router.wire.format import DEFAULT, FORMATS
+from router.wire.preferences import NO_PREFERENCES
 from router.wire.request import ChatRequest, answered_as, parse
 
 log = logging.getLogger("router.requests")
@@ -208,6 +209,10 @@ class Gateway:
     def under_wishes(self, caller: Caller, headers: Mapping[str, str]) -> tuple[Caller, Wished]:
         """Return a caller under what the request's headers wish, and that; raises BadRequest."""
         wished = read_wishes(headers)
+        names = self.data.current.names
+        if caller.limits is not NO_LIMITS:
+            caller = replace(caller, limits=names.within(caller.limits))
+        wished = resolved(wished, names)
         return narrowed(caller, wished), wished
 
     async def read(self, call: Call, caller: Caller, wished: Wished) -> Inbound:
@@ -252,15 +257,16 @@ class Gateway:
         key = key_of(caller.name, request.session, request.agent)
         session = on_wishes(await self._recall(key, caller, request), wished)
         data = self.data.current
+        interface, preferences = request.interface, request.choosers.preferences
         standing = Standing(
             session=session,
             heard=heard,
             now_s=self._session_clock(),
             reassess=wished.reassess,
-            reachable=self.providers.reachable(data.catalogue, request.interface, keys)
-            if keys
+            reachable=self.providers.reachable(data.catalogue, interface, keys, preferences)
+            if keys or preferences is not NO_PREFERENCES
             else None,
-            bars=self.providers.bars(request.needs, keys),
+            bars=self.providers.bars(request.needs, keys, preferences),
         )
         try:
             made = plan(request, caller, data, standing)
@@ -277,11 +283,12 @@ class Gateway:
         """Return where each target can be had, in order; a tier's where the request can be written."""
         catalogue, request, keys = self.data.current.catalogue, inbound.request, inbound.own_keys
         known = {target: catalogue.model(target.unit.model) for target in targets}
+        preferences = request.choosers.preferences
 
         def endpoints(unit: Unit) -> tuple[Endpoint, ...]:
             if routed:
-                return self.providers.takers(unit, request.needs, keys)
-            return self.providers.endpoints(unit.model, request.interface, keys)
+                return self.providers.takers(unit, request.needs, keys, preferences)
+            return self.providers.endpoints(unit.model, request.interface, keys, preferences)
 
         return tuple(
             Attempt(target, endpoint, model.context_tokens if model else None)
@@ -352,7 +359,7 @@ class Gateway:
         passage.caller, wished = self.under_wishes(passage.caller, call.headers)
         passage.inbound = inbound = await self.read(call, passage.caller, wished)
         passage.routed = routed = await self.choose(inbound)
-        must_reach(routed)
+        must_reach(routed, self.providers)
         request, session = inbound.request, routed.session
         order = Order(
             request=request,
@@ -495,14 +502,19 @@ def telling(routed: Routed, left_out: Sequence[str]) -> Routed:
     return replace(routed, plan=replace(routed.plan, why=why))
 
 
-def must_reach(routed: Routed) -> None:
-    """Raise UnknownModel where no provider has any model of a plan."""
-    if not routed.attempts:
-        model, format = routed.plan.targets[0].unit.model, routed.inbound.request.interface.value
-        raise UnknownModel(
-            f"no configured provider serves {model!r} over {format}; GET /v1/models lists what is "
-            "served"
+def must_reach(routed: Routed, providers: Providers) -> None:
+    """Raise BadRequest or UnknownModel where no provider has any model of a plan."""
+    if routed.attempts:
+        return
+    request, model = routed.inbound.request, routed.plan.targets[0].unit.model
+    over = f"{model!r} over {request.interface.value}"
+    if kept_out := request.choosers.preferences.named:
+        raise BadRequest(
+            f"no configured provider that {kept_out} lets in serves {over}; leave it out, or "
+            "configure an aggregator, which reads it by itself"
         )
+    hint = providers.owner_of(model) or "GET /v1/models lists what is served"
+    raise UnknownModel(f"no configured provider serves {over}; {hint}")
 
 
 def record_of(passage: Passage, now_s: float) -> Record:

@@ -13,9 +13,10 @@ from classifier.model import ARTEFACT_FILES
 from router.decision.tiers import Data, Decides
 from router.errors import BadArtefact
 from router.evidence.catalogue import CATALOGUE_FILE, Catalogue, load_catalogue
+from router.evidence.names import Names, UnknownName
 from router.evidence.table import TABLE_FILE
 from router.providers.endpoints import Providers
-from router.values import Interface
+from router.values import Interface, Limits
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +39,15 @@ class LiveData:
         providers: Providers,
         load_engine: LoadEngine,
         aliases: Mapping[str, str] | None = None,
+        limits: Mapping[str, Limits] | None = None,
     ) -> None:
-        """Load everything; raises BadArtefact for a bad catalogue, not for a bad engine."""
+        """Load everything; raises BadArtefact for a bad catalogue, not for a bad engine.
+
+        ``limits`` are those of keys, by the holder's name: a catalogue that lacks a model which they
+        list is bad, because what it would let serve is not what was meant.
+        """
         self._aliases = aliases or {}
+        self._limits = limits or {}
         self._folder = folder
         self._providers = providers
         self._load_engine = load_engine
@@ -73,6 +80,13 @@ class LiveData:
         for name, to in self._aliases.items():
             if catalogue.tier(to) is None and ("/" not in to or catalogue.names_tier(to)):
                 raise BadArtefact(f"aliases: {name} = {to!r}: no such tier, and no model's id")
+        providers = self._providers
+        names = Names(catalogue, providers.spellings(catalogue), providers.aggregators)
+        for holder, limits in self._limits.items():
+            try:
+                names.within(limits)
+            except UnknownName as error:
+                raise BadArtefact(f"callers: {holder}: {error}") from None
         engine: Decides | None = None
         problem: str | None = None
         try:
@@ -84,8 +98,9 @@ class LiveData:
                 self.problem = problem
                 return last
         self.problem = problem or ""
-        reachable = {i: self._providers.reachable(catalogue, i) for i in Interface}
-        return Data(catalogue, engine, problem, reachable, self._aliases)
+        reachable = {i: providers.reachable(catalogue, i) for i in Interface}
+        openings = {i: _set_one_of(providers.openings(i)) for i in Interface}
+        return Data(catalogue, engine, problem, reachable, names, self._aliases, openings)
 
     def _told(self, problem: Exception) -> str:
         """Return a problem as clients may hear it: files by name alone, wherever they lie."""
@@ -104,3 +119,7 @@ class LiveData:
                 continue
             found.append((name, stat.st_mtime_ns, stat.st_size))
         return tuple(found)
+
+
+def _set_one_of(variables: tuple[str, ...]) -> str:
+    return f"set {' or '.join(variables)}" if variables else ""

@@ -204,8 +204,12 @@ async def stored(request: Request) -> Response:
 
 
 @api.get("/models")
-async def models(request: Request, hidden: bool = False) -> Response:
-    """List the tiers, then the models that a configured provider serves."""
+async def models(request: Request, hidden: bool = True) -> Response:
+    """List the tiers, then the models that a configured provider serves.
+
+    A tier for background jobs is listed too, because clients send their titles only to what is
+    listed; `hidden=false` leaves out what a person need not pick.
+    """
     found = _listed(request, hidden=hidden)
     first, last = found[0]["id"], found[-1]["id"]
     page = {"has_more": False, "first_id": first, "last_id": last}
@@ -250,8 +254,9 @@ async def route(request: Request, format: Interface | None = None) -> Response:
     which it is.
     """
     inbound = await _read(request, format)
-    routed = await _gateway(request).choose(inbound)
-    must_reach(routed)
+    gateway = _gateway(request)
+    routed = await gateway.choose(inbound)
+    must_reach(routed, gateway.providers)
     made, first = routed.plan, routed.plan.targets[0]
     decided: Mapping[str, Any] = (
         as_json(made.assessment, made.decision) if made.assessment and made.decision else {}

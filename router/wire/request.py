@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from classifier.ask import ask_of, read_conversation
 from classifier.turns import Conversation, Role
 from router.errors import BadRequest
 from router.values import Interface, Needs
+from router.wire.choosers import NO_CHOOSERS, Choosers, read_choosers, settled
 from router.wire.clients import Declared, read_declared
 from router.wire.format import FORMATS, shape_of
 from router.wire.parts import Reading, system_text
@@ -43,7 +44,8 @@ class ChatRequest:
     scope them by caller before using them as a key (``router.sessions.steps.key_of``).  ``continued``
     names the answer, kept by its provider, that the request goes on from, and ``builds_on`` all that
     it builds on there; ``stored``: the next one may go on from this one's.  ``n_items`` counts the
-    messages or items of the conversation.
+    messages or items of the conversation.  A ``body`` that was parsed here names its model once, and
+    none of ``choosers.models``.
     """
 
     interface: Interface
@@ -59,6 +61,7 @@ class ChatRequest:
     body: bytes
     fields: Mapping[str, Any]
     builds_on: tuple[str, ...] = ()
+    choosers: Choosers = NO_CHOOSERS
 
 
 def parse(
@@ -79,7 +82,9 @@ def parse(
     if not isinstance(fields, dict):
         raise BadRequest("the request body must be a JSON object")
     interface = interface or shape_of(fields)
-    return from_fields(fields, body=body, interface=interface, headers=headers, path=path)
+    read = from_fields(fields, body=body, interface=interface, headers=headers, path=path)
+    once, left = settled(body, fields)
+    return read if once is body else replace(read, body=once, fields=left)
 
 
 def from_fields(
@@ -101,9 +106,13 @@ def from_fields(
     continued = format.continues(fields)
     items = fields.get(format.ITEMS)
     conversation = _conversation(reading, declared)
+    choosers, model = read_choosers(fields), wanted.model
+    if not model and choosers.models:
+        model, *others = choosers.models
+        choosers = replace(choosers, models=tuple(others))
     return ChatRequest(
         interface=interface,
-        model=wanted.model,
+        model=model,
         conversation=conversation,
         needs=_needs(reading, conversation, interface, len(body)),
         streams=wanted.streams,
@@ -116,6 +125,7 @@ def from_fields(
         body=body,
         fields=fields,
         builds_on=format.kept(fields),
+        choosers=choosers,
     )
 
 

@@ -38,7 +38,7 @@ def test_json_has_the_documented_fields():
     assert difficulty["level"] in (1, 2, 3, 4)
     assert 1 <= difficulty["expected"] <= 4
     assert set(decision) == {
-        "model", "effort", "fallbacks", "expected_quality", "expected_cost_usd", "adequate", "move", "why",
+        "model", "effort", "fallbacks", "expected_quality", "expected_cost_usd", "adequate", "move", "why", "excluded",
     }  # fmt: skip
     assert answer["ask"] == "fix the crash in the pdf export"
 

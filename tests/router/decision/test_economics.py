@@ -305,14 +305,15 @@ def test_a_lock_yields_when_the_incumbent_cannot_serve(lock):
 
 
 @pytest.mark.parametrize("lock", ["open_tool_call", "provider_state", "signed_reasoning"])
-def test_a_lock_holds_an_incumbent_without_evidence_or_above_the_cap(lock):
+def test_a_lock_holds_an_incumbent_without_evidence_and_none_above_the_cap(lock):
     """Another tier may have chosen it; a tool call is open all the same."""
     other = "other/m9"
     offer = catalogue(*two(CHEAP_PRICE, DEAR_PRICE).models, model(other))
     made = choose(on(other), offer=offer, wants=needs(**{lock: True}))
     assert (made.unit.model, made.move) == (other, Move.LOCKED)
     capped = choose(on(DEAR), wants=needs(**{lock: True}), limits=Limits(max_cost_usd=0.5))
-    assert (capped.unit.model, capped.move) == (DEAR, Move.LOCKED)
+    assert (capped.unit.model, capped.move) == (CHEAP, Move.REPLACE)
+    assert "the cap $0.5" in capped.why
     free = choose(on(other), offer=offer)
     assert (free.unit.model, free.move) == (CHEAP, Move.REPLACE)
 

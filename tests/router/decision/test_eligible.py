@@ -9,11 +9,12 @@ import orjson
 import pytest
 
 from router.callers.keys import OWNER
-from router.decision.eligible import RULES, Bar, Eligibility, Way
+from router.decision.eligible import RULES, Bar, Eligibility, Sought, Way
 from router.decision.engine import Engine
 from router.decision.tiers import Data, Standing, plan
 from router.errors import NoModelFits
 from router.evidence.catalogue import Tier
+from router.evidence.names import Names
 from router.sessions.session import NEW, Incumbent
 from router.sessions.steps import hear, on_decision, on_request, on_serving
 from router.values import NO_LIMITS, Bound, Interface, Limits, Needs, Unit, nothing_bars
@@ -21,8 +22,9 @@ from router.wire.request import parse
 from tests.evidence import assessment, catalogue, model, table
 from tests.gateway_rig import PATHS, ask, gateway
 
-NAMED, MAPPED, DECIDED = Way
-ALL, CHOSEN = frozenset(Way), frozenset({MAPPED, DECIDED})
+NAMED, MAPPED, STANDS_IN, DECIDED = Way
+ALL, CHOSEN = frozenset(Way), frozenset({MAPPED, STANDS_IN, DECIDED})
+WEIGHED, WHOLE = frozenset({STANDS_IN, DECIDED}), ALL - {DECIDED}
 
 PLAIN, OPEN, FREE, LOGS = "x/plain", "y/open", "z/free", "z/logs"
 MODELS = (
@@ -67,8 +69,8 @@ CASES = {
     "unknown": Case("no/such", CHOSEN, Bar.UNKNOWN, "not in the catalogue"),
     "without a key": Case(PLAIN, ALL, Bar.KEY, "needs an API key", anonymous=True),
     "unknown, without a key": Case("no/such", ALL, Bar.KEY, "needs an API key", anonymous=True),
-    "free": Case(FREE, frozenset({DECIDED}), Bar.LIMIT, "its provider may log prompts"),
-    "logs": Case(LOGS, frozenset({DECIDED}), Bar.LIMIT, "its provider may log prompts"),
+    "free": Case(FREE, WEIGHED, Bar.LIMIT, "its provider may log prompts"),
+    "logs": Case(LOGS, WEIGHED, Bar.LIMIT, "its provider may log prompts"),
     "pin": Case(PLAIN, ALL, Bar.LIMIT, f"the session is pinned to {OPEN}", Limits(pin=OPEN)),
     "deny": Case(PLAIN, ALL, Bar.LIMIT, "denied", Limits(deny=frozenset({PLAIN}))),
     "allow": Case(PLAIN, ALL, Bar.LIMIT, "not on the allow list", Limits(allow=frozenset({OPEN}))),
@@ -77,15 +79,19 @@ CASES = {
         PLAIN, ALL, Bar.LIMIT, "data policy is none_kept", Limits(data_policies=frozenset({"kept"}))
     ),
     "ability": Case(
-        PLAIN, frozenset({DECIDED}), Bar.ABILITY, "no images", needs=Needs(images=True)
+        PLAIN, WEIGHED, Bar.ABILITY, "no images", needs=Needs(images=True)
     ),
     "size": Case(
-        PLAIN, frozenset({DECIDED}), Bar.ABILITY, "context of 100,000 tokens is short of 200,000",
+        PLAIN, WEIGHED, Bar.ABILITY, "context of 100,000 tokens is short of 200,000",
         needs=Needs(input_tokens=200_000),
     ),
     "bound": Case(
         PLAIN, CHOSEN, Bar.ABILITY, "its tool web_search works with y or w only",
         needs=Needs(bound=(Bound("its tool web_search", ("y/", "w/v", "w/u")),)),
+    ),
+    "counts": Case(
+        PLAIN, WHOLE, Bar.LIMIT, "its expected cost is not known, the cap $0.1",
+        Limits(max_cost_usd=0.1),
     ),
     "reach": Case(
         PLAIN, CHOSEN, Bar.REACH, "no configured provider serves it over chat",
@@ -113,8 +119,8 @@ def test_every_rule_is_asked_in_its_ways_and_no_other(name):
     found = refusals(asked_of(case), case.model)
     refused = {way: refusal for way, refusal in found.items() if refusal}
     if name == "unknown, without a key":  # what is not there cannot be had with a key either
-        assert refused.pop(MAPPED) == refused.pop(DECIDED) == (Bar.UNKNOWN, "not in the catalogue")
-        assert refused == {NAMED: (case.bar, case.words)}
+        unknown = (Bar.UNKNOWN, "not in the catalogue")
+        assert refused == dict.fromkeys(CHOSEN, unknown) | {NAMED: (case.bar, case.words)}
     else:
         assert refused == dict.fromkeys(case.ways, (case.bar, case.words))
 
@@ -129,7 +135,7 @@ def test_no_rule_is_without_a_case():
         rule
         for case in CASES.values()
         for rule in RULES
-        if rule.reason(asked_of(case), case.model, CATALOGUE.model(case.model))
+        if rule.reason(asked_of(case), Sought(case.model, CATALOGUE.model(case.model)))
     }
     assert hit == set(RULES)
     assert {case.bar for case in CASES.values()} == set(Bar)
@@ -137,10 +143,10 @@ def test_no_rule_is_without_a_case():
 
 def test_with_nothing_asked_only_prompt_logging_stands_against_a_known_model():
     asked = Eligibility(CATALOGUE, Needs())
-    assert asked.excluded([m.id for m in MODELS], DECIDED).keys() == {FREE, LOGS}
+    assert asked.refusals([m.id for m in MODELS], DECIDED).keys() == {FREE, LOGS}
     logged = replace(asked, limits=Limits(prompt_logging=True))
     for way in Way:
-        assert not logged.excluded([m.id for m in MODELS], way)
+        assert not logged.refusals([m.id for m in MODELS], way)
 
 
 def test_an_allow_list_that_is_not_set_allows_all_and_an_empty_one_nothing():
@@ -163,7 +169,8 @@ class Reads:
 
 UNITS = (Unit(PLAIN), Unit(OPEN), Unit(LOGS))
 ENGINE = Engine(Reads(), table([0.8, 0.8, 0.8], [0.1, 0.2, 0.3], units=UNITS), CATALOGUE)
-DATA = Data(CATALOGUE, ENGINE, "", dict.fromkeys(Interface, frozenset(m.id for m in MODELS)))
+REACHABLE = dict.fromkeys(Interface, frozenset(m.id for m in MODELS))
+DATA = Data(CATALOGUE, ENGINE, "", REACHABLE, Names(CATALOGUE))
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 LIMITED = ["pin", "deny", "allow", "open", "policy", "ability", "reach", "logs"]
@@ -199,11 +206,18 @@ def test_the_engine_says_of_a_candidate_what_is_said_of_the_model(name):
 
 
 @pytest.mark.parametrize("name", ["deny", "allow", "open", "policy", "reach"])
-def test_a_tier_says_the_same_of_what_it_maps_to(name):
+def test_a_tier_says_the_same_of_what_it_maps_to_and_the_nearest_stands_in(name):
     case = CASES[name]
-    with pytest.raises(NoModelFits) as refused:
+    made = planned(case, "plain")
+    assert made.why.startswith(f"{case.model}: {case.words}, so {OPEN} stands in, ")
+    assert [target.unit.model for target in made.targets] == [OPEN]
+
+
+@pytest.mark.parametrize("name", ["deny", "allow", "open", "policy", "reach"])
+def test_where_nobody_may_stand_in_the_error_says_the_same(name):
+    case = replace(CASES[name], reachable=frozenset({"no/such"}))
+    with pytest.raises(NoModelFits, match=f"{case.model}: "):
         planned(case, "plain")
-    assert f"({case.model}: {case.words})" in str(refused.value)
 
 
 def test_a_tier_is_served_by_the_pin_instead_within_the_other_limits():

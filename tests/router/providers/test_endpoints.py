@@ -9,6 +9,7 @@ from router.providers.endpoints import Provider, Providers, configured_providers
 from router.settings import Settings
 from router.values import Interface
 from router.wire.format import FORMATS
+from router.wire.preferences import read_preferences
 
 CHAT, RESPONSES, MESSAGES = Interface.CHAT, Interface.RESPONSES, Interface.MESSAGES
 ROWS = load_providers()
@@ -104,3 +105,131 @@ def test_without_any_key_the_simulated_provider_answers():
 
 
 # Who calls.
+
+
+# Who is asked first, and who is not asked at all.
+
+AGGREGATORS = {"OPENROUTER_API_KEY": "r", "KILO_API_KEY": "k"}
+LOCAL = [row for row in ROWS if row.url_env]
+
+
+def asked(found, model, interface=CHAT, **more):
+    return [endpoint.provider.name for endpoint in found.endpoints(model, interface, **more)]
+
+
+@pytest.mark.parametrize("row", LOCAL, ids=[row.name for row in LOCAL])
+@pytest.mark.parametrize("write", [str, str.upper, str.title])
+def test_a_private_name_goes_to_its_own_server_alone(row, write):
+    name, key = write(f"{row.name}/my-model:8b"), {"openrouter": "mine"}
+    found = providers(**AGGREGATORS, **{row.url_env: "http://127.0.0.1:9/v1"})
+    for interface in Interface:
+        expected = [row.name] if interface in row.formats else []
+        assert asked(found, name, interface) == expected
+        assert asked(found, name, interface, own_keys=key) == expected
+    without = providers(**AGGREGATORS)
+    assert asked(without, name) == []
+    assert row.url_env in without.owner_of(name)
+
+
+@pytest.mark.parametrize(
+    ("more", "private"),
+    [
+        ({"auth": "none", "base_url": "https://far.example.com/v1"}, True),
+        ({"base_url": "http://10.0.0.7:8000/v1"}, True),
+        ({"base_url": "http://gpu-box:8000/v1"}, True),
+        ({"base_url": "https://far.example.com/v1"}, False),
+        ({"base_url": "https://far.example.com/v1", "private": True}, True),
+        ({"base_url": "http://10.0.0.7:8000/v1", "private": False}, False),
+        ({"auth": "none", "base_url": "http://127.0.0.1:8000/v1", "private": False}, False),
+    ],
+)
+def test_a_row_of_your_own_is_private_where_it_is_near_or_needs_no_key(more, private):
+    row = Provider.model_validate({"name": "mine", "formats": ["chat"], "serves": ["mine/"]} | more)
+    keys = {"mine": "k", "openrouter": "r"}
+    found = configured_providers(ROWS, own_rows=[row], keys=keys, environ={})
+    assert asked(found, "mine/secret") == (["mine"] if private else ["mine", "openrouter"])
+
+
+def test_a_public_model_on_a_server_of_your_own_may_still_come_from_elsewhere():
+    row = Provider(
+        name="mine", base_url="http://127.0.0.1:9/v1", auth="none", formats=frozenset({CHAT}),
+        models={"qwen/qwen3.6-plus": "local-qwen"},
+    )  # fmt: skip
+    found = configured_providers(ROWS, own_rows=[row], keys={"openrouter": "r"}, environ={})
+    assert asked(found, "qwen/qwen3.6-plus") == ["mine", "openrouter"]
+
+
+def test_who_says_more_closely_what_it_serves_is_asked_first_wherever_its_row_stands():
+    def row(name, **more):
+        return Provider(
+            name=name, base_url="https://x.example.com", formats=frozenset({CHAT}), **more
+        )
+
+    rows = [
+        row("all", serves=("",)),
+        row("vendor", serves=("a/",)),
+        row("family", serves=("a/b",)),
+        row("named", models={"a/b-1": "b1"}),
+    ]
+    found = Providers(rows, dict.fromkeys(["all", "vendor", "family", "named"], "k"))
+    assert asked(found, "a/b-1") == ["named", "family", "vendor", "all"]
+    assert asked(found, "A/B-2") == ["family", "vendor", "all"]
+    assert asked(found, "c/d") == ["all"]
+
+
+def test_what_is_reachable_is_what_has_endpoints():
+    catalogue = load_catalogue()
+    for environ, keys in [
+        ({"OPENAI_API_KEY": "k"}, {}),
+        ({"OPENAI_API_KEY": "k"}, {"anthropic": "mine"}),
+        ({**AGGREGATORS, "OLLAMA_BASE_URL": "http://127.0.0.1:9"}, {"deepseek": "mine", "no": "x"}),
+    ]:
+        found = providers(**environ)
+        for interface in Interface:
+            served = found.reachable(catalogue, interface, keys)
+            assert served == {
+                m.id for m in catalogue.models if asked(found, m.id, interface, own_keys=keys)
+            }
+
+
+# What a request's `provider` object says of them.
+
+BOTH = {"OPENAI_API_KEY": "k", "OPENROUTER_API_KEY": "r"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["openai", "openrouter"]),
+        ({"only": ["anthropic"]}, ["openrouter"]),
+        ({"only": ["OpenAI"]}, ["openai", "openrouter"]),
+        ({"ignore": ["openai"]}, ["openrouter"]),
+        ({"order": ["openrouter", "openai"]}, ["openrouter", "openai"]),
+        ({"allow_fallbacks": False}, ["openai"]),
+        ({"sort": "price"}, ["openrouter", "openai"]),
+        ({"data_collection": "deny"}, ["openrouter"]),
+        ({"zdr": True}, ["openrouter"]),
+        ({"require_parameters": True}, ["openrouter"]),
+        ({"quantizations": ["fp8"]}, ["openrouter"]),
+        ({"max_price": {"prompt": 1}}, ["openrouter"]),
+        ({"something_new": 1}, ["openrouter"]),
+    ],
+)
+def test_preferences_narrow_who_is_asked(given, expected):
+    preferences = read_preferences({"provider": given})
+    assert asked(providers(**BOTH), "openai/gpt-5.5", preferences=preferences) == expected
+
+
+def test_a_slug_of_openrouters_is_our_provider():
+    preferences = read_preferences({"provider": {"only": ["google-ai-studio"]}})
+    found = providers(GEMINI_API_KEY="k")
+    assert asked(found, "google/gemini-3.5-flash", preferences=preferences) == ["google"]
+
+
+def test_a_highest_price_leaves_out_dearer_models():
+    preferences = read_preferences({"provider": {"max_price": {"prompt": "1", "completion": 2}}})
+    catalogue = load_catalogue()
+    found = providers(**BOTH).reachable(catalogue, CHAT, None, preferences)
+    prices = [catalogue.model(model_id).price for model_id in found]
+    assert found
+    assert all(price.input <= 1 and price.output <= 2 for price in prices)

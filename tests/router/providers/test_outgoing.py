@@ -219,7 +219,7 @@ def test_a_strict_vendor_is_not_asked_in_a_dialect_it_refuses():
 
 
 def test_a_body_of_nothing_but_what_is_refused_still_becomes_one():
-    done = sent(CHAT, b'{ "usage":{} , "provider":1}', "x/new", strict=True)
+    done = sent(CHAT, b'{ "usage":{} , "provider":{}}', "x/new", strict=True)
     assert orjson.loads(done) == {"model": "x/new"}
 
 

@@ -211,8 +211,8 @@ async def test_every_prefix_serves_the_whole_api(prefix):
 
 async def test_the_list_has_what_pickers_read():
     async with gateway() as client:
-        shown = (await client.get("/v1/models")).json()["data"]
-        hidden = (await client.get("/v1/models?hidden=true")).json()["data"]
+        shown = (await client.get("/v1/models?hidden=false")).json()["data"]
+        hidden = (await client.get("/v1/models")).json()["data"]
         extra = {e["id"] for e in hidden} - {e["id"] for e in shown}
         assert extra == {"kilo-auto/small"}
         for entry in hidden:

@@ -225,7 +225,7 @@ async def test_other_limits_are_another_decision(engine):
         session = Session(client, Interface.CHAT).user(ASK)
         first, _ = await session.move()
         session.tool("ok")
-        answer = await session.send(**{"x-auto-max-cost": "0.05"})
+        answer = await session.send(**{"x-auto-max-cost": "0.1"})
         assert answer.headers["x-auto-model"] != first
         session.tool("ok")
         cheap = answer.headers["x-auto-model"]

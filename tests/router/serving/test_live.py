@@ -12,6 +12,7 @@ from router.errors import BadArtefact
 from router.evidence.catalogue import MODELS_DIR
 from router.providers.endpoints import SIMULATED_ROW, Providers
 from router.serving.live import WATCHED, LiveData
+from router.values import Limits
 from tests.gateway_rig import StubEngine
 
 SONNET = 'explore      = "anthropic/claude-sonnet-4.6"'
@@ -90,6 +91,17 @@ def test_a_bad_engine_at_start_degrades_and_new_catalogues_are_still_read(folder
     touch(path, path.read_text().replace(SONNET, OPUS))
     assert live.refresh()
     assert explores_with(live) == "anthropic/claude-opus-4.7"
+
+
+def test_a_catalogue_without_a_model_that_a_key_lists_is_not_used_and_says_so(folder):
+    """Else the key would deny what there is not any more, and let something else serve."""
+    limits = {"anna": Limits(deny=frozenset({"gpt-5.5"}))}
+    live = LiveData(folder, Providers([SIMULATED_ROW], {}), stub, limits=limits)
+    path = folder / "catalogue.toml"
+    touch(path, path.read_text().replace('"openai/gpt-5.5"', '"openai/gpt-5.6"'))
+    assert not live.refresh()
+    assert "callers: anna: deny: there is no model" in live.problem
+    assert live.current.names.of("gpt-5.5").known
 
 
 def test_a_bad_catalogue_is_refused_at_start(folder):

@@ -1,0 +1,151 @@
+"""Fields of a body by which one comes to a model: read, tried here, and written once."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.errors import BadRequest
+from router.values import Interface
+from router.wire.choosers import MAX_MODELS, NO_CHOOSERS, TRIED_HERE, settled
+from router.wire.format import FORMATS
+from router.wire.preferences import FIELDS, NO_PREFERENCES, read_preferences
+from router.wire.request import parse
+
+every_format = pytest.mark.parametrize("interface", list(Interface), ids=str)
+
+
+def read(interface=Interface.CHAT, **fields):
+    body = {FORMATS[interface].ITEMS: [{"role": "user", "content": "hi"}], **fields}
+    return parse(orjson.dumps(body), interface=interface)
+
+
+@every_format
+def test_models_are_tried_here_and_sent_on_by_nobody(interface):
+    asked = read(interface, model="a/b", models=["c/d", "e/f", "c/d"], route="fallback")
+    assert (asked.model, asked.choosers.models) == ("a/b", ("c/d", "e/f"))
+    assert not {*orjson.loads(asked.body)} & {*TRIED_HERE}
+    assert orjson.loads(asked.body) == asked.fields
+    objects = read(interface, model="a/b", fallbacks=[{"model": "c/d"}])
+    assert objects.choosers.models == ("c/d",)
+
+
+@every_format
+def test_without_a_model_the_first_of_the_list_is_asked_for(interface):
+    asked = read(interface, models=["a/b", "c/d"])
+    assert (asked.model, asked.choosers.models) == ("a/b", ("c/d",))
+
+
+@pytest.mark.parametrize(
+    "models",
+    [["a", 1], "a/b", {"a": 1}, [""], [None], ["a" * 300], ["a\nb"], ["a"] * (MAX_MODELS + 1)],
+)
+def test_a_list_that_cannot_be_read_is_refused(models):
+    with pytest.raises(BadRequest, match="`models`"):
+        read(model="a/b", models=models)
+
+
+def test_what_lets_an_upstream_choose_is_named():
+    asked = read(model="a/b", preset="p", plugins=[{"id": "web"}, {"id": "response-healing"}])
+    assert asked.choosers.open == ("preset", "plugins: web")
+    assert read(model="a/b", plugins=[{"id": "web", "enabled": False}]).choosers == NO_CHOOSERS
+    others = read(model="a/b", fallbacks=[{"a/b": ["c/d"]}])
+    assert others.choosers.open == ("fallbacks",)
+    assert "fallbacks" in others.fields
+
+
+def test_a_tool_of_the_provider_names_a_model_and_a_function_does_not():
+    function = {"type": "function", "function": {"name": "f"}, "model": "x/y"}
+    advisor = {"type": "advisor_20260301", "name": "advisor", "model": "a/b"}
+    image = {"type": "openrouter:image", "parameters": {"model": "c/d"}}
+    asked = read(model="m", tools=[function, advisor, image])
+    assert asked.choosers.tools == (("tools[1].model", "a/b"), ("tools[2].model", "c/d"))
+
+
+# Keys that are written twice.
+
+TWICE = [
+    '{"model":"a/one","messages":[],"model":"b/two"}',
+    '{"mod\\u0065l":"a/one","messages":[],"model":"b/two"}',
+    '{"model":"a/one","messages":[],"mod\\u0065l":"b/two"}',
+    '{"model":null,"model":"a/one" , "messages":[],\n"model" : "b/two"}',
+    '{"messages":[{"model":"x"}],"model":["a/one"],"model":"b/two"}',
+]
+
+
+def first_and_last(body):
+    """Read a body as parsers do that keep the first, and the last, of a key."""
+    first = json.loads(body, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    return first, json.loads(body)
+
+
+@pytest.mark.parametrize("body", TWICE)
+def test_of_a_model_that_is_named_twice_nobody_sees_more_than_the_last(body):
+    asked = parse(body.encode(), interface=Interface.CHAT)
+    first, last = first_and_last(asked.body)
+    assert first == last
+    assert asked.model == last["model"] == "b/two"
+
+
+names = st.sampled_from(["model", "models", "provider", "plugins", "preset", "x", "mod\\u0065l"])
+values = st.sampled_from(['"a"', "null", "[]", "{}", '{"model":"b"}', '[{"model":{"models":1}}]'])
+
+
+@given(st.lists(st.tuples(names, values), min_size=1, max_size=6))
+def test_however_a_body_is_written_every_parser_sees_one_of_each_field(members):
+    body = ("{" + ",".join(f'"{name}":{value}' for name, value in members) + "}").encode()
+    once, fields = settled(body, orjson.loads(body))
+    first, last = first_and_last(once)
+    assert orjson.loads(once) == fields == last
+    kept = {"model", "provider", "plugins", "preset"}
+    assert {k: first[k] for k in kept & first.keys()} == {k: last[k] for k in kept & last.keys()}
+
+
+def test_a_parameter_called_model_changes_nothing():
+    body = b'{"model" : "a/b",\n"tools":[{"input":{"model":"x"},"schema":{"model":{"type":1}}}]}'
+    assert settled(body, orjson.loads(body))[0] is body
+
+
+# The object `provider`.
+
+
+def test_preferences_are_read():
+    found = read_preferences(
+        {"provider": {"only": ["OpenAI", "deepinfra/turbo"], "order": ["x"], "zdr": True}}
+    )
+    assert (found.only, found.order, found.binds) == ({"openai", "deepinfra"}, ("x",), ("zdr",))
+    assert found.admits(frozenset({"openai"}), aggregates=True)
+    assert not found.admits(frozenset({"openai"}), aggregates=False)
+    assert found.named == "`provider.only`, `provider.zdr`"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"zdr": False}, {"data_collection": "allow"}, {"require_parameters": None, "only": None},
+     {"allow_fallbacks": True}, {"quantizations": []}, {"only": []}],
+)  # fmt: skip
+def test_what_asks_for_nothing_keeps_nobody_out(given):
+    assert read_preferences({"provider": given}).admits(frozenset({"openai"}), aggregates=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("only", "openai"), ("ignore", [1]), ("order", {}), ("allow_fallbacks", "no"), ("zdr", "yes"),
+     ("data_collection", "no"), ("max_price", 1), ("max_price", {"prompt": "nan"}),
+     ("max_price", {"completion": -1}), ("max_price", {"prompt": True})],
+)  # fmt: skip
+def test_a_field_that_cannot_be_read_is_refused_by_name(field, value):
+    with pytest.raises(BadRequest, match=f"`provider.{field}`"):
+        read_preferences({"provider": {field: value}})
+
+
+def test_the_object_must_be_one_and_an_unknown_field_binds():
+    assert read_preferences({"provider": {"new_rule": 1}}).binds == ("new_rule",)
+    assert read_preferences({}) is NO_PREFERENCES
+    with pytest.raises(BadRequest, match="`provider` must be an object"):
+        read_preferences({"provider": "openai"})
+    assert len({row.field for row in FIELDS}) == len(FIELDS)
