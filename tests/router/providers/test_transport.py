@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from router.providers.transport import HIGH_WATER, FastTransport, _Connection
+from router.providers.connection import HIGH_WATER, Connection
+from router.providers.transport import FastTransport
 from tests.gateway_rig import chunk, fake_upstream, head, replies
 
 EXTENSIONS = {"timeout": {"connect": 1.0, "read": 0.3}}
@@ -168,7 +169,7 @@ def test_no_bytes_of_an_upstream_break_the_connection(pieces):
     """Whatever comes, an exchange ends in a reply or in an error of httpx."""
 
     async def run() -> None:
-        connection = _Connection(asyncio.get_running_loop())
+        connection = Connection(asyncio.get_running_loop())
         connection.connection_made(Mute())
         connection.start(b"GET", b"", 0)
         for piece in pieces:
