@@ -111,7 +111,7 @@ class FakeUpstream:
 
     @staticmethod
     async def _watch(reader: asyncio.StreamReader, seen: Seen) -> None:
-        while not reader.at_eof():  # noqa: ASYNC110 - a reader has no event for its end
+        while not (reader.at_eof() or reader.exception()):  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.005)
         seen.left.set()
 

@@ -1,16 +1,19 @@
 """One HTTP/1.1 connection to an upstream, and the exchange that it carries: httptools over asyncio.
 
 Bytes of a body wait in a list until the reader takes them; beyond ``HIGH_WATER`` the socket is
-paused, so a slow client slows its upstream and grows no memory.  Silence is timed by one lazy timer
-per exchange, not per read.
+paused, so a slow client slows its upstream and grows no memory.  What is no body (heads, interim
+answers, chunk sizes, trailers) is counted and bounded.  Silence and the whole exchange are timed by
+one lazy timer, not per read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import select
 from collections import deque
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import httptools
 import httpx
@@ -18,19 +21,37 @@ import httpx
 HIGH_WATER: Final = 256 << 10
 """Unread body bytes of one exchange at which its socket is paused."""
 
+FRAMING_BYTES: Final = 256 << 10
+"""Most bytes of a reply that are no body, before its body: what Chrome takes of a head; nginx, as a
+proxy, takes 4 to 8 KiB."""
+
+FRAMING_PER_BYTE: Final = 8
+"""Further ones for every byte of the body: a chunk of a single byte has five."""
+
+KEEP_S: Final = {"https": 20.0, "http": 4.0}
+"""How long an idle connection is kept.
+
+Vendors and their balancers keep one for 60 s and longer.  Servers of one's own (uvicorn, Node,
+cpp-httplib) close it after 5 s, mostly without saying so, and connecting to them anew is cheap.
+"""
+
+KEEP_MARGIN_S: Final = 1.0
+"""By how much sooner it is let go than the server's ``Keep-Alive`` header says."""
+
 
 class Connection(asyncio.Protocol):
     """One connection and the exchange it is carrying, if any."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, keep_s: float = KEEP_S["https"]) -> None:
         self._loop = loop
+        self._most_keep_s = keep_s
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._paused = False
         self.closed = False
-        self.idle_since = 0.0
+        self._kept_until = 0.0
         self._reset()
 
     def _reset(self) -> None:
@@ -43,18 +64,28 @@ class Connection(asyncio.Protocol):
         self.error: httpx.TransportError | None = None
         self._keep = False
         self._framed = False
-        self._idle_s = 0.0
+        self._keep_s = self._most_keep_s
+        self._body_bytes = 0
+        self._framing_bytes = 0
+        self._idle_s = math.inf
+        self._total_s = math.inf
+        self._sent_at = 0.0
         self._last_heard = 0.0
 
     # What the reader does.
 
-    def start(self, head: bytes, body: bytes, idle_s: float) -> None:
-        """Send a request; its reply is read with ``wait`` and ``take``."""
+    def start(
+        self, head: bytes, body: bytes, idle_s: float = math.inf, total_s: float = math.inf
+    ) -> None:
+        """Send a request; its reply is read with ``wait`` and ``take``.
+
+        It may be silent for ``idle_s``, and must be whole in ``total_s``.
+        """
         self._reset()
-        self._idle_s = idle_s
-        self._last_heard = self._loop.time()
-        if idle_s and self._timer is None:
-            self._timer = self._loop.call_later(idle_s, self._check_silence)
+        self._idle_s, self._total_s = idle_s, total_s
+        self._sent_at = self._last_heard = self._loop.time()
+        if (first_s := min(idle_s, total_s)) < math.inf:
+            self._timer = self._loop.call_later(first_s, self._check_time)
         assert self._transport is not None
         self._transport.write(head + body if len(body) < HIGH_WATER else head)
         if len(body) >= HIGH_WATER:
@@ -81,11 +112,9 @@ class Connection(asyncio.Protocol):
 
     def finish(self) -> bool:
         """End the exchange; say whether the connection can carry another."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         if self.complete and self._keep and not self.closed and not self.chunks:
-            self.idle_since = self._loop.time()
+            self._kept_until = self._loop.time() + self._keep_s
             return True
         self.close()
         return False
@@ -93,18 +122,25 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Drop the connection at once."""
         self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         if self._transport is not None:
             self._transport.abort()
 
     @property
     def usable(self) -> bool:
-        """Whether an idle connection is still open; its end may wait to be read."""
-        if self.closed or self._transport is None or self._transport.is_closing():
-            return False
-        return not _readable(self._transport.get_extra_info("socket"))
+        """Whether an idle connection is still open, its socket asked: the loop may not know yet."""
+        return (
+            not self.closed
+            and self._transport is not None
+            and not self._transport.is_closing()
+            and self._loop.time() < self._kept_until
+            and not _readable(self._transport)
+        )
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -116,17 +152,23 @@ class Connection(asyncio.Protocol):
         self.closed = True
         self._wake()
 
-    def _check_silence(self) -> None:
-        """Fail the exchange if the upstream was silent too long, else look again later."""
+    def _check_time(self) -> None:
+        """Fail an exchange that is silent or takes too long, else look again later."""
         now = self._loop.time()
-        left = self._last_heard + self._idle_s - now
-        if self._paused or self.chunks:
-            left = self._idle_s
-        if left <= 0.001:
-            self._timer = None
+        waits_for_reader = self._paused or bool(self.chunks)
+        silent_at = (now if waits_for_reader else self._last_heard) + self._idle_s
+        left_s = min(silent_at, self._sent_at + self._total_s) - now
+        self._timer = None
+        if left_s > 0.001:
+            self._timer = self._loop.call_later(left_s, self._check_time)
+        elif silent_at - now <= 0.001:
             self._fail(httpx.ReadTimeout(f"the upstream was silent for {self._idle_s:g} s"))
         else:
-            self._timer = self._loop.call_later(left, self._check_silence)
+            self._fail(
+                httpx.ReadTimeout(
+                    "the answer is not whole in the time of a request (timeouts.total_s)"
+                )
+            )
 
     # What the event loop calls.
 
@@ -135,16 +177,19 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Read."""
-        if self.complete or not self._last_heard:
+        """Read, and count what is no body."""
+        if self.complete or not self._sent_at:
             self.close()  # bytes that no request asked for
             return
         self._last_heard = self._loop.time()
+        before = self._body_bytes
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(httpx.RemoteProtocolError(f"the upstream's reply is not HTTP: {error}"))
-            self.close()
+            self._refuse(f"the upstream's reply is not HTTP: {error}")
+        self._framing_bytes += len(data) - (self._body_bytes - before)
+        if self._framing_bytes > FRAMING_BYTES + FRAMING_PER_BYTE * self._body_bytes:
+            self._refuse("the head, chunk sizes or trailers of the upstream's reply do not end")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the reply, or say that it broke off."""
@@ -155,12 +200,18 @@ class Connection(asyncio.Protocol):
         elif not self.complete:
             self._fail(httpx.ReadError(f"the upstream closed the connection{cause(exc)}"))
 
+    def _refuse(self, problem: str) -> None:
+        self._fail(httpx.RemoteProtocolError(problem))
+        self.close()
+
     # What the parser calls.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header or a trailer."""
         name = name.lower()
         self._framed |= name in (b"content-length", b"transfer-encoding")
+        if name == b"keep-alive" and (said := re.search(rb"timeout=(\d{1,6})", value)):
+            self._keep_s = min(self._most_keep_s, int(said[1]) - KEEP_MARGIN_S)
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -175,6 +226,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Keep some of the body for the reader; pause the socket when it is much."""
+        self._body_bytes += len(body)
         self.chunks.append(body)
         self._buffered += len(body)
         if self._buffered > HIGH_WATER and not self._paused and self._transport is not None:
@@ -191,13 +243,14 @@ class Connection(asyncio.Protocol):
         self._wake()
 
 
-def _readable(socket: Any) -> bool:
-    """Say whether bytes or the end of a connection wait, without reading them."""
-    if not hasattr(select, "poll"):
-        return bool(select.select([socket], [], [], 0)[0])
-    waiting = select.poll()
-    waiting.register(socket, select.POLLIN)
-    return bool(waiting.poll(0))
+def _readable(transport: asyncio.Transport) -> bool:
+    """Say whether bytes or an end wait in an idle connection's socket (as urllib3 and httpcore do)."""
+    held = transport.get_extra_info("socket")
+    if held is None or not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(held.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def cause(error: BaseException | None) -> str:

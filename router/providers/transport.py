@@ -8,14 +8,18 @@ feeds httptools.  It is called directly, without ``AsyncClient``, whose cookie j
 authentication and event hooks a gateway must not have.
 
 One ``Connection`` carries one exchange at a time.  An exchange that is left before its end closes its
-connection, which is how a client that goes away cancels its upstream call.  A kept connection that its server closed meanwhile is replaced by a
-fresh one; once a request was written it is never sent again from here, since nobody can tell whether
-it was served (Go's ``net/http`` holds a POST so, too): that would be a call that nobody counts.
+connection, which is how a client that goes away cancels its upstream call.
+
+A kept connection that its server closed meanwhile is replaced by a fresh one; once a request was
+written it is never sent again from here, since nobody can tell whether it was served (Go's
+``net/http`` holds a POST so, too): that would be a call that nobody counts.  So that this seldom
+costs an answer, connections are not kept as long as servers keep them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
@@ -23,15 +27,14 @@ from typing import Final
 
 import httpx
 
-from router.providers.connection import Connection, cause
+from router.providers.connection import KEEP_S, Connection, cause
+from router.providers.dialing import Origin, basic, dial
+from router.providers.proxies import Proxies, Proxy
 
-KEEP_S: Final = 20.0
-"""How long an idle connection is kept; below the 60 to 75 s of common servers and balancers."""
+PROXY_WANTS_LOGIN: Final = 407
 
 MAX_IDLE: Final = 1024
 """Idle connections kept per origin."""
-
-Origin = tuple[str, str, int]
 
 
 class _Body(httpx.AsyncByteStream):
@@ -63,9 +66,12 @@ class _Body(httpx.AsyncByteStream):
 class FastTransport(httpx.AsyncBaseTransport):
     """Send requests over kept-alive HTTP/1.1 connections; see the module's text."""
 
-    def __init__(self, *, verify: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *, verify: ssl.SSLContext | None = None, proxies: Proxies | None = None
+    ) -> None:
         """Begin without connections; ``verify`` replaces the default trust store."""
         self._tls = verify
+        self._proxies = proxies or Proxies()
         self._idle: dict[Origin, deque[Connection]] = {}
         self._open: set[Connection] = set()
 
@@ -75,13 +81,26 @@ class FastTransport(httpx.AsyncBaseTransport):
         return len(self._open)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; return when the reply's head is here."""
+        """Send a request; return when the reply's head is here.
+
+        ``extensions["timeout"]`` has seconds to ``connect``, to ``read`` (between two pieces) and, in
+        ``total``, for the whole exchange; what it lacks has no limit.
+        """
         url = request.url
         origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+        proxy = self._proxies.to(*origin) if self._proxies.by_scheme else None
         timeout = request.extensions.get("timeout", {})
-        head, body = _head(request), await request.aread()
-        connection = self._kept(origin) or await self._connect(origin, timeout.get("connect"))
-        return await self._exchange(connection, origin, head, body, timeout.get("read"))
+        head, body = _head(request, proxy), await request.aread()
+        sent = (head, body, timeout.get("read") or math.inf, timeout.get("total") or math.inf)
+        connect_s = timeout.get("connect")
+        connection = self._kept(origin) or await self._connect(origin, proxy, connect_s)
+        response = await self._exchange(connection, origin, *sent)
+        if proxy is not None and response.status_code == PROXY_WANTS_LOGIN:
+            await response.aclose()
+            raise httpx.ProxyError(
+                f"the proxy {proxy} wants a login: http://USER:PASSWORD@HOST:PORT"
+            )
+        return response
 
     async def _exchange(
         self,
@@ -89,11 +108,12 @@ class FastTransport(httpx.AsyncBaseTransport):
         origin: Origin,
         head: bytes,
         body: bytes,
-        idle_s: float | None,
+        idle_s: float,
+        total_s: float,
     ) -> httpx.Response:
         self._open.add(connection)
         try:
-            connection.start(head, body, idle_s or 0.0)
+            connection.start(head, body, idle_s, total_s)
             while not connection.ready:
                 if connection.error is not None:
                     raise connection.error
@@ -108,32 +128,42 @@ class FastTransport(httpx.AsyncBaseTransport):
     def _kept(self, origin: Origin) -> Connection | None:
         """Return the most recently used idle connection that is still good."""
         idle = self._idle.get(origin)
-        now = asyncio.get_running_loop().time()
         while idle:
             connection = idle.pop()
-            if connection.usable and now - connection.idle_since < KEEP_S:
+            if connection.usable:
                 return connection
             connection.close()
         return None
 
-    async def _connect(self, origin: Origin, connect_s: float | None) -> Connection:
+    async def _connect(
+        self, origin: Origin, proxy: Proxy | None, connect_s: float | None
+    ) -> Connection:
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
-        if scheme == "https" and self._tls is None:
-            self._tls = httpx.create_ssl_context()
+        tls = self._trusted() if scheme == "https" else None
         try:
             async with asyncio.timeout(connect_s):
+                held = await dial(origin, proxy)
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop),
-                    host,
-                    port,
-                    ssl=self._tls if scheme == "https" else None,
+                    lambda: Connection(loop, KEEP_S[scheme]),
+                    sock=held,
+                    ssl=tls,
+                    server_hostname=host if tls else None,
                 )
         except TimeoutError as error:
-            raise httpx.ConnectTimeout(f"no connection to {host} in {connect_s:g} s") from error
+            problem = f"no connection to {host} in {connect_s:g} s"
+            if proxy is not None:
+                raise httpx.ProxyError(f"{problem} by the proxy {proxy}") from error
+            raise httpx.ConnectTimeout(problem) from error
         except OSError as error:
             raise httpx.ConnectError(f"cannot connect to {host}:{port}{cause(error)}") from error
         return connection
+
+    def _trusted(self) -> ssl.SSLContext:
+        """Return the trust store; reading it takes a while, so it is read when it is needed."""
+        if self._tls is None:
+            self._tls = httpx.create_ssl_context()
+        return self._tls
 
     def release(self, connection: Connection, origin: Origin) -> None:
         """Take a connection back after its exchange."""
@@ -152,9 +182,13 @@ class FastTransport(httpx.AsyncBaseTransport):
         self._idle.clear()
 
 
-def _head(request: httpx.Request) -> bytes:
+def _head(request: httpx.Request, proxy: Proxy | None) -> bytes:
     """Write the request line and headers; a header cannot smuggle in another."""
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    url, login, target = request.url, b"", request.url.raw_path
+    if proxy is not None and proxy.asked_in_full(url.scheme):
+        target, login = b"http://" + url.netloc + target, basic(proxy)
+    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), target)]
+    lines += [b"proxy-authorization: " + login] if login else []
     lines += [b"%s: %s" % pair for pair in request.headers.raw]
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:

@@ -108,6 +108,99 @@ async def test_a_request_that_was_written_is_not_sent_again(ends):
         assert len(fake.seen) == 2
 
 
+@pytest.mark.parametrize(("said", "opened"), [("timeout=1, max=9", 2), ("timeout=60", 1), ("?", 1)])
+async def test_a_connection_is_kept_no_longer_than_its_server_says(said, opened):
+    ports = set()
+
+    async def play(seen, writer):
+        ports.add(writer.get_extra_info("peername")[1])
+        return await replies(200, b"hi", f"keep-alive: {said}")(seen, writer)
+
+    async with fake_upstream() as fake, FastTransport() as transport:
+        fake.play = play
+        for _ in range(2):
+            await whole(transport, post(fake.url))
+    assert len(ports) == opened
+
+
+async def nobody_is_served(fake) -> None:
+    async with asyncio.timeout(5):
+        while fake.open:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.005)
+
+
+ENDLESS = {
+    "a header": (b"HTTP/1.1 200 OK\r\nx: ", b"y" * 9000),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 1000),
+    "interim answers": (b"", b"HTTP/1.1 102 Processing\r\nx: y\r\n\r\n" * 200),
+    "the size of a chunk": (head(200), b"0" * 9000),
+    "what is said beside it": (head(200) + b"5;x=", b"y" * 9000),
+    "trailers": (head(200) + b"2\r\nhi\r\n0\r\n", b"x: y\r\n" * 1000),
+    "a trailer": (head(200) + b"2\r\nhi\r\n0\r\nx: ", b"y" * 9000),
+}
+
+
+@pytest.mark.parametrize(("begin", "more"), ENDLESS.values(), ids=ENDLESS)
+async def test_what_frames_a_reply_has_an_end(begin, more):
+    sent = 0
+
+    async def endless(seen, writer):
+        nonlocal sent
+        writer.write(begin)
+        while not seen.left.is_set():
+            writer.write(more)
+            await writer.drain()
+            sent += len(more)
+            await asyncio.sleep(0)
+
+    async with fake_upstream() as fake, FastTransport() as transport:
+        fake.play = endless
+        request = post(fake.url)
+        request.extensions["timeout"] = {}
+        with pytest.raises(httpx.RemoteProtocolError):
+            await whole(transport, request)
+        await nobody_is_served(fake)
+        assert sent < 20_000_000, "what the sockets between hold is sent in vain"
+
+
+async def test_chunks_of_single_bytes_are_no_flood():
+    body = b"x" * 60_000
+    wire = head(200) + b"".join(chunk(b"%c" % b) for b in body) + b"0\r\n\r\n"
+
+    async def play(seen, writer):
+        writer.write(wire)
+        await writer.drain()
+
+    async with fake_upstream() as fake, FastTransport() as transport:
+        fake.play = play
+        assert await whole(transport, post(fake.url)) == (200, body)
+
+
+async def test_a_reply_that_never_ends_is_cut_at_the_time_of_the_whole_request():
+    """It is never silent: no other limit holds."""
+
+    async def lively(seen, writer):
+        writer.write(head(200))
+        while not seen.left.is_set():
+            writer.write(chunk(b": alive\n\n"))
+            await asyncio.sleep(0.02)
+
+    async with fake_upstream() as fake, FastTransport() as transport:
+        fake.play = lively
+        request = post(fake.url)
+        request.extensions["timeout"] = {"connect": 1.0, "read": 5.0, "total": 0.5}
+        with pytest.raises(httpx.ReadTimeout, match="total_s"):
+            await whole(transport, request)
+        await nobody_is_served(fake)
+
+
+async def test_a_server_that_would_like_to_upgrade_is_read_all_the_same():
+    """Apache says so in every reply."""
+    async with fake_upstream() as fake, FastTransport() as transport:
+        fake.play = replies(200, b"hi", "upgrade: h2,h2c", "connection: Upgrade, Keep-Alive")
+        assert await whole(transport, post(fake.url)) == (200, b"hi")
+
+
 async def test_silence_and_refusal_are_errors_of_httpx():
     async def silent(seen, writer):
         await seen.left.wait()
@@ -171,7 +264,7 @@ def test_no_bytes_of_an_upstream_break_the_connection(pieces):
     async def run() -> None:
         connection = Connection(asyncio.get_running_loop())
         connection.connection_made(Mute())
-        connection.start(b"GET", b"", 0)
+        connection.start(b"GET", b"")
         for piece in pieces:
             if not connection.closed:
                 connection.data_received(piece)
