@@ -55,12 +55,17 @@ async def dial(origin: Origin, proxy: Proxy | None) -> socket.socket:
 
 
 async def reach(host: str, port: int) -> socket.socket:
-    """Connect to the first address of a host that answers; raises OSError."""
+    """Connect to a host; raises OSError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    waiting = deque(_alternating([(family, address) for family, _, _, _, address in found]))
+    return await first_of([(family, address) for family, _, _, _, address in found])
+
+
+async def first_of(addresses: list[Address]) -> socket.socket:
+    """Connect to the first address that answers, in their order; raises OSError."""
+    waiting = deque(_alternating(addresses))
     trying: set[asyncio.Task[socket.socket]] = set()
-    failure: BaseException = OSError(f"{host} has no address")
+    failure: BaseException = OSError("there is no address")
     try:
         while waiting or trying:
             if waiting:
