@@ -165,6 +165,15 @@ def to_tell(failures: Sequence[Failure]) -> Failure | None:
     return refusals[0] if refusals else None
 
 
+def overdue(failures: Sequence[Failure], waited_s: float) -> Exhausted:
+    """Say to the client that no attempt answered in the time that all have together."""
+    tried = "; ".join(f"{f.unit.model}: {f.reason}" for f in failures)
+    message = (
+        f"no model answered in {waited_s:g} s ({tried}); retry later, or send a smaller request"
+    )
+    return Exhausted(message, status=504, failures=failures)
+
+
 def exhausted(failures: Sequence[Failure]) -> Exhausted:
     """Say to the client that every attempt failed, with the status it can best act on.
 

@@ -42,13 +42,27 @@ class Timeouts(Entry):
     """How long to wait for an upstream, in seconds.
 
     The SDKs of OpenAI and Anthropic wait 600 s for a reply; Codex gives up on a stream that is
-    silent for 300 s.
+    silent for 300 s.  The longest answers, 128,000 tokens, come at 12 tokens/s in three hours.
     """
 
     connect_s: float = Field(default=5.0, gt=0, description="To connect.")
     first_byte_s: float = Field(default=120.0, gt=0, description="For a stream's first event.")
     reply_s: float = Field(default=600.0, gt=0, description="For a whole reply.")
     idle_s: float = Field(default=120.0, gt=0, description="Between two pieces of a stream.")
+    total_s: float = Field(
+        default=3 * 3600.0,
+        gt=0,
+        description="For a request in all: its attempts, and its answer to the last byte. Until an "
+        "answer begins, all attempts together have three times `reply_s`.",
+    )
+
+    @property
+    def answer_s(self) -> float:
+        """How long all attempts together may take until an answer begins.
+
+        A first attempt that hangs to the end of its time leaves room for two more.
+        """
+        return min(self.total_s, max(self.first_byte_s, 3 * self.reply_s))
 
 
 class Provider(Entry):

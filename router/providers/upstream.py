@@ -16,12 +16,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Final, cast
+from typing import ClassVar, Final, cast
 
 import httpx
 import orjson
 
-from router.providers.attempts import Attempt, attempts, exhausted, to_tell
+from router.providers.attempts import Attempt, attempts, exhausted, overdue, to_tell
 from router.providers.endpoints import SIMULATED, Timeouts
 from router.providers.memory import Memory
 from router.providers.outgoing import JSON, Order, write_body, write_headers, write_url
@@ -135,22 +135,21 @@ class Upstream:
         self._simulated = simulated
         self._timeouts = timeouts
         self._memory = Memory(clock)
-        self._watchful = _timeout(timeouts.connect_s, timeouts.idle_s)
-        self._patient = _timeout(timeouts.connect_s, timeouts.reply_s)
+        self._clock = clock
 
     async def run(self, order: Order, failures: list[Failure]) -> Reply:
-        """Return the first good reply; raises Exhausted when there is none.
+        """Return the first good reply; raises Exhausted when there is none, or none in time.
 
         Every failed attempt is added to ``failures`` as it fails, so that who is cancelled in
         between knows of them.
         """
-        memory = self._memory
+        memory, began = self._memory, self._clock()
         flow = attempts(order.attempts, lambda attempt: memory.admit(order, attempt), order.larger)
         refused: list[Refused] = []
         try:
             attempt = next(flow)
             while True:
-                outcome = await self._call(order, attempt)
+                outcome = await self._call(order, attempt, self._clock() - began)
                 if isinstance(outcome, Whole | Streamed):
                     if outcome.status == 200:
                         memory.served(order, attempt)
@@ -167,24 +166,31 @@ class Upstream:
                 log.info(
                     "%s at %s failed: %s", failure.unit.model, failure.provider, failure.reason
                 )
+                if self._clock() - began >= self._timeouts.answer_s:
+                    flow.close()
+                    return _last_word(tuple(failures), refused, self._timeouts.answer_s)
                 attempt = flow.send(failure)
         except StopIteration as stop:
             return _last_word(stop.value, refused)
 
-    async def _call(self, order: Order, attempt: Attempt) -> Reply | Failure | Refused:
-        """Make one attempt; every way in which it can fail becomes a Failure."""
-        streams = order.request.streams
+    async def _call(
+        self, order: Order, attempt: Attempt, spent_s: float
+    ) -> Reply | Failure | Refused:
+        """Make one attempt, after others; every way in which it can fail becomes a Failure."""
+        streams, left_s = order.request.streams, self._timeouts.answer_s - spent_s
         limit_s = self._timeouts.first_byte_s if streams else self._timeouts.reply_s
         response: httpx.Response | None = None
         outcome: Reply | Failure
         try:
-            async with asyncio.timeout(limit_s):
-                response = await self._send(order, attempt)
+            async with asyncio.timeout(min(limit_s, left_s)):
+                response = await self._send(order, attempt, self._timeouts.total_s - spent_s)
                 outcome = await self._read(order, attempt, response)
         except (TimeoutError, httpx.TimeoutException) as error:
             where = "connecting" if isinstance(error, httpx.ConnectTimeout) else "waiting"
             outcome = attempt.failed(504, f"timeout while {where}")
         except NotPromised as error:
+            outcome = attempt.failed(502, str(error))
+        except httpx.ProxyError as error:
             outcome = attempt.failed(502, str(error))
         except httpx.HTTPError as error:
             outcome = attempt.failed(502, f"connection failed ({type(error).__name__})")
@@ -198,8 +204,13 @@ class Upstream:
             return _judged(order, outcome)
         return outcome
 
-    async def _send(self, order: Order, attempt: Attempt) -> httpx.Response:
-        """Send an attempt; a ready ``stream`` and full headers spare httpx its own guesses."""
+    async def _send(self, order: Order, attempt: Attempt, total_s: float) -> httpx.Response:
+        """Send an attempt; a ready ``stream`` and full headers spare httpx its own guesses.
+
+        The whole exchange ends in ``total_s``, however lively the stream is.
+        """
+        waits = self._timeouts
+        silent_s = waits.idle_s if order.request.streams else waits.reply_s
         url, body = _url(write_url(order, attempt)), write_body(order, attempt)
         own = [(b"host", url.netloc), (b"content-length", b"%d" % len(body))]
         request = httpx.Request(
@@ -207,7 +218,9 @@ class Upstream:
             url,
             headers=[*own, *write_headers(order, attempt)],
             stream=httpx.ByteStream(body),
-            extensions=self._patient if not order.request.streams else self._watchful,
+            extensions={
+                "timeout": {"connect": waits.connect_s, "read": silent_s, "total": total_s}
+            },
         )
         simulated = attempt.endpoint.provider.name == SIMULATED
         return await (self._simulated if simulated else self._transport).handle_async_request(
@@ -298,8 +311,8 @@ class Upstream:
                     if relay.progress.ended:
                         break
             await _drain(pieces)
-        except httpx.TimeoutException:
-            problem = f"the upstream was silent for {self._timeouts.idle_s:g} s"
+        except httpx.TimeoutException as error:
+            problem = str(error)
         except httpx.HTTPError:
             problem = "the upstream broke off the stream"
         finally:
@@ -317,10 +330,6 @@ class Upstream:
 def _url(url: str) -> httpx.URL:
     """Parse an address once: httpx takes longer for it than the transport for the request."""
     return httpx.URL(url)
-
-
-def _timeout(connect_s: float, read_s: float) -> dict[str, Any]:
-    return {"timeout": {"connect": connect_s, "read": read_s}}
 
 
 async def _drain(pieces: AsyncIterator[bytes]) -> None:
@@ -375,12 +384,17 @@ def _judged(order: Order, reply: Whole) -> Whole | Refused:
     return Refused(found.failure, reply, found.of) if found.failure else reply
 
 
-def _last_word(failures: tuple[Failure, ...], refused: list[Refused]) -> Whole:
-    """Return the refusal that goes to the client; raises Exhausted when waiting may help."""
+def _last_word(
+    failures: tuple[Failure, ...], refused: list[Refused], waited_s: float | None = None
+) -> Whole:
+    """Return the refusal that goes to the client; raises Exhausted when waiting may help.
+
+    ``waited_s`` is given when the time of all attempts is over.
+    """
     failure = to_tell(failures)
     reply = next((item.reply for item in refused if item.failure is failure), None)
     if reply is None:
-        raise exhausted(failures) from None
+        raise (exhausted(failures) if waited_s is None else overdue(failures, waited_s)) from None
     reply.failures = failures
     return reply
 

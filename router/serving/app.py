@@ -34,6 +34,7 @@ from router.decision.coverage import said_of_gaps
 from router.decision.engine import Engine
 from router.errors import RouterError
 from router.providers.endpoints import SIMULATED
+from router.providers.proxies import Proxies
 from router.providers.simulated.names import is_known
 from router.providers.simulated.provider import SimulatedTransport
 from router.providers.transport import FastTransport
@@ -81,11 +82,12 @@ def create_app(
     an ``httpx.MockTransport`` that plays them.  ``load_engine`` makes what decides.  ``shared`` is a
     folder in which the workers of one gateway keep what they must know together.
     """
-    providers = settings.make_providers(os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    providers = settings.make_providers(environ)
     limits = {key.name: key.caller.limits for key in settings.callers}
     data = LiveData(settings.models_dir, providers, load_engine, settings.aliases, limits)
     upstream = Upstream(
-        transport or FastTransport(),
+        transport or FastTransport(proxies=Proxies.of(environ)),
         simulated=SimulatedTransport(
             tokens_per_s=settings.simulated_tokens_per_s,
             knows=lambda name: is_known(name, (m.id for m in data.current.catalogue.models)),
@@ -172,7 +174,8 @@ def _run(settings: Settings, make: Callable[[], FastAPI]) -> None:
         timeout_graceful_shutdown=settings.shutdown_s,
     )
     bound = _bound(settings)
-    text = greeting(settings, bound.getsockname()[1], app.state.gateway)
+    proxies = Proxies.of(os.environ)
+    text = greeting(settings, bound.getsockname()[1], app.state.gateway, proxies)
     if settings.workers == 1:
         _Greeting(config, text).run(sockets=[bound])
     else:
@@ -229,8 +232,8 @@ class _Greeting(Server):
         sys.stderr.flush()
 
 
-def greeting(settings: Settings, port: int, gateway: Gateway) -> str:
-    """Say the address, who may call, what answers, and what to try."""
+def greeting(settings: Settings, port: int, gateway: Gateway, proxies: Proxies) -> str:
+    """Say the address, who may call, what answers, by which proxy, and what to try."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
     names = ", ".join(p.name for p in gateway.providers.configured)
@@ -242,6 +245,7 @@ def greeting(settings: Settings, port: int, gateway: Gateway) -> str:
         who = "no key is configured, so every caller is anonymous: free models only"
     if names == SIMULATED:
         names = "simulated (no provider key is set; no model is called)"
+    proxy = f"  proxy       {proxies}\n" if proxies.by_scheme else ""
     problems = (gateway.data.problem, gateway.stores.problem)
     problem = "".join(f"  problem     {said}\n" for said in problems if said)
     if settings.workers > 1:
@@ -250,7 +254,7 @@ def greeting(settings: Settings, port: int, gateway: Gateway) -> str:
     return f"""Auto Efficient listens on {url}
   providers   {names}
   callers     {who}
-{unserved}{problem}  OpenAI      base URL {url}/v1, model kilo-auto/efficient
+{proxy}{unserved}{problem}  OpenAI      base URL {url}/v1, model kilo-auto/efficient
   Anthropic   base URL {url}, model kilo-auto/efficient
   try         curl -i {url}/v1/chat/completions -d '{{"model": "kilo-auto/efficient", \\
               "messages": [{{"role": "user", "content": "Fix the failing test in parser.py"}}]}}'

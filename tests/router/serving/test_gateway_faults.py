@@ -13,6 +13,7 @@ from router.providers.memory import Memory
 from router.values import Interface
 from tests.gateway_rig import (
     PATHS,
+    QUICK,
     Seen,
     ask,
     check_ended,
@@ -189,6 +190,71 @@ async def test_every_failure_after_the_first_byte_ends_the_stream_properly(inter
             if how != "clean end" or interface is not Interface.CHAT:
                 assert error_of(interface, response.content)
                 assert client.records[-1].end is End.FAILED
+
+
+# The time of a request in all.
+
+
+async def lively(seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """Say something again and again, and never come to an end."""
+    writer.write(head(200, "text/event-stream"))
+    first, *_ = [e for e in events_of(seen) if b"delta" in e] or events_of(seen)
+    while not seen.left.is_set():
+        writer.write(chunk(first))
+        await writer.drain()
+        await asyncio.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("interface", FORMATS, ids=str)
+async def test_attempts_that_hang_end_together_and_are_told_as_a_timeout(interface, stream):
+    waits = QUICK | {"first_byte_s": 0.4, "reply_s": 0.4, "total_s": 0.6}
+    async with fake_upstream() as fake, gateway(fake, timeouts=waits) as client:
+        fake.play = hang
+        began = time.monotonic()
+        body = ask(interface, "kilo-auto/frontier", stream=stream)
+        response = await client.post(PATHS[interface], json=body)
+        assert response.status_code == 504
+        assert "no model answered in 0.6 s" in check_error(interface, response)["message"]
+        assert time.monotonic() - began < 3
+        assert len(fake.seen) == 2, "the third is not tried when the time is over"
+        assert client.records[-1].end is End.FAILED
+        assert len(client.records[-1].failures) == 2
+
+
+@pytest.mark.parametrize("interface", FORMATS, ids=str)
+async def test_a_stream_that_never_ends_is_cut_when_the_time_is_over(interface):
+    async with fake_upstream() as fake, gateway(fake, timeouts=QUICK | {"total_s": 0.8}) as client:
+        fake.play = lively
+        body = ask(interface, "kilo-auto/frontier", stream=True)
+        response = await client.post(PATHS[interface], json=body)
+        assert response.status_code == 200
+        check_ended(interface, response.content)
+        assert "total_s" in error_of(interface, response.content)
+        await asyncio.wait_for(fake.seen[0].left.wait(), 2)
+        assert len(fake.seen) == 1
+
+
+@pytest.mark.parametrize("interface", FORMATS, ids=str)
+async def test_a_stream_that_makes_progress_may_take_longer_than_its_beginning(interface):
+    """The limits of an answer's beginning are over long before its end."""
+
+    async def slowly(seen, writer):
+        events = events_of(seen)
+        writer.write(head(200, "text/event-stream"))
+        for event in events:
+            writer.write(chunk(event))
+            await asyncio.sleep(2 / len(events))
+        writer.write(b"0\r\n\r\n")
+        return True
+
+    waits = {"connect_s": 1.0, "first_byte_s": 0.5, "reply_s": 0.2, "idle_s": 1.5}
+    async with fake_upstream() as fake, gateway(fake, timeouts=waits) as client:
+        fake.play = slowly
+        response = await client.post(PATHS[interface], json=ask(interface, MODEL, stream=True))
+        check_ended(interface, response.content)
+        assert not error_of(interface, response.content)
 
 
 @pytest.mark.parametrize("directive", ["no_finish", "no_finish; tool=t"])
