@@ -59,7 +59,8 @@ class RequestLimits(Entry):
     """What is refused before it is read further.
 
     Anthropic takes bodies of 32 MB; the largest first request of a client has 27 tools and a head
-    of under 4 KiB, where nginx and Apache take 32 to 100 KiB and wait 20 to 60 s for it.
+    of under 4 KiB, where nginx and Apache take 32 to 100 KiB and wait 20 to 60 s for it.  nginx
+    waits 60 s for a client that reads nothing.
     """
 
     body_bytes: int = Field(default=32 * MB, gt=0, description="Longest body, decoded.")
@@ -67,6 +68,11 @@ class RequestLimits(Entry):
     header_s: float = Field(default=15.0, gt=0, description="Seconds that a head may take.")
     body_s: float = Field(
         default=30.0, gt=0, description="Seconds that a body may take before it must keep a pace."
+    )
+    reader_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds in which a client that does not keep up must take 48 KiB of its answer.",
     )
     tools: int = Field(default=2000, gt=0, description="Most tools.")
     items: int = Field(default=50_000, gt=0, description="Most messages or items.")
