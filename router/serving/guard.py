@@ -209,9 +209,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def _reader_s(self) -> float:
         return self.config.request_limits.reader_s
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: such a request is answered as what it is, and Codex tries on every start."""
-
     def _await_head(self) -> None:
         if self._clock is None and not self._refused:
             limit_s = self.config.request_limits.header_s
