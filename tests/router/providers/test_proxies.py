@@ -12,6 +12,8 @@ import pytest
 from router.errors import BadArtefact
 from router.providers.proxies import Proxies
 from router.providers.transport import FastTransport
+from router.serving.app import greeting
+from router.settings import Settings
 from router.values import Interface
 from tests.gateway_rig import ask, check_error, fake_upstream, gateway, good, replies
 from tests.router.providers.test_transport import post, whole
@@ -201,6 +203,16 @@ async def test_clients_and_logs_are_told_of_a_proxy_that_is_not_there(url):
         response = await client.post("/v1/chat/completions", json=body)
         assert response.status_code == 502
         assert "http://127.0.0.1:1 (ALL_PROXY)" in check_error(Interface.CHAT, response)["message"]
+
+
+async def test_the_banner_says_which_proxy_is_used_and_no_password():
+    async with gateway() as client:
+        shown = greeting(Settings(), 4000, client.app.state.gateway, Proxies.of(ENV))
+        assert "proxy       https by http://proxy.corp:3128 (HTTPS_PROXY)" in shown
+        assert "directly: corp.example, 10.0.0.0/8" in shown
+        assert "p@ss" not in shown
+        assert "p%40ss" not in shown
+        assert "proxy " not in greeting(Settings(), 4000, client.app.state.gateway, Proxies())
 
 
 async def test_a_gateway_takes_its_proxies_from_the_environment():
