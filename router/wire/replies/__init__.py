@@ -1,0 +1,1 @@
+"""What comes back in each wire format: the module of its name reads, mends and ends it."""
