@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from classifier.tasks import TYPES
 from router.books.record import Record
 from router.decision.economics import Outlook, Tokens, Work
 from router.decision.forecast import Forecast
+from router.providers.memory import Memory
 from router.providers.simulated.answer import make_answer
 from router.providers.simulated.provider import WRITERS
 from router.serving.app import create_app
@@ -253,6 +255,12 @@ async def gateway(
     await running
 
 
+def forget(client: httpx.AsyncClient) -> None:
+    """Let a gateway hold nothing against anybody."""
+    upstream = client.app.state.gateway.upstream  # type: ignore[attr-defined]  # as above
+    upstream._memory = Memory(time.monotonic)
+
+
 # Checkers.
 
 
@@ -277,6 +285,9 @@ def check_ended(interface: Interface, stream: bytes) -> None:
             assert kinds[-1] == "message_stop"
             assert kinds.count("message_stop") == 1
             stops = [e for e in events if e["type"] == "message_delta"]
+            if "error" in kinds:  # no reason to stop is invented, and no half block is closed
+                assert not stops
+                return
             assert stops[-1]["delta"]["stop_reason"]
             assert kinds.count("content_block_start") == kinds.count("content_block_stop")
         case Interface.RESPONSES:

@@ -110,6 +110,12 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
+    def allow_silence(self, idle_s: float) -> None:
+        """Fail the exchange when nothing comes for ``idle_s`` from now on."""
+        self._idle_s, self._last_heard = idle_s, self._loop.time()
+        self._stop_timer()
+        self._check_time()
+
     def finish(self) -> bool:
         """End the exchange; say whether the connection can carry another."""
         self._stop_timer()

@@ -42,12 +42,27 @@ class Timeouts(Entry):
     """How long to wait for an upstream, in seconds.
 
     The SDKs of OpenAI and Anthropic wait 600 s for a reply; Codex gives up on a stream that is
-    silent for 300 s.  The longest answers, 128,000 tokens, come at 12 tokens/s in three hours.
+    silent for 300 s.  Proxies on the client's way do so earlier, common ones after 30 to 60 s.  The
+    longest answers, 128,000 tokens, come at 12 tokens/s in three hours.
     """
 
     connect_s: float = Field(default=5.0, gt=0, description="To connect.")
-    first_byte_s: float = Field(default=120.0, gt=0, description="For a stream's first event.")
-    reply_s: float = Field(default=600.0, gt=0, description="For a whole reply.")
+    first_byte_s: float = Field(
+        default=120.0,
+        gt=0,
+        description="For a stream's first word, or a sign of life before it; longer for long "
+        "prompts and high efforts.",
+    )
+    reply_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="For a whole reply, and for a stream's first word whatever signs of life come.",
+    )
+    heartbeat_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Without a byte for the client of a stream, until it is sent a sign of life.",
+    )
     idle_s: float = Field(default=120.0, gt=0, description="Between two pieces of a stream.")
     total_s: float = Field(
         default=3 * 3600.0,

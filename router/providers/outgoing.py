@@ -45,6 +45,8 @@ class Order:
     """Who asks: what only its requests show is held against nobody else's."""
     room: Callable[[str], int | None] = lambda model: None
     """Model → the longest answer that it gives, in tokens; None where that is not known."""
+    works: Callable[[], None] = lambda: None
+    """Is called when the upstream of a stream says before its first word that it works on it."""
 
 
 def write_url(order: Order, attempt: Attempt) -> str:

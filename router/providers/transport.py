@@ -37,7 +37,7 @@ MAX_IDLE: Final = 1024
 """Idle connections kept per origin."""
 
 
-class _Body(httpx.AsyncByteStream):
+class Body(httpx.AsyncByteStream):
     """The body of a reply as it comes; leaving it early closes the connection."""
 
     def __init__(self, connection: Connection, transport: FastTransport, origin: Origin) -> None:
@@ -57,7 +57,19 @@ class _Body(httpx.AsyncByteStream):
             else:
                 await connection.wait()
 
+    def allow_silence(self, idle_s: float) -> None:
+        """Fail when nothing comes for ``idle_s`` from now on."""
+        if self._connection is not None:
+            self._connection.allow_silence(idle_s)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it was read."""
+        held = self._connection
+        return held is None or (held.complete and not held.chunks)
+
     async def aclose(self) -> None:
+        """Give the connection back; before the end of the body it is closed."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._transport.release(connection, self._origin)
@@ -122,7 +134,7 @@ class FastTransport(httpx.AsyncBaseTransport):
             self._open.discard(connection)
             connection.close()
             raise
-        stream = _Body(connection, self, origin)
+        stream = Body(connection, self, origin)
         return httpx.Response(connection.status, headers=connection.headers, stream=stream)
 
     def _kept(self, origin: Origin) -> Connection | None:

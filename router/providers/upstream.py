@@ -2,9 +2,9 @@
 
 ``Upstream.run`` walks the attempts: before the first byte of an answer a failure moves on to the
 next attempt; after it nothing is retried, the relay ends the stream as its format demands.
-"First byte" means the first event of a stream that is no comment, or the whole of a JSON reply:
-until then the client has been sent nothing.  Replies that say 200 and are not what was promised
-(a page, broken JSON, an error in the first event) count as failures.  What a refusal speaks of says
+"First byte" means the first word of a stream, thought or call, or the whole of a JSON reply: until
+then the client has been sent nothing of it.  Replies that say 200 and are not what was promised (a
+page, broken JSON, an error, nothing at all) count as failures.  What a refusal speaks of says
 who is asked next and what is remembered (``router.providers.verdicts``, ``memory``).
 """
 
@@ -16,29 +16,36 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 import httpx
-import orjson
 
 from router.providers.attempts import Attempt, attempts, exhausted, overdue, to_tell
 from router.providers.endpoints import SIMULATED, Timeouts
 from router.providers.memory import Memory
 from router.providers.outgoing import JSON, Order, write_body, write_headers, write_url
+from router.providers.patience import Patience, first_word_s
+from router.providers.reading import (
+    NotPromised,
+    Reported,
+    cut_of,
+    drain,
+    opened,
+    start_of,
+    whole,
+)
+from router.providers.transport import Body
 from router.providers.verdicts import judge
 from router.providers.waits import told
 from router.values import Failure, Fault, Usage
 from router.wire.format import FORMATS
-from router.wire.parts import parsed
-from router.wire.relay import DONE, Opening, Relay, error_in
+from router.wire.relay import Relay
 
 log = logging.getLogger(__name__)
 
-MAX_REPLY_BYTES: Final = 64 << 20
 MAX_ERROR_BYTES: Final = 256 << 10
 
-DRAIN_S: Final = 1.0
-"""How long to wait for an upstream to end a stream whose last event has come; then it is cut."""
+EVENTS: Final = "text/event-stream; charset=utf-8"
 
 PASSED_BACK: Final = (b"request-id", b"x-request-id", b"retry-after", b"retry-after-ms")
 """Headers of an upstream that reach the client."""
@@ -95,9 +102,10 @@ class Streamed:
         return self.relay.progress.failed
 
     async def aclose(self) -> None:
-        """Let go of the upstream."""
+        """Let go of the upstream; what is left after the end is read beside the client's way."""
         await self.stream.aclose()
-        await self.response.aclose()
+        if not self.relay.progress.ended:
+            await self.response.aclose()
 
 
 Reply = Whole | Streamed
@@ -113,10 +121,6 @@ class Refused:
     """What the client is told when nobody serves it."""
     of: str
     """Which later requests it counts against, as ``refusals.applies_to`` says."""
-
-
-class NotPromised(Exception):
-    """A reply with status 200 that is not what its format promises."""
 
 
 class Upstream:
@@ -136,6 +140,7 @@ class Upstream:
         self._timeouts = timeouts
         self._memory = Memory(clock)
         self._clock = clock
+        self._drained: set[asyncio.Task[None]] = set()
 
     async def run(self, order: Order, failures: list[Failure]) -> Reply:
         """Return the first good reply; raises Exhausted when there is none, or none in time.
@@ -177,14 +182,14 @@ class Upstream:
         self, order: Order, attempt: Attempt, spent_s: float
     ) -> Reply | Failure | Refused:
         """Make one attempt, after others; every way in which it can fail becomes a Failure."""
-        streams, left_s = order.request.streams, self._timeouts.answer_s - spent_s
-        limit_s = self._timeouts.first_byte_s if streams else self._timeouts.reply_s
+        patience = self._patience(order, attempt, self._timeouts.answer_s - spent_s)
         response: httpx.Response | None = None
         outcome: Reply | Failure
         try:
-            async with asyncio.timeout(min(limit_s, left_s)):
-                response = await self._send(order, attempt, self._timeouts.total_s - spent_s)
-                outcome = await self._read(order, attempt, response)
+            async with patience:
+                total_s = self._timeouts.total_s - spent_s
+                response = await self._send(order, attempt, patience, total_s)
+                outcome = await self._read(order, attempt, response, patience)
         except (TimeoutError, httpx.TimeoutException) as error:
             where = "connecting" if isinstance(error, httpx.ConnectTimeout) else "waiting"
             outcome = attempt.failed(504, f"timeout while {where}")
@@ -204,13 +209,26 @@ class Upstream:
             return _judged(order, outcome)
         return outcome
 
-    async def _send(self, order: Order, attempt: Attempt, total_s: float) -> httpx.Response:
+    def _patience(self, order: Order, attempt: Attempt, left_s: float) -> Patience:
+        """Say how long an attempt may take to its first word, with so much left for all of them."""
+        timeouts, request = self._timeouts, order.request
+        most_s = min(timeouts.reply_s, left_s)
+        if not request.streams:
+            return Patience(most_s, most_s)
+        named = FORMATS[request.interface].effort_of(request.fields)
+        effort = attempt.target.unit.effort if order.routed else named
+        silence_s = first_word_s(timeouts, request.needs.input_tokens or 0, effort)
+        return Patience(min(silence_s, most_s), most_s)
+
+    async def _send(
+        self, order: Order, attempt: Attempt, patience: Patience, total_s: float
+    ) -> httpx.Response:
         """Send an attempt; a ready ``stream`` and full headers spare httpx its own guesses.
 
         The whole exchange ends in ``total_s``, however lively the stream is.
         """
-        waits = self._timeouts
-        silent_s = waits.idle_s if order.request.streams else waits.reply_s
+        silent_s = max(self._timeouts.idle_s, patience.silence_s)
+        limits = {"connect": self._timeouts.connect_s, "read": silent_s, "total": total_s}
         url, body = _url(write_url(order, attempt)), write_body(order, attempt)
         own = [(b"host", url.netloc), (b"content-length", b"%d" % len(body))]
         request = httpx.Request(
@@ -218,9 +236,7 @@ class Upstream:
             url,
             headers=[*own, *write_headers(order, attempt)],
             stream=httpx.ByteStream(body),
-            extensions={
-                "timeout": {"connect": waits.connect_s, "read": silent_s, "total": total_s}
-            },
+            extensions={"timeout": limits},
         )
         simulated = attempt.endpoint.provider.name == SIMULATED
         return await (self._simulated if simulated else self._transport).handle_async_request(
@@ -228,66 +244,42 @@ class Upstream:
         )
 
     async def _read(
-        self, order: Order, attempt: Attempt, response: httpx.Response
+        self, order: Order, attempt: Attempt, response: httpx.Response, patience: Patience
     ) -> Reply | Failure:
         """Read as much of a reply as shows that it is good."""
         headers = {name.lower(): value for name, value in response.headers.raw}
         passed_back = _passed_back(headers)
+        start, pieces = await start_of(response, patience.heard)
         if response.status_code >= 400:
-            body = await _start_of(response, MAX_ERROR_BYTES)
+            body = await cut_of(start, pieces, MAX_ERROR_BYTES)
             return _refusal(attempt, response.status_code, body, passed_back)
         if response.status_code != 200:
             raise NotPromised(f"status {response.status_code}")
-        kind = headers.get(b"content-type", b"").decode("latin-1")
-        if order.request.streams and kind.startswith("text/event-stream"):
-            return await self._open_stream(order, attempt, response, passed_back)
-        format = FORMATS[order.request.interface]
-        body = await _body(response, MAX_REPLY_BYTES)
-        fields = parsed(body)
-        if error := error_in(fields):
-            return _refusal(attempt, error[0], body, passed_back)
-        if order.request.streams or not format.is_reply(fields):
-            raise NotPromised(f"malformed reply ({kind.partition(';')[0] or 'no content type'})")
-        if format.complete(fields):
-            body = orjson.dumps(fields)
-        told = [("content-type", JSON), *passed_back]
-        usage, named = format.usage_of(fields), str(fields.get("id") or "") or None
-        return Whole(attempt, 200, told, body, usage, named)
-
-    async def _open_stream(
-        self,
-        order: Order,
-        attempt: Attempt,
-        response: httpx.Response,
-        passed_back: list[tuple[str, str]],
-    ) -> Reply | Failure:
-        """Wait for a stream's first event."""
-        pieces = aiter(cast(httpx.AsyncByteStream, response.stream))
-        opening = Opening()
-        first = b""
-        while not first:
-            try:
-                first = opening.feed(await anext(pieces))
-            except StopAsyncIteration:
-                raise NotPromised("empty stream") from None
-        said = parsed(first)
-        if not said and first != DONE:
-            raise NotPromised("malformed stream")
-        if error := error_in(said):
-            return _refusal(attempt, error[0], first, passed_back)
-        format = FORMATS[order.request.interface]
-        wants_usage = not order.routed or format.wants_usage(order.request.fields)
+        format, model = FORMATS[order.request.interface], attempt.target.unit.model
+        try:
+            if not order.request.streams:
+                fields, body = await whole(format, start, pieces, model)
+                usage, named = format.usage_of(fields), str(fields.get("id") or "") or None
+                return Whole(
+                    attempt, 200, [("content-type", JSON), *passed_back], body, usage, named
+                )
+            begun = await opened(format, start, pieces, patience.heard, order.works)
+        except Reported as error:
+            return _refusal(attempt, error.status, error.body, passed_back)
+        opening, pieces = begun
         relay = Relay(
             format,
-            wants_usage=wants_usage,
-            model=attempt.target.unit.model,
-            first=first,
-            said=said,
+            wants_usage=not order.routed or format.wants_usage(order.request.fields),
+            model=model,
+            first=opening.first,
+            looks_at_all=format.n_answers(order.request.fields) > 1,
         )
+        if isinstance(response.stream, Body):
+            response.stream.allow_silence(self._timeouts.idle_s)
         return Streamed(
             attempt,
-            [("content-type", "text/event-stream; charset=utf-8"), *passed_back],
-            stream=self._relayed(relay, response, pieces, opening.seen),
+            [("content-type", EVENTS), *passed_back],
+            stream=self._relayed(relay, response, pieces, opening.held),
             relay=relay,
             response=response,
         )
@@ -310,18 +302,31 @@ class Upstream:
                         yield data
                     if relay.progress.ended:
                         break
-            await _drain(pieces)
         except httpx.TimeoutException as error:
             problem = str(error)
         except httpx.HTTPError:
             problem = "the upstream broke off the stream"
+        except Exception:
+            log.exception("the relay failed amid a stream")
+            problem = "the gateway failed in the middle of the answer"
         finally:
-            await response.aclose()
+            await self._let_go(response, pieces if relay.progress.ended else None)
         if data := relay.close(problem):
             yield data
 
+    async def _let_go(self, response: httpx.Response, left: AsyncIterator[bytes] | None) -> None:
+        """Let an upstream go; what is left of a stream that ended is read beside the client's way."""
+        if left is None or (isinstance(response.stream, Body) and response.stream.is_whole):
+            await response.aclose()
+            return
+        task = asyncio.create_task(drain(response, left))
+        self._drained.add(task)
+        task.add_done_callback(self._drained.discard)
+
     async def aclose(self) -> None:
         """Close every connection."""
+        for task in self._drained:
+            task.cancel()
         await self._transport.aclose()
         await self._simulated.aclose()
 
@@ -330,36 +335,6 @@ class Upstream:
 def _url(url: str) -> httpx.URL:
     """Parse an address once: httpx takes longer for it than the transport for the request."""
     return httpx.URL(url)
-
-
-async def _drain(pieces: AsyncIterator[bytes]) -> None:
-    """Read to the end, so that the connection can be kept; not for long."""
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            async for _ in pieces:
-                pass
-    except (TimeoutError, httpx.HTTPError):
-        pass
-
-
-async def _body(response: httpx.Response, limit_bytes: int) -> bytes:
-    """Read a whole body; raises NotPromised beyond the limit."""
-    read = bytearray()
-    async for piece in cast(httpx.AsyncByteStream, response.stream):
-        read += piece
-        if len(read) > limit_bytes:
-            raise NotPromised(f"reply of more than {limit_bytes:,} bytes")
-    return bytes(read)
-
-
-async def _start_of(response: httpx.Response, limit_bytes: int) -> bytes:
-    """Read a body as far as the limit: the rest of an error tells no more."""
-    read = bytearray()
-    async for piece in cast(httpx.AsyncByteStream, response.stream):
-        read += piece
-        if len(read) >= limit_bytes:
-            break
-    return bytes(read[:limit_bytes])
 
 
 def _refusal(attempt: Attempt, status: int, body: bytes, headers: list[tuple[str, str]]) -> Whole:

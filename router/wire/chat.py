@@ -58,11 +58,16 @@ counted = not_counted
 fit_thinking = thinks_by_effort
 listed_tools = tools_of
 MARKS = replies.MARKS
+HEARTBEAT = replies.HEARTBEAT
 is_reply = replies.is_reply
+is_empty = replies.is_empty
 complete = replies.complete
 usage_of = replies.usage_of
+answers = replies.answers
 see = replies.see
 closing = replies.closing
+as_events = replies.as_events
+assembled = replies.assembled
 
 
 def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:
@@ -222,6 +227,11 @@ def wants_usage(fields: Mapping[str, Any]) -> bool:
     options, usage = fields.get("stream_options"), fields.get("usage")
     asked = isinstance(options, Mapping) and options.get("include_usage") is True
     return asked or (isinstance(usage, Mapping) and usage.get("include") is True)
+
+
+def n_answers(fields: Mapping[str, Any]) -> int:
+    """Return how many answers are asked for."""
+    return max(1, positive_int(fields.get("n")))
 
 
 def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:

@@ -8,7 +8,7 @@ it is.  A further format is a file here, and a row of ``Interface``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -34,6 +34,8 @@ class Format(Protocol):
     """How headers begin that belong to the format itself: they go upstream, and give away who asks."""
     MARKS: tuple[bytes, ...]
     """Bytes that an event holds which must be looked into; ``router.wire.relay`` says why bytes."""
+    HEARTBEAT: bytes
+    """A sign of life for the client of a stream, between any two events and before the first."""
     ONLY_OPENROUTER: frozenset[str]
     """Top-level fields that strict vendors refuse; clients made for OpenRouter send them."""
     ONLY_CLIENTS: frozenset[str]
@@ -69,6 +71,10 @@ class Format(Protocol):
 
     def wants_usage(self, fields: Mapping[str, Any]) -> bool:
         """Say whether the client of a stream asked to be told its usage."""
+        ...
+
+    def n_answers(self, fields: Mapping[str, Any]) -> int:
+        """Return how many answers are asked for, to be told side by side."""
         ...
 
     # What is sent upstream.
@@ -129,20 +135,43 @@ class Format(Protocol):
         """Say whether a body is the reply this format promises."""
         ...
 
+    def is_empty(self, fields: Mapping[str, Any]) -> bool:
+        """Say whether a reply says nothing, gives no reason for it, and took no tokens."""
+        ...
+
     def complete(self, fields: dict[str, Any]) -> bool:
-        """Add what clients rely on to a reply's usage; say whether anything was missing."""
+        """Mend what clients rely on in a reply's usage; say whether anything was amiss."""
         ...
 
     def usage_of(self, fields: Mapping[str, Any]) -> Usage | None:
         """Read the usage of a reply."""
         ...
 
+    def answers(self, fields: Mapping[str, Any]) -> bool:
+        """Say whether an event holds a part of an answer, or a reason why there is none."""
+        ...
+
     def see(self, data: bytes, progress: Progress) -> bytes | None:
         """Look at one event; return what to send in its place, or None to leave it as it is."""
         ...
 
-    def closing(self, progress: Progress, problem: str) -> bytes:
-        """Write what a stream still lacks: an error if it broke, a reason to stop, the terminator."""
+    def closing(
+        self,
+        progress: Progress,
+        problem: str,
+        *,
+        status: int = 502,
+        code: str = "upstream_error",
+    ) -> bytes:
+        """Write what a stream still lacks: an error if it broke, and the terminator."""
+        ...
+
+    def as_events(self, fields: Mapping[str, Any]) -> bytes:
+        """Write a whole reply as the stream it could have been."""
+        ...
+
+    def assembled(self, events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Write the whole reply that a stream told in pieces; raises ValueError for half of one."""
         ...
 
     def error_body(self, status: int, code: str, message: str) -> dict[str, Any]:

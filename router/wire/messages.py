@@ -24,6 +24,7 @@ from router.wire.parts import (
     never_stored,
     no_references,
     nothing_to_ask,
+    one_answer,
     places_in,
     positive_int,
     system_text,
@@ -55,12 +56,18 @@ references = no_references
 wants_usage = usage_is_reported
 ask_for_usage = nothing_to_ask
 listed_tools = tools_of
+n_answers = one_answer
 MARKS = replies.MARKS
+HEARTBEAT = replies.HEARTBEAT
 is_reply = replies.is_reply
+is_empty = replies.is_empty
 complete = replies.complete
 usage_of = replies.usage_of
+answers = replies.answers
 see = replies.see
 closing = replies.closing
+as_events = replies.as_events
+assembled = replies.assembled
 error_body = replies.error_body
 is_error = replies.is_error
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from classifier.turns import Role, ToolCall, Turn
 from router.values import Bound, Usage
+from router.wire.loose import loads
 from router.wire.media import Media
 from router.wire.splice import Path
 
@@ -54,6 +54,12 @@ class Place(NamedTuple):
     held: dict[str, Any]
 
 
+MAX_TOKENS: Final = 10**9
+"""Most tokens that a usage is believed; a thousand times the largest window there is."""
+
+MAX_USD: Final = 10_000.0
+"""Most dollars that one reply is believed to cost; the dearest lists take some tens."""
+
 CUT_SHORT: Final = "the upstream ended the stream before its answer was complete"
 
 
@@ -61,8 +67,11 @@ CUT_SHORT: Final = "the upstream ended the stream before its answer was complete
 class Progress:
     """How far a stream has come, as far as ending it properly needs to know.
 
-    ``finished``: a reason to stop was given; ``ended``: the format's last event was seen;
-    ``open_block``: the block or item that was begun and is not done; ``items``: those done.
+    ``finished``: a reason to stop was given, for every choice that was begun; ``ended``: the
+    format's last event was seen; ``failed``: an error was told, as ``error`` says it;
+    ``open_block``: the block or item that was begun and is not done; ``items``: those done;
+    ``begun``, ``done``: the choices of which something was said, and of which a reason to stop;
+    ``calls``: the pieces of each tool call's arguments, by choice and call.
     """
 
     id: str = ""
@@ -71,9 +80,13 @@ class Progress:
     finished: bool = False
     ended: bool = False
     failed: bool = False
+    error: str = ""
     called_tools: bool = False
     open_block: int | None = None
     items: list[Any] = field(default_factory=list)
+    begun: set[int] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
+    calls: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     sequence: int = 0
     usage: Usage | None = None
 
@@ -127,6 +140,11 @@ def no_headers() -> dict[str, str]:
 def usage_is_reported(fields: Mapping[str, Any]) -> bool:
     """Say yes: usage is always reported."""
     return True
+
+
+def one_answer(fields: Mapping[str, Any]) -> int:
+    """Say one: the format knows no way to ask for more."""
+    return 1
 
 
 def nothing_to_ask(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,17 +250,36 @@ def system_text(turns: tuple[Turn, ...], *more: str) -> str:
 def parsed(data: bytes) -> dict[str, Any]:
     """Return an event's JSON object; an empty one for anything else."""
     try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        fields = loads(data)
+    except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}
 
 
 def count(fields: object, *path: str) -> int:
-    """Return the non-negative number at a path of keys, else zero."""
+    """Return the number at a path of keys; zero where there is none that can be one of tokens."""
     for key in path:
         fields = fields.get(key) if isinstance(fields, Mapping) else None
-    return int(fields) if isinstance(fields, int | float) and fields > 0 else 0
+    number = number_in(fields)
+    return int(number) if number is not None and number <= MAX_TOKENS else 0
+
+
+def cost_in(usage: Mapping[str, Any]) -> float | None:
+    """Return the dollars that a usage says; None where it says none that can be."""
+    dollars = number_in(usage.get("cost"))
+    return dollars if dollars is not None and dollars <= MAX_USD else None
+
+
+def number_in(value: object) -> float | None:
+    """Return a number that is none below zero, written as one or as text; else None."""
+    if isinstance(value, str) and len(value) <= 32:
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= sys.float_info.max else None
 
 
 def merged(fields: Mapping[str, Any], key: str, **changes: object) -> dict[str, Any]:
@@ -257,7 +294,7 @@ def add_missing(usage: object, holder: str, key: str) -> bool:
         isinstance(usage.get(holder), Mapping) and usage[holder].get(key) is not None
     ):
         return False
-    usage[holder] = {**(usage.get(holder) or {}), key: 0}
+    usage[holder] = merged(usage, holder, **{key: 0})
     return True
 
 

@@ -13,15 +13,19 @@ stream without it makes some clients hang and one call the model for ever.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from router.wire import sse
 from router.wire.format import Format
+from router.wire.loose import dumps, is_strict
 from router.wire.parts import Progress, parsed
+from router.wire.replies.chat import DONE
 
-DONE: Final = b"[DONE]"
-"""What ends a stream of chat completions, in place of an event."""
+NUMBERS: Final = (b"NaN", b"Infinity")
+"""What servers in Python write for numbers that are none, and clients cannot read."""
+
+ODD: Final = (*NUMBERS, b"data:\n", b"data: \n", b"event: error", b"event:error")
+"""Bytes of events in any format that must be looked into, or that no client can read."""
 
 ODD_SPACES: Final = re.compile(rb'"(?:\s+:|:\s\s|:[\t\r\n])')
 
@@ -36,18 +40,19 @@ class Relay:
         wants_usage: bool,
         model: str,
         first: bytes = b"",
-        said: Mapping[str, Any] | None = None,
+        looks_at_all: bool = False,
     ) -> None:
         """Begin; ``wants_usage`` is false for a client that did not ask for a usage event.
 
-        ``first`` is the data of the first event, which shows how the stream is written, and
-        ``said`` the same parsed, which names the reply.
+        ``first`` is the data of the first event, which names the reply and shows how the stream is
+        written.  Of several answers side by side every event must be looked at: each has its own end.
         """
         self._format = format
-        self._marks: tuple[bytes, ...] = (b"",) if ODD_SPACES.search(first) else format.MARKS
+        odd = looks_at_all or ODD_SPACES.search(first)
+        self._marks: tuple[bytes, ...] = (b"",) if odd else (*format.MARKS, *ODD)
         self._splitter = sse.Splitter()
         self._last = b""
-        fields = said or {}
+        fields = parsed(first)
         self.progress = Progress(
             id=str(fields.get("id") or ""),
             model=str(fields.get("model") or model),
@@ -72,10 +77,20 @@ class Relay:
         for raw in sse.split(block):
             if self.progress.ended:
                 break
-            data = sse.data_of(raw) if self._marked(raw) else b""
-            new = self._format.see(data, self.progress) if data else None
-            sent.append(raw if new is None else new)
+            sent.append(self._seen(raw) if self._marked(raw) else raw)
         return b"".join(sent)
+
+    def _seen(self, raw: bytes) -> bytes:
+        """Look into one event; return what to send in its place."""
+        data = sse.data_of(raw).strip()
+        if not data:
+            return b"" if sse.holds_data(raw) else raw
+        new = self._format.see(data, self.progress)
+        self.progress.failed |= sse.name_of(raw) == "error"
+        if new is None and any(number in data for number in NUMBERS) and not is_strict(data):
+            fields = parsed(data)
+            return sse.event(dumps(fields), sse.name_of(raw)) if fields else raw
+        return raw if new is None else new
 
     def close(self, problem: str = "") -> bytes:
         """Return what the client still needs; ``problem`` says how the stream broke, if it did."""
@@ -88,46 +103,3 @@ class Relay:
             if not self._marked(raw):  # nobody looked yet, and the ending continues its numbers
                 self._format.see(data, self.progress)
         return last + self._format.closing(self.progress, problem)
-
-
-class Opening:
-    """Wait for a stream's first event, so that an error in it can still be recovered from."""
-
-    def __init__(self) -> None:
-        """Begin with nothing seen."""
-        self._splitter = sse.Splitter()
-        self.seen = b""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take bytes; return the data of the first event that is no comment, once it is whole."""
-        self.seen += data
-        for _, event in sse.events(self._splitter.feed(data)):
-            if event:
-                return event
-        return b""
-
-
-def error_in(fields: object) -> tuple[int, str] | None:
-    """Return the status and text of an error that came with a status of 200; None if it is none."""
-    error = fields.get("error") if isinstance(fields, dict) else None
-    if not isinstance(error, dict):
-        nested = fields.get("response") if isinstance(fields, dict) else None
-        return (
-            error_in(nested) if isinstance(nested, dict) else (502, str(error)) if error else None
-        )
-    code = error.get("code")
-    named = ERROR_STATUS.get(str(code)) or ERROR_STATUS.get(str(error.get("type")))
-    status = code if isinstance(code, int) and 400 <= code < 600 else named or 502
-    return status, str(error.get("message") or error)
-
-
-ERROR_STATUS = {
-    "context_length_exceeded": 400,
-    "invalid_request_error": 400,
-    "invalid_prompt": 400,
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "overloaded_error": 529,
-    "api_error": 502,
-    "server_error": 502,
-}

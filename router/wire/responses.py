@@ -23,6 +23,7 @@ from router.wire.parts import (
     no_headers,
     not_counted,
     nothing_to_ask,
+    one_answer,
     openai_error,
     places_in,
     positive_int,
@@ -51,12 +52,18 @@ error_body = openai_error
 is_error = is_openai_error
 counted = not_counted
 fit_thinking = thinks_by_effort
+n_answers = one_answer
 MARKS = replies.MARKS
+HEARTBEAT = replies.HEARTBEAT
 is_reply = replies.is_reply
+is_empty = replies.is_empty
 complete = replies.complete
 usage_of = replies.usage_of
+answers = replies.answers
 see = replies.see
 closing = replies.closing
+as_events = replies.as_events
+assembled = replies.assembled
 
 
 def url(base_url: str, model: str, *, streams: bool, query: bytes) -> str:

@@ -74,6 +74,19 @@ def data_of(raw: bytes) -> bytes:
     return b"\n".join(lines)
 
 
+def name_of(raw: bytes) -> str:
+    """Return an event's name; empty where it has none."""
+    for line in _LINE_END.split(raw):
+        if line.startswith(b"event:"):
+            return line[6:].strip().decode("utf-8", "replace")
+    return ""
+
+
+def holds_data(raw: bytes) -> bool:
+    """Say whether an event has a data line, be it empty; comments have none."""
+    return raw.startswith(b"data") or b"\ndata" in raw or b"\rdata" in raw
+
+
 def event(data: bytes, name: str = "") -> bytes:
     """Write one event."""
     head = b"event: " + name.encode() + b"\n" if name else b""

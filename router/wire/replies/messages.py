@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
-
-import orjson
 
 from router.values import Usage
 from router.wire import sse
+from router.wire.faults import error_in
+from router.wire.loose import dumps, loads
 from router.wire.parts import (
     CUT_SHORT,
     Progress,
+    cost_in,
     count,
     is_openai_error,
+    mappings,
     parsed,
 )
+
+HEARTBEAT: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
+"""A sign of life; every client of this format knows it."""
 
 MARKS: Final[tuple[bytes, ...]] = (
     b'"message_',
@@ -25,18 +31,44 @@ MARKS: Final[tuple[bytes, ...]] = (
 )
 """Bytes that an event holds which must be looked into; ``router.wire.relay`` says why bytes."""
 
+HEALTHY: Final = frozenset({"end_turn", "tool_use"})
+"""Reasons to stop that promise an answer; any other explains why there is none."""
+
+SPOKEN: Final = {"text": "text", "thinking": "thinking"}
+"""Kinds of blocks that come in pieces → the field that holds what was said; a block of any other
+kind is something by being there."""
+
+DELTAS: Final = {
+    "text": ("text_delta", "text"),
+    "thinking": ("thinking_delta", "thinking"),
+    "signature": ("signature_delta", "signature"),
+}
+"""A block's field → the kind of its pieces, and where a piece has it."""
+
+
+# Whole replies.
+
 
 def is_reply(fields: Mapping[str, Any]) -> bool:
     """Say whether a body is the reply this format promises."""
     return fields.get("type") == "message" and isinstance(fields.get("content"), list)
 
 
+def is_empty(fields: Mapping[str, Any]) -> bool:
+    """Say whether a reply says nothing, gives no reason for it, and took no tokens."""
+    if any(map(_is_said, mappings(fields.get("content")))):
+        return False
+    usage, reason = usage_of(fields), fields.get("stop_reason")
+    return not reason or (str(reason) in HEALTHY and not (usage and usage.output_tokens))
+
+
 def complete(fields: dict[str, Any]) -> bool:
-    """Add what clients rely on to a reply's usage; say whether anything was missing."""
+    """Mend what clients rely on in a reply's usage; say whether anything was amiss."""
     usage = fields.get("usage")
     if isinstance(usage, dict) and "input_tokens" in usage and "output_tokens" in usage:
         return False
-    fields["usage"] = {"input_tokens": 0, "output_tokens": 0, **(usage or {})}
+    given = usage if isinstance(usage, dict) else {}
+    fields["usage"] = {"input_tokens": 0, "output_tokens": 0, **given}
     return True
 
 
@@ -52,8 +84,39 @@ def usage_of(fields: Mapping[str, Any]) -> Usage | None:
         output_tokens=count(usage, "output_tokens"),
         cached_tokens=cached,
         cache_write_tokens=written,
-        cost_usd=float(usage["cost"]) if isinstance(usage.get("cost"), int | float) else None,
+        cost_usd=cost_in(usage),
     )
+
+
+# Streams.
+
+
+def answers(fields: Mapping[str, Any]) -> bool:
+    """Say whether an event holds a part of an answer, or a reason why there is none."""
+    delta = fields.get("delta")
+    match fields.get("type"):
+        case "content_block_start":
+            return _is_said(fields.get("content_block"))
+        case "content_block_delta":
+            given = delta.items() if isinstance(delta, Mapping) else ()
+            return any(value for key, value in given if key != "type")
+        case "message_delta":
+            reason = delta.get("stop_reason") if isinstance(delta, Mapping) else None
+            return bool(reason) and str(reason) not in HEALTHY
+        case "message_start":
+            message = fields.get("message")
+            content = message.get("content") if isinstance(message, Mapping) else None
+            return any(map(_is_said, mappings(content)))
+    return False
+
+
+def _is_said(block: object) -> bool:
+    """Say whether a block says anything: text, thoughts, or by being of another kind."""
+    if not isinstance(block, Mapping):
+        return False
+    kind = block.get("type")
+    said = SPOKEN.get(kind) if isinstance(kind, str) else None
+    return bool(block.get(said) or block.get("signature")) if said else bool(kind)
 
 
 def see(data: bytes, progress: Progress) -> bytes | None:
@@ -74,11 +137,9 @@ def see(data: bytes, progress: Progress) -> bytes | None:
             progress.finished |= isinstance(delta, Mapping) and bool(delta.get("stop_reason"))
             _add_usage(fields, progress)
         case "message_stop":
-            progress.ended = True
-            if not progress.finished:
-                return _finish(progress) + sse.event(data, "message_stop")
-        case "error":
-            progress.failed = True
+            return _stop(data, progress)
+        case _ if error := error_in(fields):
+            progress.failed, progress.error = True, error[1]
     return None
 
 
@@ -90,7 +151,7 @@ def _start(fields: dict[str, Any], progress: Progress) -> bytes | None:
     progress.model = str(message.get("model") or "")
     changed = complete(message)
     progress.usage = usage_of(message)
-    return sse.event(orjson.dumps(fields), "message_start") if changed else None
+    return sse.event(dumps(fields), "message_start") if changed else None
 
 
 def _add_usage(fields: Mapping[str, Any], progress: Progress) -> None:
@@ -108,37 +169,50 @@ def _add_usage(fields: Mapping[str, Any], progress: Progress) -> None:
     )
 
 
-def closing(progress: Progress, problem: str) -> bytes:
-    """Write what a stream still lacks: an error if it broke, a stop reason, the terminator.
+def _stop(data: bytes, progress: Progress) -> bytes | None:
+    """Take the terminator; where no reason to stop was given, one goes before it.
 
-    A stream that its upstream ended in good order, with every block closed, is finished.
+    The terminator says that the answer is whole, unless an error came before it or a block is open.
+    """
+    progress.ended = True
+    if progress.finished or progress.failed:
+        return None
+    if progress.open_block is not None:
+        progress.failed = True
+        return _error(502, "", CUT_SHORT) + sse.event(data, "message_stop")
+    progress.finished = True
+    reason = "tool_use" if progress.called_tools else "end_turn"
+    output = progress.usage.output_tokens if progress.usage else 0
+    return sse.event(_reason(reason, {"output_tokens": output}), "message_delta") + sse.event(
+        data, "message_stop"
+    )
+
+
+def _reason(reason: object, usage: object, sequence: object = None) -> bytes:
+    delta = {"stop_reason": reason, "stop_sequence": sequence}
+    return dumps({"type": "message_delta", "delta": delta, "usage": usage})
+
+
+def closing(
+    progress: Progress, problem: str, *, status: int = 502, code: str = "upstream_error"
+) -> bytes:
+    """Write what a stream still lacks: an error if it broke, and the terminator.
+
+    No answer that broke off is given a reason to stop, nor its open block an end: a block that is
+    closed counts as whole, and its tool is called.  The terminator alone says that no more will
+    come; a client hangs without it.
     """
     if progress.ended:
         return b""
-    ending = b""
-    if not progress.finished:
-        if not problem and (progress.open_block is not None or not progress.items):
-            problem = CUT_SHORT
-        if problem and not progress.failed:
-            ending = sse.event(orjson.dumps(error_body(502, "", problem)), "error")
-        progress.failed |= bool(problem)
-        ending += _finish(progress)
+    broke = not progress.finished and not progress.failed
+    ending = _error(status, code, problem or CUT_SHORT) if broke else b""
+    progress.failed |= bool(problem) or broke
+    progress.ended = True
     return ending + sse.event(b'{"type":"message_stop"}', "message_stop")
 
 
-def _finish(progress: Progress) -> bytes:
-    """Close the open block and give a stop reason."""
-    ending = b""
-    if progress.open_block is not None:
-        stop = {"type": "content_block_stop", "index": progress.open_block}
-        ending = sse.event(orjson.dumps(stop), "content_block_stop")
-        progress.open_block = None
-    reason = "tool_use" if progress.called_tools else "end_turn"
-    delta = {"stop_reason": reason, "stop_sequence": None}
-    output = progress.usage.output_tokens if progress.usage else 0
-    fields = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": output}}
-    progress.finished = True
-    return ending + sse.event(orjson.dumps(fields), "message_delta")
+def _error(status: int, code: str, message: str) -> bytes:
+    return sse.event(dumps(error_body(status, code, message)), "error")
 
 
 def error_body(status: int, code: str, message: str) -> dict[str, Any]:
@@ -164,3 +238,71 @@ ERROR_TYPES: Final = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+
+
+# A whole reply as a stream, and back.
+
+
+def as_events(fields: Mapping[str, Any]) -> bytes:
+    """Write a whole reply as the stream it could have been."""
+    usage = fields.get("usage")
+    begun = {**fields, "content": [], "stop_reason": None, "stop_sequence": None}
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": begun}]
+    for i, block in enumerate(mappings(fields.get("content"))):
+        events += ({**event, "index": i} for event in _pieces(block))
+    told = [sse.event(dumps(event), str(event["type"])) for event in events]
+    called = any(block.get("type") == "tool_use" for block in mappings(fields.get("content")))
+    reason = fields.get("stop_reason") or ("tool_use" if called else "end_turn")
+    told.append(sse.event(_reason(reason, usage, fields.get("stop_sequence")), "message_delta"))
+    return b"".join(told) + sse.event(b'{"type":"message_stop"}', "message_stop")
+
+
+def _pieces(block: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the events of one block; what has no pieces stands in its first event."""
+    said = {k: v for k in DELTAS if (v := block.get(k))} if block.get("type") in SPOKEN else {}
+    called = "input" in block
+    empty: dict[str, Any] = {**dict.fromkeys(said, ""), **({"input": {}} if called else {})}
+    yield {"type": "content_block_start", "content_block": {**block, **empty}}
+    for key, value in said.items():
+        kind, place = DELTAS[key]
+        yield {"type": "content_block_delta", "delta": {"type": kind, place: value}}
+    if called:
+        text = dumps(block["input"]).decode()
+        delta = {"type": "input_json_delta", "partial_json": text}
+        yield {"type": "content_block_delta", "delta": delta}
+    yield {"type": "content_block_stop"}
+
+
+def assembled(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write the whole reply that a stream told in pieces; raises ValueError for half a tool call."""
+    reply: dict[str, Any] = {}
+    blocks: dict[int, dict[str, Any]] = {}
+    pieces: defaultdict[int, defaultdict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for event in events:
+        at, delta = count(event, "index"), event.get("delta")
+        if event.get("type") == "message_start" and isinstance(event.get("message"), Mapping):
+            reply = dict(event["message"])
+        elif event.get("type") == "content_block_start":
+            block = event.get("content_block")
+            blocks[at] = dict(block) if isinstance(block, Mapping) else {}
+        elif event.get("type") == "content_block_delta" and isinstance(delta, Mapping):
+            for key, value in delta.items():
+                pieces[at][key].append(value)
+        elif event.get("type") == "message_delta" and isinstance(delta, Mapping):
+            old, new = reply.get("usage"), event.get("usage")
+            known = (usage for usage in (old, new) if isinstance(usage, Mapping))
+            reply |= {**delta, "usage": {k: v for usage in known for k, v in usage.items()}}
+    whole = [_whole(block, pieces[at]) for at, block in sorted(blocks.items())]
+    return {"type": "message", "role": "assistant", **reply, "content": whole}
+
+
+def _whole(block: dict[str, Any], pieces: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Put the pieces of one block together; raises ValueError for half a tool call."""
+    for _, place in DELTAS.values():
+        if said := [piece for piece in pieces.get(place, ()) if isinstance(piece, str)]:
+            block[place] = str(block.get(place) or "") + "".join(said)
+    if citations := pieces.get("citation"):
+        block["citations"] = [*(block.get("citations") or []), *citations]
+    if text := "".join(p for p in pieces.get("partial_json", ()) if isinstance(p, str)):
+        block["input"] = loads(text.encode("utf-8", "replace"))
+    return block

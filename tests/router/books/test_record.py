@@ -112,7 +112,8 @@ async def test_the_attempts_before_an_answer_are_recorded_in_order():
     async with fake_upstream() as fake, gateway(fake) as client:
 
         async def second(seen, writer):
-            good = {"choices": [], "usage": {"prompt_tokens": 1}}
+            said = {"message": {"content": "yes"}, "finish_reason": "stop"}
+            good = {"choices": [said], "usage": {"prompt_tokens": 1}}
             failing = "sonnet" in seen.fields["model"]
             play = replies(429, ERROR) if failing else replies(200, json.dumps(good).encode())
             return await play(seen, writer)
@@ -201,8 +202,7 @@ async def test_when_nobody_can_answer_every_failure_is_recorded(stream):
 @every_format
 async def test_a_stream_that_breaks_is_recorded_as_failed(interface):
     async def broken(seen, writer):
-        writer.write(head(200, "text/event-stream") + chunk(events_of(seen)[0]))
-        writer.write(chunk(events_of(seen)[1]))
+        writer.write(head(200, "text/event-stream") + chunk(b"".join(events_of(seen)[:6])))
         await writer.drain()
         writer.transport.abort()
 
@@ -231,7 +231,7 @@ async def hang(seen, writer):
 
 
 async def begin(seen, writer):
-    writer.write(head(200, "text/event-stream") + chunk(events_of(seen)[0]))
+    writer.write(head(200, "text/event-stream") + chunk(b"".join(events_of(seen)[:3])))
     await seen.left.wait()
 
 

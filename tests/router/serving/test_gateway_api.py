@@ -396,7 +396,8 @@ async def test_foreign_reasoning_goes_when_the_family_changes_and_only_then(inte
 def strict_provider(seen: list[dict[str, Any]]):
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(json.loads(request.content))
-        return httpx.Response(200, json={"choices": [], "usage": {"prompt_tokens": 1}})
+        said = {"message": {"content": "yes"}, "finish_reason": "stop"}
+        return httpx.Response(200, json={"choices": [said], "usage": {"prompt_tokens": 1}})
 
     return httpx.MockTransport(answer)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 
 import pytest
 
 from router.books.record import End
-from router.providers.memory import Memory
 from router.values import Interface
+from router.wire import sse
 from tests.gateway_rig import (
     PATHS,
     QUICK,
@@ -23,6 +24,7 @@ from tests.gateway_rig import (
     event_data,
     events_of,
     fake_upstream,
+    forget,
     gateway,
     good,
     head,
@@ -118,7 +120,7 @@ async def test_every_failure_before_the_first_byte_falls_back(interface, stream)
         for name, (play, status) in BEFORE.items():
             if status == 503:
                 continue  # a provider that refuses our key is not asked again
-            client.app.state.gateway.upstream._memory = Memory(time.monotonic)
+            forget(client)
 
             async def first_fails(seen, writer, play=play):
                 failing = "sonnet" in seen.fields["model"]
@@ -174,10 +176,10 @@ HOWS = ["reset", "closed", "clean end", "half an event", "silence", "garbage", "
 
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("interface", FORMATS, ids=str)
-async def test_every_failure_after_the_first_byte_ends_the_stream_properly(interface, how):
-    """An error in the format's own way, its terminator, and no second call."""
+async def test_every_failure_after_the_first_word_ends_the_stream_with_an_error(interface, how):
+    """In the format's own way, with its terminator, no healthy end, and no second call."""
     async with fake_upstream() as fake, gateway(fake) as client:
-        for after in (1, 3, 5):
+        for after in (5, 7):
             fake.play = cut(after, how)
             before = len(fake.seen)
             began = time.monotonic()
@@ -187,9 +189,40 @@ async def test_every_failure_after_the_first_byte_ends_the_stream_properly(inter
             assert time.monotonic() - began < 3
             check_ended(interface, response.content)
             assert len(fake.seen) == before + 1
-            if how != "clean end" or interface is not Interface.CHAT:
-                assert error_of(interface, response.content)
-                assert client.records[-1].end is End.FAILED
+            assert error_of(interface, response.content)
+            assert not HEALTHY & reasons_of(response.content)
+            assert client.records[-1].end is End.FAILED
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("interface", FORMATS, ids=str)
+async def test_every_failure_before_the_first_word_falls_back(interface, how):
+    """A role, a start, a ping are no answer: the next model's is whole and alone."""
+    async with fake_upstream() as fake, gateway(fake) as client:
+        for after in (1,) if interface is Interface.CHAT else (1, 2):
+            forget(client)
+
+            async def first_fails(seen, writer, after=after):
+                failing = "sonnet" in seen.fields["model"]
+                return await (cut(after, how) if failing else good)(seen, writer)
+
+            fake.play = first_fails
+            body = ask(interface, "kilo-auto/frontier", stream=True)
+            response = await client.post(PATHS[interface], json=body)
+            assert client.records[-1].unit.model == "anthropic/claude-opus-4.7"
+            check_ended(interface, response.content)
+            assert not error_of(interface, response.content)
+            answer = [raw for raw, data in sse.events(response.content) if data]
+            assert b"sonnet" not in b"".join(answer)
+
+
+HEALTHY = {"stop", "tool_calls", "end_turn", "tool_use", "completed"}
+
+
+def reasons_of(stream: bytes) -> set[str]:
+    """Return every word that could say how a stream ended."""
+    found = re.findall(r'"(?:finish_reason|stop_reason|status)": ?"(\w+)"', stream.decode())
+    return set(found)
 
 
 # The time of a request in all.
@@ -259,8 +292,8 @@ async def test_a_stream_that_makes_progress_may_take_longer_than_its_beginning(i
 
 @pytest.mark.parametrize("directive", ["no_finish", "no_finish; tool=t"])
 @pytest.mark.parametrize("interface", FORMATS, ids=str)
-async def test_an_answer_that_is_whole_but_not_finished_is_finished(interface, directive):
-    """Without a reason to stop one client calls for ever; an error makes it call again."""
+async def test_an_answer_without_its_formats_own_end_is_given_none(interface, directive):
+    """Whether it was whole nobody said: no reason to stop is invented, and an error is told."""
 
     async def unfinished(seen, writer):
         seen.headers["x-simulate"] = directive
@@ -272,11 +305,9 @@ async def test_an_answer_that_is_whole_but_not_finished_is_finished(interface, d
         body = ask(interface, MODEL, stream=True) | {"tools": [tool]}
         response = await client.post(PATHS[interface], json=body)
         check_ended(interface, response.content)
-        assert not error_of(interface, response.content)
-        assert client.records[-1].end is End.SERVED
-        last = [e for e in event_data(response.content) if isinstance(e, dict)][-2:]
-        if "tool" in directive:
-            assert any(word in str(last) for word in ("tool_calls", "tool_use", "function_call"))
+        assert error_of(interface, response.content)
+        assert not (HEALTHY - {"completed"}) & reasons_of(response.content)
+        assert client.records[-1].end is End.FAILED
 
 
 async def test_done_without_a_finish_reason_gets_one():
@@ -324,7 +355,8 @@ async def test_a_model_in_penalty_is_not_called_for_its_time():
 async def test_a_client_that_leaves_cancels_the_upstream_at_once(interface, when):
     async def endless(seen: Seen, writer: asyncio.StreamWriter) -> bool:
         if when == "mid-stream":
-            writer.write(head(200, "text/event-stream") + chunk(events_of(seen)[0]))
+            begun = b"".join(events_of(seen)[:5])
+            writer.write(head(200, "text/event-stream") + chunk(begun))
         await asyncio.wait_for(seen.left.wait(), 2)
         return False
 

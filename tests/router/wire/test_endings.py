@@ -28,82 +28,135 @@ def chunk(reason, **more):
     return head | {"choices": [choice]} | more
 
 
+def broken(text, **more):
+    error = {"message": text, "type": "server_error", "param": None, "code": "upstream_error"}
+    return chunk("error", error=error, **more)
+
+
 @pytest.mark.parametrize(
     ("more", "problem", "said"),
     [
-        ({}, "", chunk("stop")),
-        ({"called_tools": True}, "", chunk("tool_calls")),
-        ({"id": ""}, "", chunk("stop", id="chatcmpl-auto")),
-        ({"called_tools": True}, BROKE, chunk("error", error={
-            "message": BROKE, "type": "server_error", "param": None, "code": "upstream_error"})),
+        ({}, "", broken(CUT_SHORT)),
+        ({"calls": {(0, 0): ["{}"]}}, "", broken(CUT_SHORT)),
+        ({"id": ""}, BROKE, broken(BROKE, id="chatcmpl-auto")),
+        ({"failed": True}, BROKE, chunk("error")),
     ],
-)  # fmt: skip
-def test_a_chat_ends_with_a_reason_and_the_terminator(more, problem, said):
+)
+def test_a_chat_that_broke_off_ends_with_an_error_and_the_terminator(more, problem, said):
     progress = Progress(**{"id": "i", "model": "m"} | more)
     assert told(chat.closing(progress, problem)) == [("", said), ("", "[DONE]")]
-    assert progress.failed is bool(problem)
+    assert progress.failed
     assert chat.closing(Progress(finished=True), "") == sse.event(b"[DONE]")
     assert chat.closing(Progress(ended=True), problem) == b""
 
 
-def stop(reason, output=0):
-    delta = {"stop_reason": reason, "stop_sequence": None}
-    said = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": output}}
-    return [("message_delta", said), ("message_stop", {"type": "message_stop"})]
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, chunk("stop")),
+        ({"calls": {(0, 0): ['{"a"', ":1}"]}}, chunk("tool_calls")),
+        ({"calls": {(0, 0): ['{"a"', ":1"]}}, broken(CUT_SHORT)),
+        ({"calls": {(0, 0): [""]}}, chunk("tool_calls")),
+        ({"failed": True}, chunk("error")),
+    ],
+)
+def test_a_chat_that_said_it_is_done_gets_the_reason_it_lacks(more, said):
+    progress = Progress(**{"id": "i", "model": "m"} | more)
+    assert told(chat.see(b"[DONE]", progress)) == [("", said), ("", "[DONE]")]
 
 
-def error(text):
-    said = {"type": "error", "error": {"type": "api_error", "message": text}}
-    return [("error", said)]
+def test_of_several_answers_each_has_its_own_end():
+    progress = Progress(id="i", model="m")
+    for index, reason in ((0, None), (1, None), (0, "length"), (2, None)):
+        chat.see(orjson.dumps({"choices": [{"index": index, "finish_reason": reason}]}), progress)
+    assert not progress.finished
+    [(_, end), _] = told(chat.closing(progress, ""))
+    assert [(c["index"], c["finish_reason"]) for c in end["choices"]] == [
+        (1, "error"),
+        (2, "error"),
+    ]
 
 
-CLOSE = [("content_block_stop", {"type": "content_block_stop", "index": 3})]
+def error(text, kind="api_error"):
+    return [("error", {"type": "error", "error": {"type": kind, "message": text}})]
+
+
+STOP = [("message_stop", {"type": "message_stop"})]
 
 
 @pytest.mark.parametrize(
     ("progress", "problem", "said"),
     [
-        ({"items": [0]}, "", stop("end_turn")),
-        ({"items": [0], "called_tools": True, "usage": Usage(1, 9)}, "", stop("tool_use", 9)),
-        ({}, "", [*error(CUT_SHORT), *stop("end_turn")]),
-        ({"items": [0], "open_block": 3}, "", [*error(CUT_SHORT), *CLOSE, *stop("end_turn")]),
-        ({"items": [0]}, BROKE, [*error(BROKE), *stop("end_turn")]),
-        ({"items": [0], "failed": True}, BROKE, stop("end_turn")),
-        ({"finished": True}, BROKE, stop("end_turn")[1:]),
+        ({"items": [0]}, "", [*error(CUT_SHORT), *STOP]),
+        ({"items": [0], "open_block": 3}, "", [*error(CUT_SHORT), *STOP]),
+        ({"items": [0]}, BROKE, [*error(BROKE), *STOP]),
+        ({"items": [0], "failed": True}, BROKE, STOP),
+        ({"finished": True}, "", STOP),
+        ({"finished": True}, BROKE, STOP),
         ({"ended": True}, BROKE, []),
     ],
 )
-def test_a_message_ends_with_its_block_closed_a_reason_and_the_terminator(progress, problem, said):
+def test_a_message_that_broke_off_is_given_no_reason_and_no_end_of_its_block(
+    progress, problem, said
+):
     assert told(messages.closing(Progress(**progress), problem)) == said
 
 
 @pytest.mark.parametrize(
-    ("progress", "problem", "status", "text"),
+    ("progress", "said"),
     [
-        ({"items": [{"a": 1}]}, "", "completed", None),
-        ({}, "", "failed", CUT_SHORT),
-        ({"items": [{"a": 1}], "open_block": 0}, "", "failed", CUT_SHORT),
-        ({"items": [{"a": 1}]}, BROKE, "failed", BROKE),
+        ({"items": [0]}, "end_turn"),
+        ({"items": [0], "called_tools": True, "usage": Usage(1, 9)}, "tool_use"),
+        ({"items": [0], "open_block": 1}, None),
     ],
 )
-def test_a_response_ends_with_all_that_was_said_and_the_next_number(
-    progress, problem, status, text
+def test_a_message_that_said_it_is_done_gets_the_reason_it_lacks(progress, said):
+    *before, stop = told(messages.see(b'{"type":"message_stop"}', Progress(**progress)))
+    assert [stop] == STOP
+    if said is None:
+        assert before == error(CUT_SHORT)
+        return
+    [(name, fields)] = before
+    usage = progress.get("usage")
+    assert name == fields["type"] == "message_delta"
+    assert fields["delta"] == {"stop_reason": said, "stop_sequence": None}
+    assert fields["usage"] == {"output_tokens": usage.output_tokens if usage else 0}
+
+
+@pytest.mark.parametrize(
+    ("progress", "problem", "text"),
+    [
+        ({"items": [{"a": 1}]}, "", CUT_SHORT),
+        ({"items": [{"a": 1}], "open_block": 0}, "", CUT_SHORT),
+        ({"items": [{"a": 1}]}, BROKE, BROKE),
+        ({"failed": True, "error": "quota"}, "", "quota"),
+    ],
+)
+def test_a_response_that_broke_off_fails_with_all_that_was_said_and_the_next_number(
+    progress, problem, text
 ):
     made = Progress(**{"id": "i", "model": "m", "sequence": 7} | progress)
     [(name, said)] = told(responses.closing(made, problem))
-    assert name == said["type"] == f"response.{status}"
+    assert name == said["type"] == "response.failed"
     assert said["sequence_number"] == 8
-    response = said["response"]
-    assert response | {"usage": None} == {
-        "id": "i", "object": "response", "created_at": 0, "status": status, "model": "m",
-        "error": {"code": "server_error", "message": text} if text else None,
+    assert said["response"] == {
+        "id": "i", "object": "response", "created_at": 0, "status": "failed", "model": "m",
+        "error": {"code": "server_error", "message": text},
         "incomplete_details": None, "output": progress.get("items", []), "usage": None,
         "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
     }  # fmt: skip
-    if status == "completed":
-        assert response["usage"]["total_tokens"] == 0
-    assert (made.ended, made.failed) == (True, bool(text))
+    assert made.ended
+    assert made.failed
     assert responses.closing(made, problem) == b""
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "rate_limit_exceeded"), (400, "too_long")])
+@pytest.mark.parametrize("interface", list(Interface), ids=str)
+def test_a_refusal_can_be_told_to_a_stream_that_has_begun(interface, status, code):
+    stream = FORMATS[interface].closing(Progress(), "wait", status=status, code=code)
+    assert "wait" in str(told(stream))
+    kinds = ("rate_limit", "invalid_request") if interface is Interface.MESSAGES else (code, code)
+    assert kinds[status == 400] in str(told(stream))
 
 
 @pytest.mark.parametrize("interface", list(Interface), ids=str)

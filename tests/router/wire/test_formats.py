@@ -17,9 +17,10 @@ from router.providers.simulated.answer import make_answer
 from router.providers.simulated.provider import WRITERS
 from router.values import Interface, Target, Unit
 from router.wire import sse
+from router.wire.faults import error_in
 from router.wire.format import FORMATS, Format, interface_of
 from router.wire.parts import Progress
-from router.wire.relay import Relay, error_in
+from router.wire.relay import Relay
 from router.wire.request import parse
 from router.wire.splice import set_fields, without
 
@@ -177,7 +178,7 @@ def check_ended_once(format, stream):
         ends += alone.ended
         reasons += alone.finished and not alone.ended
     assert progress.ended
-    assert progress.finished
+    assert progress.finished or progress.failed
     assert ends == 1
     assert reasons <= 1
     assert format.closing(progress, "") == b""
