@@ -49,6 +49,12 @@ class Call:
     decision_id: str
     status: int | None = None
     """What the client was sent; None until then."""
+    newest: bytes = b""
+    """The piece of the body that was sent last."""
+    sent_s: float = 0.0
+    """When it was, on the event loop's clock."""
+    over: bool = False
+    """The reply was ended."""
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of the reply."""
@@ -58,14 +64,17 @@ class Call:
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a whole reply."""
         await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        self.over = True
         await self.send({"type": "http.response.body", "body": body})
 
     async def piece(self, data: bytes) -> None:
         """Send more of the body."""
+        self.newest, self.sent_s = data, asyncio.get_running_loop().time()
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self) -> None:
         """End the body."""
+        self.over = True
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -13,6 +13,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -43,6 +44,7 @@ from router.providers.upstream import Reply, Streamed, Upstream
 from router.serving.asgi import (
     Call,
     Disconnected,
+    Headers,
     Receive,
     Scope,
     Send,
@@ -50,9 +52,16 @@ from router.serving.asgi import (
     read_headers,
     watched,
 )
-from router.serving.headers import STREAM_HEADERS, decision_headers, error_headers
+from router.serving.headers import (
+    STREAM_HEADERS,
+    comment_of,
+    decision_headers,
+    early_headers,
+    error_headers,
+)
 from router.serving.live import LiveData
 from router.serving.logs import one_line
+from router.serving.pulse import Pulse
 from router.serving.stores import Stores
 from router.sessions.holders import give, is_anothers
 from router.sessions.session import NEW, Session
@@ -71,7 +80,9 @@ from router.sessions.store import learn, recall
 from router.settings import Settings
 from router.values import NO_LIMITS, Caller, Failure, Interface, Target, Unit, checked_name
 from router.wire.content import decoded
+from router.wire.faults import code_of, error_in
 from router.wire.format import DEFAULT, FORMATS
+from router.wire.parts import Progress, parsed
 from router.wire.preferences import NO_PREFERENCES
 from router.wire.request import ChatRequest, answered_as, parse
 
@@ -372,13 +383,16 @@ class Gateway:
             caller=inbound.caller.name,
             room=self.data.current.catalogue.room,
         )
-        async with watched(call) as watch:
+        pulse = self._pulse(routed, call) if request.streams else None
+        if pulse is not None:
+            order = replace(order, works=pulse.works)
+        async with watched(call) as watch, pulse or nullcontext():
             try:
                 passage.reply = reply = await self.upstream.run(order, passage.failures)
                 passage.first_s = self._clock() - call.began
                 passage.routed = routed = telling(routed, left_out(order, reply.attempt))
                 await self._begins(routed, reply)
-                await self._relay(passage, routed, reply)
+                await self._relay(passage, routed, reply, pulse)
                 watch.over = True
             except RouterError:
                 watch.over = True
@@ -388,6 +402,17 @@ class Gateway:
                     await passage.reply.aclose()
                     passage.usd = self._usd(passage.reply)
                     await self._account(routed, passage.reply)
+
+    def _pulse(self, routed: Routed, call: Call) -> Pulse:
+        """Return what keeps the client of a stream in touch until its answer comes."""
+        timeouts, interface = self.settings.timeouts, routed.inbound.request.interface
+        return Pulse(
+            call,
+            FORMATS[interface].HEARTBEAT,
+            lambda: [*early_headers(call.decision_id, routed.plan), *STREAM_HEADERS],
+            every_s=timeouts.heartbeat_s,
+            lively_s=timeouts.first_byte_s / 2,
+        )
 
     async def _begins(self, routed: Routed, reply: Reply) -> None:
         """Let the session know who answers, before the client can send its next request."""
@@ -439,33 +464,61 @@ class Gateway:
         model = self.data.current.catalogue.model(reply.attempt.target.unit.model)
         return usage_usd(reply.usage, model.price if model else None)
 
-    async def _relay(self, passage: Passage, routed: Routed, reply: Reply) -> None:
-        """Send a reply to the client."""
+    async def _relay(
+        self, passage: Passage, routed: Routed, reply: Reply, pulse: Pulse | None
+    ) -> None:
+        """Send a reply to the client; what headers can no longer tell is told in a comment."""
         call = passage.call
         headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers]
         headers += decision_headers(call.decision_id, routed.plan, reply)
+        if pulse is not None:
+            await pulse.settled()
         if isinstance(reply, Streamed):
-            await call.start(reply.status, headers + STREAM_HEADERS)
+            if call.status is None:
+                await call.start(reply.status, headers + STREAM_HEADERS)
+            else:
+                await call.piece(comment_of(headers))
             async for data in reply.stream:
                 await call.piece(data)
+            if pulse is not None:
+                await pulse.stop()
             await call.finish()
-        else:
+        elif call.status is None:
             await call.answer(reply.status, headers, reply.body)
+        else:
+            said = parsed(reply.body)
+            _, text = error_in(said) or (reply.status, f"the upstream said {reply.status}")
+            code = code_of(said) or "upstream_error"
+            await self._tell_within(passage, reply.status, code, text, headers)
         passage.done = True
 
     async def _tell(self, passage: Passage, error: RouterError) -> None:
         """Send an error in the client's format, or end what was begun."""
         call = passage.call
         passage.error = error
+        made = passage.routed.plan if passage.routed else None
+        headers = error_headers(error, call.decision_id, made)
+        if call.over:
+            return
         if call.status is not None:
-            await call.finish()
+            await self._tell_within(passage, error.status, error.code, str(error), headers)
             return
         format = FORMATS[call.interface or DEFAULT]
         body = orjson.dumps(format.error_body(error.status, error.code, str(error)))
-        made = passage.routed.plan if passage.routed else None
-        headers = error_headers(error, call.decision_id, made)
         await call.answer(error.status, headers, body)
         passage.done = True
+
+    async def _tell_within(
+        self, passage: Passage, status: int, code: str, message: str, headers: Headers
+    ) -> None:
+        """End a stream that was begun with an error in its format, unless it has its end already."""
+        call, reply, inbound = passage.call, passage.reply, passage.inbound
+        if not (isinstance(reply, Streamed) and reply.relay.progress.ended):
+            progress = Progress(model=str((inbound and inbound.request.model) or ""))
+            format = FORMATS[inbound.request.interface if inbound else DEFAULT]
+            end = format.closing(progress, message, status=status, code=code)
+            await call.piece(comment_of(headers) + end)
+        await call.finish()
 
     def _note(self, passage: Passage) -> None:
         """Tell the books, and the log if it is wanted, what a request came to."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from router.decision.tiers import Plan
 from router.errors import Exhausted, RouterError
-from router.providers.upstream import Reply
+from router.providers.upstream import EVENTS, Reply
 from router.serving.asgi import Headers
 from router.values import Failure
 
@@ -16,6 +16,10 @@ HEADER_CHARS: Final = 600
 """Longest value of a header that explains; nginx and others take 4 to 8 KiB for all of them."""
 
 STREAM_HEADERS: Final = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+TOLD_LATE: Final = (b"x-auto-", b"retry-after")
+"""How headers begin that a stream can tell in a comment."""
 
 
 class Told(NamedTuple):
@@ -114,6 +118,18 @@ def error_headers(
         headers += [(b"x-auto-tier", ascii_of(made.tier))] if made.tier else []
         headers.append((b"x-auto-reason", ascii_of(made.why)))
     return headers
+
+
+def early_headers(decision_id: str, made: Plan) -> Headers:
+    """Return the headers of a stream that has to begin before it is known who serves it."""
+    headers = [(b"content-type", EVENTS.encode()), (b"x-auto-decision-id", decision_id.encode())]
+    return headers + ([(b"x-auto-tier", ascii_of(made.tier))] if made.tier else [])
+
+
+def comment_of(headers: Headers) -> bytes:
+    """Write what headers tell as a comment, for a stream whose headers are sent."""
+    told = (b": %s: %s\n" % pair for pair in headers if pair[0].startswith(TOLD_LATE))
+    return b"".join(told) + b"\n"
 
 
 def _listed(failures: Sequence[Failure]) -> str:
