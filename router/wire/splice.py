@@ -7,9 +7,10 @@ out together with one comma.
 
 ``set_fields`` is on the path of every request and avoids walking the body: a value is found by
 its key's bytes.  The same bytes may stand deeper in the document (tool schemas have properties
-called ``model``), so an occurrence counts only when its value equals the parsed one, and only
-when it is the sole such occurrence.  Anything else, escaped keys included, is cut out by
-``without``, and the new value put in front.
+called ``model``), and what encloses those ends nearby, before the document does: the one place of
+which that cannot be shown is the top-level one.  Where there is more than one (the key is named
+twice, or escaped, or what is deeper is long) the member is cut out by ``without``, and the new one put
+in front.  What is spent on a proof is bounded, and the walk is linear, whatever a body is made of.
 
 ``edited`` walks the body once: it steps over every value whole and enters only those on the way
 to what it changes, so that how deep it recurs is up to the paths, never to the body.  Parsers
@@ -19,14 +20,17 @@ one on the way to it is named twice, the body is parsed, which keeps the last, a
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Generator, Mapping
-from itertools import count
+import sys
+from collections.abc import Collection, Generator, Iterator, Mapping
+from itertools import count, islice
 from typing import Any, Final
 
 import orjson
 
 from router.errors import BadRequest
+from router.wire.json_text import read
 
 Span = tuple[int, int]
 
@@ -54,8 +58,15 @@ _HEAD = re.compile(rb"[ \t\r\n]*\{[ \t\r\n]*")
 _ESCAPED_KEY = re.compile(rb'\\u00[2-7][0-9a-fA-F]\w{0,24}+"[ \t\r\n]*:')
 """How an identifier that is a key ends if a letter of it is escaped: no more of them is."""
 
-MAX_VALUE_BYTES: Final = 1 << 14
-"""Values longer than this are not compared in place; they are cut out instead."""
+NEAR_BYTES: Final = 4 << 10
+"""How far the end of what encloses a key is looked for; a property of a tool's schema is as long as
+its description, the longest of a recorded client has 1,900 bytes."""
+
+_BEGIN: Final[dict[type, bytes]] = {str: b'"', dict: b"{", list: b"["}
+"""How a value of a type begins."""
+
+MAX_PLACES: Final = 64
+"""How many places of a key are looked at; a client with 27 tools has one or two."""
 
 
 def set_fields(body: bytes, fields: Mapping[str, Any], changes: Mapping[str, Any]) -> bytes:
@@ -68,7 +79,7 @@ def set_fields(body: bytes, fields: Mapping[str, Any], changes: Mapping[str, Any
     head = _HEAD.match(body)
     if head is None or not fields:
         return _dump({**fields, **changes})
-    escaped = _ESCAPED_KEY.search(body)
+    escaped = b"\\u00" in body and _ESCAPED_KEY.search(body)
     edits: list[tuple[Span, bytes]] = []
     unclear: list[str] = []
     for key, value in changes.items():
@@ -76,7 +87,7 @@ def set_fields(body: bytes, fields: Mapping[str, Any], changes: Mapping[str, Any
             new = orjson.dumps(key) + b":" + _dump(value) + b","
             edits.append(((head.end(), head.end()), new))
         elif not escaped and (span := _find(body, key, fields[key])):
-            edits.append((span, _dump(value)))
+            edits.append((span, _changed(body[slice(*span)], fields[key], value)))
         else:
             unclear.append(key)
     if unclear:
@@ -85,6 +96,14 @@ def set_fields(body: bytes, fields: Mapping[str, Any], changes: Mapping[str, Any
     for (start, end), new in sorted(edits, key=lambda edit: edit[0], reverse=True):
         body = body[:start] + new + body[end:]
     return body
+
+
+def _changed(written: bytes, old: object, new: object) -> bytes:
+    """Write a value in another's place; of an object that only got further members no other byte changes."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() <= new.keys():
+        changes = {k: v for k, v in new.items() if k not in old or v is not old[k]}
+        return set_fields(written, old, changes)
+    return _dump(new)
 
 
 def without(body: bytes, paths: Collection[Path]) -> bytes:
@@ -104,7 +123,7 @@ def edited(body: bytes, cuts: Collection[Path], puts: Mapping[Path, object]) -> 
     try:
         edits = list(_edits(body, start, tree)) if _opens(body, start) else []
     except _Unclear:
-        return _dump(_left(orjson.loads(body), tree))
+        return _dump(_left(read(body), tree))
     pieces: list[bytes] = []
     at = 0
     for start, end, new in edits:
@@ -181,7 +200,7 @@ def _edits(body: bytes, at: int, tree: Tree) -> Generator[Edit, None, int]:
         step, at = _key(body, at) if keyed else (index, at)
         node = tree.get(step, {})
         if node is None:
-            at = _value_end(body, at, len(body))
+            at = _value_end(body, at)
             if kept:
                 yield before, at, b""
             elif front < 0:
@@ -208,7 +227,7 @@ def _within(body: bytes, at: int, node: Tree | bytes) -> Generator[Edit, None, i
     """Yield what to change in the value at ``at``, or all of it; return where that ends."""
     if isinstance(node, dict) and node and _opens(body, at):
         return (yield from _edits(body, at, node))
-    end = _value_end(body, at, len(body))
+    end = _value_end(body, at)
     if isinstance(node, bytes):
         yield at, end, node
     return end
@@ -217,7 +236,7 @@ def _within(body: bytes, at: int, node: Tree | bytes) -> Generator[Edit, None, i
 def _key(body: bytes, at: int) -> tuple[str, int]:
     """Return the key at ``at``, and where its value starts."""
     end = _end(_STRING, body, at)
-    return str(orjson.loads(body[at:end])), _end(_COLON, body, end)
+    return str(read(body[at:end])), _end(_COLON, body, end)
 
 
 def _opens(body: bytes, at: int) -> bool:
@@ -225,46 +244,73 @@ def _opens(body: bytes, at: int) -> bool:
     return body[at : at + 1] in (b"[", b"{")
 
 
-def _end(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
+def _end(pattern: re.Pattern[bytes], body: bytes, at: int, limit: int = sys.maxsize) -> int:
     """Return where the match at ``at`` ends; raises _Unclear when there is none."""
-    match = pattern.match(body, at)
+    match = pattern.match(body, at, limit)
     if match is None:
         raise _Unclear(f"not JSON at byte {at}")
     return match.end()
 
 
 def _dump(value: object) -> bytes:
-    """Dump what was parsed; the parser takes 1,024 levels of nesting, the writer 254."""
+    """Dump what was parsed; the fast writer takes 254 levels of nesting and no integer beyond 64 bits."""
     try:
         return orjson.dumps(value)
-    except orjson.JSONEncodeError as error:
-        raise BadRequest(f"the request body is nested too deeply: {error}; flatten it") from error
+    except orjson.JSONEncodeError:
+        pass
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    except RecursionError:
+        raise BadRequest("the request body is nested too deeply; flatten it") from None
 
 
 def _find(body: bytes, key: str, value: object) -> Span | None:
-    """Find the only place where ``key`` holds ``value``; None when there is not exactly one."""
-    name = orjson.dumps(key)
-    found: list[Span] = []
+    """Find the value of ``key``, which the top level has; None when that takes a walk.
+
+    Only values that begin as it does are looked at: a text where others have an object.
+    """
+    places = list(islice(_places(body, orjson.dumps(key), _BEGIN.get(type(value))), MAX_PLACES + 1))
+    if len(places) > MAX_PLACES:
+        return None
+    found: int | None = None
+    for start in reversed(places):
+        if (found is not None or start > places[0]) and _is_deeper(body, start):
+            continue
+        if found is not None:
+            return None
+        found = start
+    return None if found is None else (found, _value_end(body, found))
+
+
+def _places(body: bytes, name: bytes, begin: bytes | None) -> Iterator[int]:
+    """Yield where the values of a key start, at whatever depth."""
     at = body.find(name)
     while at >= 0:
-        if colon := _COLON.match(body, at + len(name)):
-            start = colon.end()
-            try:
-                end = _value_end(body, start, start + MAX_VALUE_BYTES)
-                if orjson.loads(body[start:end]) == value:
-                    found.append((start, end))
-            except ValueError:  # not a value that is as short, or no key but a text
-                pass
-        at = body.find(name, at + len(name))
-    return found[0] if len(found) == 1 else None
+        at += len(name)
+        colon = _COLON.match(body, at)
+        if colon and (begin is None or body.startswith(begin, colon.end())):
+            yield colon.end()
+        at = body.find(name, at)
 
 
-def _value_end(body: bytes, at: int, limit: int) -> int:
-    """Return where the value at ``at`` ends; raises _Unclear if broken or beyond ``limit``."""
+def _is_deeper(body: bytes, at: int) -> bool:
+    """Say whether the member whose value starts at ``at`` is shown to lie within a member."""
+    limit, depth = at + NEAR_BYTES, 0
+    while depth >= 0:
+        token = _TO_BRACKET.match(body, at, limit)
+        if token is None:
+            return False
+        at = token.end()
+        depth += 1 if body[at - 1] in b"[{" else -1
+    return _end(_SPACE, body, at, limit) < min(limit, len(body))
+
+
+def _value_end(body: bytes, at: int) -> int:
+    """Return where the value at ``at`` ends; raises _Unclear if it is broken."""
     if not _opens(body, at):
         return _end(_STRING if body[at : at + 1] == b'"' else _SCALAR, body, at)
     depth = 0
-    while token := _TO_BRACKET.match(body, at, limit):
+    while token := _TO_BRACKET.match(body, at):
         at = token.end()
         depth += 1 if body[at - 1] in b"[{" else -1
         if depth == 0:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.wire.splice import Path, edited, set_fields, without
+from tests.growth import assert_linear
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8)
 VALUES = st.recursive(
@@ -61,14 +62,17 @@ def test_every_other_byte_stays():
             b'{"\\u0072easoning_effort" : 1e2,"y":{"reasoning_effort":1e2}}',
             b'{"reasoning_effort":"z","y":{"reasoning_effort":1e2}}',
         ),
-        (b'{"model":"b","model":"a"}', b'{"model":"b","model":"z"}'),  # the last of two counts
+        (b'{"model":"b","model":"a"}', b'{"model":"z"}'),  # no parser must find the other one
         (b'{"model":"a","b":1,"model":"a"}', b'{"model":"z","b":1}'),
-        (  # the same value deeper
-            b'{"x":{"model":"a"} , "model":"a" }',
-            b'{"model":"z","x":{"model":"a"} }',
+        (  # nothing nearby tells which of them is deeper
+            b'{"x":{"model":"a","y":"%b"} , "model":"a" ,"y":"%b"}' % (b"y" * 5000, b"y" * 5000),
+            b'{"model":"z","x":{"model":"a","y":"%b"} ,"y":"%b"}' % (b"y" * 5000, b"y" * 5000),
         ),
         (b'{"model":"a","model":"a"}', b'{"model":"z"}'),
-        (b'{"model": ["%b"], "x":1.50}' % (b"a" * 20_000), b'{"model":"z","x":1.50}'),
+        (  # more places than are looked at
+            b'{"x":[1%b] , "model":"a"}' % (b',{"model":"a"}' * 99),
+            b'{"model":"z","x":[1%b]}' % (b',{"model":"a"}' * 99),
+        ),
     ],
 )
 def test_a_field_that_cannot_be_found_in_place_moves_to_the_front(body, done):
@@ -80,6 +84,53 @@ def test_text_that_looks_like_a_field_is_not_one():
     body = json.dumps({"text": '"model": "a"', "model": "a"}).encode()
     done = set_fields(body, orjson.loads(body), {"model": "z"})
     assert done == json.dumps({"text": '"model": "a"', "model": "z"}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x":{"model":"a"} , "model":TOP }',  # the same value deeper
+        b'{"model":TOP,"x":[{"model":"a","y":{"model":"a"}},{"model":"a"}] \n}',
+        b'{ "x":{"y":{"model":"b"}, "z":1},"model" : TOP ,"y":{"model":{"type":"string"}}}',
+        b'{"model":TOP,"x":{"say \\"model":"b"}}',  # the end of a longer key
+        b'{"y":"%b","model":TOP,"x":{"model":{"y":"%b"}}}' % (b"y" * 9000, b"y" * 9000),
+        b'{"x":{"model":"a","y":"%b"},"model":TOP}' % (b"y" * 2000),
+    ],
+)
+def test_what_deeper_bears_the_same_name_is_told_apart_and_stays(body):
+    before = body.replace(b"TOP", b'"a"')
+    done = set_fields(before, orjson.loads(before), {"model": "z"})
+    assert done == body.replace(b"TOP", b'"z"')
+
+
+def test_of_an_object_that_gets_a_member_every_other_byte_stays():
+    inner = b'"format": {"price": 1.50, "half": "\\ud83d"} , "big": 123456789012345678901234567890'
+    fields = orjson.loads(b'{"text":{"format":{}, "big":1}}')
+    changes = {"text": {**fields["text"], "verbosity": "low"}}
+    done = set_fields(b'{ "text" : { %b } }' % inner, fields, changes)
+    assert done == b'{ "text" : { "verbosity":"low",%b } }' % inner
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: b'{"model":' * 900 + b"[" + b"0," * n + b"0]" + b"}" * 900,
+        lambda n: b"[%b0]" % ((b'{"model":' * 100 + b"1" + b"}" * 100 + b",") * (n // 1000)),
+        lambda n: b"[%b0]" % (b'{"model":"a"},' * (n // 14)),
+        lambda n: b'["model"%b, 0]' % (b" " * n),
+        lambda n: b"[%b0]" % (b'"model",' * (n // 8)),
+        lambda n: b'["%b"]' % (b'\\"model\\":' * (n // 10)),
+        lambda n: b'{"x":[%b0]}' % (b'"\\u006dodel",' * (n // 14)),
+    ],
+    ids=["chain", "chains", "objects", "spaces", "texts", "text", "escapes"],
+)
+def test_a_field_is_changed_in_time_that_grows_with_the_body(make):
+    def work(inner: bytes) -> None:
+        body = b'{"model":"a/b","metadata":%b}' % inner
+        done = set_fields(body, {"model": "a/b", "metadata": None}, {"model": "z"})
+        assert done == b'{"model":"z","metadata":%b}' % inner
+
+    assert_linear(work, make, 30_000)
 
 
 # Removing parts.  A document is drawn as it is written: with its whitespace, commas and escapes.
