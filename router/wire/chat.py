@@ -135,7 +135,7 @@ def _turn(message: Mapping[str, Any], media: Media) -> Turn:
         if isinstance(function := call.get("function", call), Mapping)
     ]
     return Turn(
-        role=ROLES.get(str(message.get("role")), Role.SYSTEM),
+        role=ROLES.get(name_of(message.get("role")), Role.SYSTEM),
         texts=texts_of(message.get("content"), media),
         tool_calls=tuple(calls),
         result_of=name_of(message.get("tool_call_id")),

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
+from router.wire.json_text import read
+from router.wire.parts import name_of
 
 TITLE: Final = "background/title"
 SUMMARY: Final = "background/summary"
@@ -127,8 +128,8 @@ def _texts(fields: object) -> dict[str, str]:
 
 def _json(text: str) -> object:
     try:
-        return orjson.loads(text) if text.startswith("{") else None
-    except orjson.JSONDecodeError:
+        return read(text.encode("utf-8", "replace")) if text.startswith("{") else None
+    except (ValueError, RecursionError):
         return None
 
 
@@ -146,7 +147,7 @@ def _task_by_shape(
         return TITLE
     if declared or schemas or not _is_by(said, SUMMARISERS):
         return None
-    words = _WORDS.split(str(body.get("model", "")).lower())
+    words = _WORDS.split(name_of(body.get("model")).lower())
     return SUMMARY if SMALL_MODELS.isdisjoint(words) or _has_history(body) else TITLE
 
 

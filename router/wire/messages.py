@@ -136,7 +136,7 @@ SERVER_CALLS: Final = frozenset({"server_tool_use", "mcp_tool_use", "container_u
 
 def _turns(message: Mapping[str, Any], media: Media) -> Iterator[Turn]:
     """Split a message: tool results inside a user message are the tools' turns."""
-    role = ROLES.get(str(message.get("role")), Role.SYSTEM)
+    role = ROLES.get(name_of(message.get("role")), Role.SYSTEM)
     content = message.get("content")
     own: list[object] = [content] if isinstance(content, str) else []
     calls: list[ToolCall] = []

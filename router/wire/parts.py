@@ -212,20 +212,55 @@ def texts_of(content: object, media: Media) -> tuple[str, ...]:
 def tool_names(tools: object) -> tuple[str, ...]:
     """Return the names of the listed tools, those nested in a namespace too."""
     names: list[str] = []
-    for tool in mappings(tools):
-        function = tool.get("function")
-        named = function if isinstance(function, Mapping) else tool
-        if nested := tool.get("tools"):
-            names.extend(tool_names(nested))
-        elif name := named.get("name") or tool.get("type"):
-            names.append(str(name))
+    levels = [mappings(tools)]
+    while levels:
+        tool = next(levels[-1], None)
+        if tool is None:
+            levels.pop()
+        elif nested := tool.get("tools"):
+            levels.append(mappings(nested))
+        elif name := _named(tool):
+            names.append(name)
     return tuple(names)
+
+
+def _named(tool: Mapping[str, Any]) -> str:
+    """Return a tool's name, or its type where it has none; a name that is no text is a name."""
+    function = tool.get("function")
+    named = function if isinstance(function, Mapping) else tool
+    name = named.get("name") or tool.get("type")
+    return plain_text(name) if name else ""
 
 
 def tool_call(name: object, arguments: object, call_id: object) -> ToolCall:
     """Make a call; arguments of any shape become text that tells repeats apart."""
-    text = arguments if isinstance(arguments, str) else repr(arguments)
-    return ToolCall(str(name or ""), text, name_of(call_id))
+    return ToolCall(plain_text(name or ""), plain_text(arguments), name_of(call_id))
+
+
+def plain_text(value: object) -> str:
+    """Return a text as it is, and anything else written out, however deep it is nested."""
+    if isinstance(value, str):
+        return value
+    try:
+        return repr(value)
+    except RecursionError:
+        return "".join(_leaves(value))
+
+
+def _leaves(value: object) -> Iterator[str]:
+    """Yield what a value nested too deeply for ``repr`` holds, level by level, without recursion."""
+    level = [value]
+    while level:
+        yield f"{len(level)}:"
+        below: list[object] = []
+        for part in level:
+            if isinstance(part, Mapping):
+                below += [*part.keys(), *part.values()]
+            elif isinstance(part, list):
+                below += part
+            else:
+                yield repr(part)
+        level = below
 
 
 def name_of(value: object) -> str:

@@ -24,6 +24,7 @@ from router.values import Interface, Needs
 from router.wire.choosers import NO_CHOOSERS, Choosers, read_choosers, settled
 from router.wire.clients import Declared, read_declared
 from router.wire.format import FORMATS, shape_of
+from router.wire.json_text import as_utf8, read
 from router.wire.parts import Reading, system_text
 
 BYTES_PER_TOKEN: Final = 3.6
@@ -77,14 +78,26 @@ def parse(
     """
     try:
         fields = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the request body is not valid JSON: {error}") from error
+    except orjson.JSONDecodeError:
+        said = (v for name, v in (headers or {}).items() if name.lower() == "content-type")
+        body = as_utf8(body, next(said, ""))
+        fields = _read(body)
     if not isinstance(fields, dict):
         raise BadRequest("the request body must be a JSON object")
     interface = interface or shape_of(fields)
     read = from_fields(fields, body=body, interface=interface, headers=headers, path=path)
     once, left = settled(body, fields)
     return read if once is body else replace(read, body=once, fields=left)
+
+
+def _read(body: bytes) -> object:
+    """Parse a body that a strict parser refused; raises BadRequest."""
+    try:
+        return read(body)
+    except RecursionError:
+        raise BadRequest("the request body is nested too deeply; flatten it") from None
+    except ValueError as error:
+        raise BadRequest(f"the request body is not valid JSON: {error}") from error
 
 
 def from_fields(

@@ -142,7 +142,7 @@ def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:
     """Read one input item; of reasoning only who can read it counts, bare references say nothing."""
     kind = item.get("type", "message")
     if kind == "message":
-        role = ROLES.get(str(item.get("role")), Role.SYSTEM)
+        role = ROLES.get(name_of(item.get("role")), Role.SYSTEM)
         return Turn(role, texts_of(item.get("content"), media))
     if not isinstance(kind, str):
         return None
