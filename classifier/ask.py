@@ -13,12 +13,15 @@ learns the client and not the task, so everything here exists to find the ask:
     an ask that was read before; what happened since is carried as facts (``Since``).
 
 Which client puts its ask where is the table of ``classifier.markers``.  The work is linear in the
-turns since the ask, and reads only the ends of a tool result.
+request, reads only the ends of a tool result, and looks for few asks in the system prompt.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from classifier.markers import ASK_WRAPPERS, CLIENT_BLOCKS, OPENERS, TRAILERS
@@ -34,10 +37,18 @@ INSTRUCTION_CHARS: Final = 240
 """A text this long may hold a paste; a paragraph this short at its end may be the instruction."""
 
 MAX_PARAGRAPHS: Final = 64
-"""How many paragraphs of an ask are looked for in the system prompt."""
+"""How many paragraphs of an ask are looked for in the system prompt.  With one of them, all after
+it stand there too: the first is found by halving, in at most seven searches."""
+
+MAX_ASKS: Final = 16
+"""How many asks before the newest are looked at for the one that set the task."""
+
+RULES_CHARS: Final = 200
+"""Shorter rules are not looked for."""
 
 _TAG = re.compile(r"<([a-z][a-z_-]{2,31})(?:\s[^<>]{0,200})?>")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
+_SPACE = re.compile(r"\s*")
 _LAST_CLOSE = re.compile(r"</([a-z][a-z_-]{2,31})>\s*$")
 
 
@@ -57,15 +68,15 @@ def read_conversation(
     ``system`` is the system prompt as one string.  ``summary_follows`` says that the newest
     user turn may be the client's summary of a compacted history and not an ask.
     """
-    asks = [(i, ask) for i, turn in enumerate(turns) if (ask := ask_of(turn, system))]
+    asks = [i for i, turn in enumerate(turns) if _words_of(turn)]
     if summary_follows and len(asks) > 1 and not _assistant_spoke(turns):
         asks.pop()
-    at, ask = asks[-1] if asks else (len(turns), "")
-    answers = [_answers(turns, *span, ask) for span, ask in _spans(asks)]
+    at = asks[-1] if asks else len(turns)
+    ask = ask_of(turns[at], system) if asks else ""
     return Conversation(
         ask=clip(ask),
-        previous_ask=clip(_task_before([ask for _, ask in asks], answers)),
-        answers=bool(answers) and answers[-1],
+        previous_ask=clip(_task_before(turns, asks, system)),
+        answers=bool(asks) and _answers(turns, [-1, *asks][-2], at, ask),
         since=since_of(turns[at + 1 :]),
         user_turns=max(1, len(asks)),
         mode=mode,
@@ -81,6 +92,15 @@ def read_conversation(
 def ask_of(turn: Turn, system: str = "") -> str:
     """Return the user's own words in a turn, or an empty string when it holds none.
 
+    Cut is what the client appended; in a tool result it appends nothing.
+    """
+    words = _words_of(turn)
+    return words if turn.role is Role.TOOL else _cut_client_rules(words, system)
+
+
+def _words_of(turn: Turn) -> str:
+    """Return what is left of a turn without the blocks and openers of its client.
+
     A tool result counts only when it is *wholly* one wrapper (what a user types at a client's
     completion prompt arrives that way); anything looser would let a file speak for the user.
     """
@@ -88,8 +108,10 @@ def ask_of(turn: Turn, system: str = "") -> str:
         return "".join(_wholly_wrapped(text) for text in turn.texts)
     if turn.role is not Role.USER:
         return ""
-    left = [own for text in turn.texts if (own := _own_words(text))]
-    return _cut_client_rules("\n".join(left), system) if left else ""
+    words = "\n".join(own for text in turn.texts if (own := _own_words(text)))
+    for opener in OPENERS:
+        words = words.removeprefix(opener).lstrip() if words.startswith(opener) else words
+    return words
 
 
 def clip(text: str) -> str:
@@ -116,27 +138,46 @@ def instruction_of(ask: str) -> str:
 
 def _own_words(text: str) -> str:
     """Drop client blocks at both ends of one text part, then open a wrapper."""
-    text = text.strip()
-    while text.startswith("<") and (tag := _TAG.match(text)) and tag[1] in CLIENT_BLOCKS:
-        _, closed, text = text.partition(f"</{tag[1]}>")
-        if not closed:
+    start, end = _after_space(text, 0), len(text.rstrip())
+    while (tag := _TAG.match(text, start, end)) and tag[1] in CLIENT_BLOCKS:
+        closing = f"</{tag[1]}>"
+        closed = text.find(closing, tag.end(), end)
+        if closed < 0:
             return ""
-        text = text.lstrip()
-    while text.endswith(">") and (close := _LAST_CLOSE.search(text, max(0, len(text) - 40))):
-        opened = text.rfind(f"<{close[1]}", 0, close.start())
+        start = _after_space(text, closed + len(closing))
+    while close := _LAST_CLOSE.search(text, max(start, end - 40), end):
+        opened = text.rfind(f"<{close[1]}", start, close.start())
         if close[1] not in CLIENT_BLOCKS or opened < 0:
             break
-        text = text[:opened].rstrip()
-    return _unquote(_open_wrapper(text))
+        end = _before_space(text, start, opened)
+    return _unquote(_open_wrapper(text[start:end]))
+
+
+def _after_space(text: str, at: int) -> int:
+    """Return where the white space at a place ends."""
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _before_space(text: str, start: int, end: int) -> int:
+    """Return where the white space before a place begins, not before ``start``."""
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return end
 
 
 def _open_wrapper(text: str) -> str:
     """Return what stands inside the first wrapper, or the text itself."""
+    unclosed: set[str] = set()
     for tag in _TAG.finditer(text[:400]):
-        if tag[1] in ASK_WRAPPERS:
-            inner, closed, _ = text[tag.end() :].partition(f"</{tag[1]}>")
-            if closed or tag.start() == 0:
-                return inner.strip()
+        if tag[1] not in ASK_WRAPPERS or tag[1] in unclosed:
+            continue
+        closed = text.find(f"</{tag[1]}>", tag.end())
+        if closed >= 0:
+            return text[tag.end() : closed].strip()
+        if tag.start() == 0:
+            return text[tag.end() :].strip()
+        unclosed.add(tag[1])
     return text
 
 
@@ -164,28 +205,28 @@ def _unquote(text: str) -> str:
 
 
 def _cut_client_rules(text: str, system: str) -> str:
-    """Cut an opener, and the rules that a client appends to the user's words."""
-    for opener in OPENERS:
-        text = text.removeprefix(opener).lstrip() if text.startswith(opener) else text
+    """Cut the rules that a client appends to the user's words."""
     for trailer in TRAILERS:
         at = text.find(trailer)
         if at > 0:
             text = text[:at].rstrip()
+    if not system:
+        return text
+    breaks = list(islice(_paragraphs(text), MAX_PARAGRAPHS))
+    if not breaks or text[breaks[-1] :].strip() not in system:
+        return text
+    first = bisect_left(
+        breaks, True, hi=len(breaks) - 1, key=lambda at: text[at:].strip() in system
+    )
+    return text[: breaks[first]].rstrip()
+
+
+def _paragraphs(text: str) -> Iterator[int]:
+    """Yield where paragraphs end that are followed by enough text to be a client's rules."""
     at = text.find("\n\n")
-    for _ in range(MAX_PARAGRAPHS):
-        if at < 0 or len(text) - at < 200:
-            break
-        rest = text[at:].strip()
-        if rest[:200] in system and rest in system:
-            return text[:at].rstrip()
+    while 0 <= at <= len(text) - RULES_CHARS:
+        yield at
         at = text.find("\n\n", at + 2)
-    return text
-
-
-def _spans(asks: list[tuple[int, str]]) -> list[tuple[tuple[int, int], str]]:
-    """Return each ask with the turns that lie between the one before it and its own."""
-    starts = [-1, *(at for at, _ in asks)]
-    return [((start, at), ask) for start, (at, ask) in zip(starts, asks, strict=False)]
 
 
 def _answers(turns: tuple[Turn, ...], start: int, at: int, ask: str) -> bool:
@@ -198,12 +239,15 @@ def _answers(turns: tuple[Turn, ...], start: int, at: int, ask: str) -> bool:
     return False
 
 
-def _task_before(asks: list[str], answers: list[bool]) -> str:
-    """Return the newest ask before the last that sets a task, or else the oldest."""
-    for i in range(len(asks) - 2, 0, -1):
-        if not (answers[i] or goes_ahead(asks[i])):
-            return asks[i]
-    return asks[0] if len(asks) > 1 else ""
+def _task_before(turns: tuple[Turn, ...], asks: list[int], system: str) -> str:
+    """Return the newest ask before the last that sets a task, or else the oldest looked at."""
+    ask = ""
+    for k in range(len(asks) - 2, max(-1, len(asks) - 2 - MAX_ASKS), -1):
+        ask = ask_of(turns[asks[k]], system)
+        start = asks[k - 1] if k else -1
+        if not (_answers(turns, start, asks[k], ask) or goes_ahead(ask)):
+            break
+    return ask
 
 
 def _assistant_spoke(turns: tuple[Turn, ...]) -> bool:

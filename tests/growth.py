@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 FACTOR = 8
 SLACK = 3.0
@@ -23,7 +26,7 @@ def cpu_s(work: Callable[[], object]) -> float:
     return min(took)
 
 
-def assert_linear(work: Callable[[bytes], object], make: Callable[[int], bytes], n: int) -> None:
+def assert_linear(work: Callable[[T], object], make: Callable[[int], T], n: int) -> None:
     """Let ``work`` read what ``make`` writes, of size ``n`` and of eight times that."""
     small, large = make(n), make(FACTOR * n)
     allowed_s = max(LEAST_S, cpu_s(lambda: work(small))) * FACTOR * SLACK
