@@ -4,7 +4,8 @@ RouterError
 ├── BadArtefact       a catalogue, table or classifier that must not be served from
 ├── BadRequest        the client's request cannot be read
 │   ├── TooLarge      a body, a header block or a list beyond its limit
-│   └── TooSlow       a body that does not arrive
+│   ├── TooSlow       a body that does not arrive
+│   └── UnknownEncoding  a body in a content encoding that is not read
 ├── NoModelFits       no model may or can serve the request
 ├── UnknownModel      no tier and no configured provider answers to the model's name
 ├── UnknownAnswer     a stored answer that is not the caller's
@@ -56,6 +57,13 @@ class TooSlow(BadRequest):
 
     status = 408
     code = "request_timeout"
+
+
+class UnknownEncoding(BadRequest):
+    """The body is in a content encoding that is not read."""
+
+    status = 415
+    code = "unsupported_encoding"
 
 
 class NoModelFits(RouterError):
