@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -129,12 +129,11 @@ class Classifier:
     def __init__(
         self, session: ort.InferenceSession, vocabulary: Vocabulary, card: dict[str, Any]
     ) -> None:
-        """Hold the parts; use ``load``."""
-        self._session = session
-        self._vocabulary = vocabulary
+        """Hold the parts; use ``load``.  Nothing of it refers to itself: it goes when it is let go."""
         self._level_of_type = np.array(card["level_of_type"], dtype=np.float32)
         self.card = card
-        self.read = lru_cache(CACHED_ASKS)(self._read)
+        self.read_once = partial(_read_once, session, vocabulary)
+        self.read = lru_cache(CACHED_ASKS)(partial(_read_frozen, self.read_once))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -179,21 +178,6 @@ class Classifier:
             moved.append(f"{seen} visible failure{'s' * (seen > 1)}")
         return Assessment(p_type, p_level, ask=conversation.ask, declared=", ".join(moved))
 
-    def _read(self, ask: str) -> tuple[Vector, Vector]:
-        """Return p_type and p_level of a text alone (``read`` is this, cached)."""
-        p_type, p_level = read_views(self.read_once, ask)
-        p_type.flags.writeable = p_level.flags.writeable = False
-        return p_type, p_level
-
-    def read_once(self, text: str) -> tuple[Vector, Vector]:
-        """Return p_type and p_level of a text as the network sees it."""
-        tokens = tokenize(text)
-        columns, values = self._vocabulary.vector(tokens)
-        p_type, p_level = self._session.run(
-            None, {"columns": columns, "values": values, "surface": tokens.surface}
-        )
-        return np.asarray(p_type), np.asarray(p_level)
-
     def _follow_up(self, p_type: Vector, p_level: Vector, previous: str) -> tuple[Vector, Vector]:
         """Hand the share of a short ask that sets no task of its own to the ask before it.
 
@@ -204,6 +188,25 @@ class Classifier:
         own = p_type.copy()
         own[_CHAT] = 0.0
         return _normal(own + share * before_type), (1 - share) * p_level + share * before_level
+
+
+def _read_once(
+    session: ort.InferenceSession, vocabulary: Vocabulary, text: str
+) -> tuple[Vector, Vector]:
+    """Return p_type and p_level of a text as the network sees it."""
+    tokens = tokenize(text)
+    columns, values = vocabulary.vector(tokens)
+    p_type, p_level = session.run(
+        None, {"columns": columns, "values": values, "surface": tokens.surface}
+    )
+    return np.asarray(p_type), np.asarray(p_level)
+
+
+def _read_frozen(read: Callable[[str], tuple[Vector, Vector]], ask: str) -> tuple[Vector, Vector]:
+    """Return p_type and p_level of an ask, for many to read."""
+    p_type, p_level = read_views(read, ask)
+    p_type.flags.writeable = p_level.flags.writeable = False
+    return p_type, p_level
 
 
 def read_views(read: Callable[[str], tuple[Vector, Vector]], ask: str) -> tuple[Vector, Vector]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import shutil
+import weakref
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +17,7 @@ from router.evidence.catalogue import MODELS_DIR
 from router.providers.endpoints import SIMULATED_ROW, Providers
 from router.serving.live import WATCHED, LiveData
 from router.values import Limits
-from tests.gateway_rig import StubEngine
+from tests.gateway_rig import StubEngine, gateway
 
 SONNET = 'explore      = "anthropic/claude-sonnet-4.6"'
 OPUS = 'explore      = "anthropic/claude-opus-4.7"'
@@ -21,7 +25,7 @@ OPUS = 'explore      = "anthropic/claude-opus-4.7"'
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in WATCHED:
+    for name in (*WATCHED, "providers.toml"):
         shutil.copy(MODELS_DIR / name, tmp_path)
     return tmp_path
 
@@ -78,6 +82,46 @@ def test_data_and_engine_rest_on_one_catalogue_also_after_a_broken_table(folder)
     assert live.current.catalogue is live.current.engine.catalogue
     assert explores_with(live) == "anthropic/claude-opus-4.7"
     assert not live.problem
+
+
+def test_data_that_was_replaced_is_let_go_at_once(folder):
+    """By nobody's collector: what is frozen when it becomes garbage would be kept for ever."""
+    live = live_of(folder, Engine.load)
+    path = folder / "catalogue.toml"
+    good, kept = path.read_text(), []
+    gc.collect()
+    gc.disable()
+    try:
+        for n in range(3):
+            old = live.current
+            old.engine.classifier.read("Fix the login page.")
+            kept += map(weakref.ref, (old.engine.classifier, old.catalogue))
+            del old
+            gc.freeze()
+            touch(path, good + "#" * (n + 1))
+            assert live.refresh()
+        assert [part() for part in kept if part() is not None] == []
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
+async def test_a_gateway_that_reloads_again_and_again_keeps_its_memory(folder):
+    async with gateway(models_dir=folder, reload_s=0.01, load_engine=Engine.load) as client:
+        path, data = folder / "catalogue.toml", client.app.state.gateway.data
+        good, sizes = path.read_text(), []
+        for n in range(12):
+            old = data.current
+            touch(path, good + "#" * n)
+            while data.current is old:  # noqa: ASYNC110 - what a reload changes has no event
+                await asyncio.sleep(0.01)
+            sizes.append(rss_mb())
+    assert sizes[-1] - sizes[len(sizes) // 2] < 30
+
+
+def rss_mb():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 def test_a_bad_engine_at_start_degrades_and_new_catalogues_are_still_read(folder):
