@@ -10,6 +10,7 @@ RouterError
 ├── UnknownModel      no tier and no configured provider answers to the model's name
 ├── UnknownAnswer     a stored answer that is not the caller's
 ├── Unauthenticated   a key that is not ours, or a paid model without any
+├── Busy              there is no room for the body of a request at the moment
 ├── RateLimited       an anonymous caller asks too often
 ├── ForeignOrigin     a web page of another origin asks whether it may ask
 ├── NotOffered        another protocol than HTTP is asked for
@@ -118,6 +119,14 @@ class NotOffered(RouterError):
 
     status = 426
     code = "upgrade_required"
+
+
+class Busy(RouterError):
+    """The gateway holds as many bodies as it may; another moment is as good as this one was."""
+
+    status = 503
+    code = "overloaded"
+    retry_after_s = 2.0
 
 
 class Exhausted(RouterError):

@@ -64,6 +64,20 @@ class RequestLimits(Entry):
     """
 
     body_bytes: int = Field(default=32 * MB, gt=0, description="Longest body, decoded.")
+    values: int = Field(
+        default=1_000_000,
+        gt=0,
+        description="Most JSON values and keys of a body, each some 90 bytes.",
+    )
+    held_bytes: int = Field(
+        default=256 * MB,
+        gt=0,
+        description="Bodies held at once, decoded, each until its answer begins; half of it for those "
+        "of more than 256 KB.  What finds no room waits.",
+    )
+    wait_s: float = Field(
+        default=10.0, gt=0, description="Seconds that a body waits for room, before a 503."
+    )
     header_bytes: int = Field(default=64 << 10, gt=0, description="Longest head.")
     header_s: float = Field(default=15.0, gt=0, description="Seconds that a head may take.")
     body_s: float = Field(

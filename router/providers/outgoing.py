@@ -25,6 +25,10 @@ USER_AGENT: Final = f"auto-efficient/{__version__}"
 JSON: Final = "application/json"
 
 
+def no_signs() -> None:
+    """Take no sign of life."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """One request to be served by the first attempt that can."""
@@ -45,7 +49,7 @@ class Order:
     """Who asks: what only its requests show is held against nobody else's."""
     room: Callable[[str], int | None] = lambda model: None
     """Model → the longest answer that it gives, in tokens; None where that is not known."""
-    works: Callable[[], None] = lambda: None
+    works: Callable[[], None] = no_signs
     """Is called when the upstream of a stream says before its first word that it works on it."""
 
 

@@ -15,15 +15,23 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar, Final
 
 import httpx
 
 from router.providers.attempts import Attempt, attempts, exhausted, overdue, to_tell
 from router.providers.endpoints import SIMULATED, Timeouts
+from router.providers.large import apart
 from router.providers.memory import Memory
-from router.providers.outgoing import JSON, Order, write_body, write_headers, write_url
+from router.providers.outgoing import (
+    JSON,
+    Order,
+    left_out,
+    write_body,
+    write_headers,
+    write_url,
+)
 from router.providers.patience import Patience, first_word_s
 from router.providers.reading import (
     NotPromised,
@@ -65,6 +73,8 @@ class Whole:
     """The provider's name of its answer, under which it may keep it."""
     failures: tuple[Failure, ...] = ()
     """The attempts before."""
+    left_out: tuple[str, ...] = ()
+    """What of the request its vendor would have refused."""
     broke: ClassVar[bool] = False
 
     async def aclose(self) -> None:
@@ -84,6 +94,7 @@ class Streamed:
     relay: Relay
     response: httpx.Response
     failures: tuple[Failure, ...] = ()
+    left_out: tuple[str, ...] = ()
     status: ClassVar[int] = 200
 
     @property
@@ -183,12 +194,15 @@ class Upstream:
     ) -> Reply | Failure | Refused:
         """Make one attempt, after others; every way in which it can fail becomes a Failure."""
         patience = self._patience(order, attempt, self._timeouts.answer_s - spent_s)
+        body, missing = await apart(len(order.request.body), partial(_written, order, attempt))
+        order.request.let_go()
         response: httpx.Response | None = None
         outcome: Reply | Failure
         try:
             async with patience:
                 total_s = self._timeouts.total_s - spent_s
-                response = await self._send(order, attempt, patience, total_s)
+                response = await self._send(order, attempt, body, patience, total_s)
+                del body
                 outcome = await self._read(order, attempt, response, patience)
         except (TimeoutError, httpx.TimeoutException) as error:
             where = "connecting" if isinstance(error, httpx.ConnectTimeout) else "waiting"
@@ -207,6 +221,8 @@ class Upstream:
             await response.aclose()
         if isinstance(outcome, Whole) and outcome.status != 200:
             return _judged(order, outcome)
+        if not isinstance(outcome, Failure):
+            outcome.left_out = missing
         return outcome
 
     def _patience(self, order: Order, attempt: Attempt, left_s: float) -> Patience:
@@ -215,13 +231,12 @@ class Upstream:
         most_s = min(timeouts.reply_s, left_s)
         if not request.streams:
             return Patience(most_s, most_s)
-        named = FORMATS[request.interface].effort_of(request.fields)
-        effort = attempt.target.unit.effort if order.routed else named
+        effort = attempt.target.unit.effort if order.routed else request.effort
         silence_s = first_word_s(timeouts, request.needs.input_tokens or 0, effort)
         return Patience(min(silence_s, most_s), most_s)
 
     async def _send(
-        self, order: Order, attempt: Attempt, patience: Patience, total_s: float
+        self, order: Order, attempt: Attempt, body: bytes, patience: Patience, total_s: float
     ) -> httpx.Response:
         """Send an attempt; a ready ``stream`` and full headers spare httpx its own guesses.
 
@@ -229,7 +244,7 @@ class Upstream:
         """
         silent_s = max(self._timeouts.idle_s, patience.silence_s)
         limits = {"connect": self._timeouts.connect_s, "read": silent_s, "total": total_s}
-        url, body = _url(write_url(order, attempt)), write_body(order, attempt)
+        url = _url(write_url(order, attempt))
         own = [(b"host", url.netloc), (b"content-length", b"%d" % len(body))]
         request = httpx.Request(
             "POST",
@@ -269,10 +284,10 @@ class Upstream:
         opening, pieces = begun
         relay = Relay(
             format,
-            wants_usage=not order.routed or format.wants_usage(order.request.fields),
+            wants_usage=not order.routed or order.request.wants_usage,
             model=model,
             first=opening.first,
-            looks_at_all=format.n_answers(order.request.fields) > 1,
+            looks_at_all=order.request.n_answers > 1,
         )
         if isinstance(response.stream, Body):
             response.stream.allow_silence(self._timeouts.idle_s)
@@ -329,6 +344,11 @@ class Upstream:
             task.cancel()
         await self._transport.aclose()
         await self._simulated.aclose()
+
+
+def _written(order: Order, attempt: Attempt) -> tuple[bytes, tuple[str, ...]]:
+    """Return a body as an attempt sends it, and what of the request is missing in it."""
+    return write_body(order, attempt), left_out(order, attempt)
 
 
 @lru_cache(1024)

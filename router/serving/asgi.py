@@ -116,10 +116,18 @@ def read_headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], limits: RequestLimits) -> bytes:
-    """Read a request's body; raises TooLarge, TooSlow or Disconnected."""
+async def read_body(
+    receive: Receive,
+    headers: Mapping[str, str],
+    limits: RequestLimits,
+    hold: Callable[[int], Awaitable[None]],
+) -> bytes:
+    """Read a request's body; raises TooLarge, TooSlow or Disconnected.
+
+    ``hold`` is told of each piece, and makes it wait for room; that time is not the client's.
+    """
     declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limits.body_bytes:
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > limits.body_bytes:
         raise _too_large(limits)
     read = bytearray()
     began = time.monotonic()
@@ -133,6 +141,9 @@ async def read_body(receive: Receive, headers: Mapping[str, str], limits: Reques
         if message["type"] == "http.disconnect":
             raise Disconnected
         piece = message.get("body", b"")
+        arrived = time.monotonic()
+        await hold(len(piece))
+        began += time.monotonic() - arrived
         if not message.get("more_body") and not read:
             read = piece
         else:

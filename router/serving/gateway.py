@@ -32,14 +32,13 @@ from router.errors import (
     Exhausted,
     RateLimited,
     RouterError,
-    TooLarge,
     Unauthenticated,
     UnknownAnswer,
     UnknownModel,
 )
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Providers
-from router.providers.outgoing import Order, left_out
+from router.providers.outgoing import Order, no_signs
 from router.providers.upstream import Reply, Streamed, Upstream
 from router.serving.asgi import (
     Call,
@@ -48,7 +47,6 @@ from router.serving.asgi import (
     Receive,
     Scope,
     Send,
-    read_body,
     read_headers,
     watched,
 )
@@ -59,6 +57,7 @@ from router.serving.headers import (
     early_headers,
     error_headers,
 )
+from router.serving.intake import Intake, Share
 from router.serving.live import LiveData
 from router.serving.logs import one_line
 from router.serving.pulse import Pulse
@@ -78,13 +77,12 @@ from router.sessions.steps import (
 )
 from router.sessions.store import learn, recall
 from router.settings import Settings
-from router.values import NO_LIMITS, Caller, Failure, Interface, Target, Unit, checked_name
-from router.wire.content import decoded
+from router.values import NO_LIMITS, Caller, Failure, Interface, Target, Unit
 from router.wire.faults import code_of, error_in
 from router.wire.format import DEFAULT, FORMATS
 from router.wire.parts import Progress, parsed
 from router.wire.preferences import NO_PREFERENCES
-from router.wire.request import ChatRequest, answered_as, parse
+from router.wire.request import ChatRequest, answered_as
 
 log = logging.getLogger("router.requests")
 
@@ -132,6 +130,8 @@ class Passage:
     """One request on its way, as far as it has come: what its record is made from."""
 
     call: Call
+    share: Share
+    """Of the room for bodies."""
     caller: Caller | None = None
     inbound: Inbound | None = None
     routed: Routed | None = None
@@ -141,8 +141,20 @@ class Passage:
     first_s: float | None = None
     usd: float | None = None
     error: RouterError | None = None
+    body_bytes: int = 0
+    """Of a body that was let go."""
     done: bool = False
     """The client was sent all of its answer, or of an error."""
+
+    def begun(self) -> Routed:
+        """Let go of the body, once there is an answer and nobody else is asked."""
+        assert self.routed is not None
+        inbound = self.routed.inbound
+        self.body_bytes = len(inbound.request.body)
+        self.inbound = replace(inbound, request=inbound.request.spent())
+        self.routed = replace(self.routed, inbound=self.inbound)
+        self.share.give_back()
+        return self.routed
 
 
 class Gateway:
@@ -170,11 +182,16 @@ class Gateway:
         self.data = data
         self.upstream = upstream
         self.stores = stores
+        self.intake = Intake(settings.requests)
         self._record = record
         self._clock = clock
         self._keys = Keys(settings.callers, local=settings.local, home=settings.home)
         self._listings = Window(LISTINGS_PER_WINDOW)
         self._session_clock = session_clock
+
+    def share(self) -> Share:
+        """Begin to hold a body; give it back in every case."""
+        return Share(self.intake.room)
 
     # The steps of a request, in order; the dry run and the token count stop early.
 
@@ -226,36 +243,10 @@ class Gateway:
         wished = resolved(wished, names)
         return narrowed(caller, wished), wished
 
-    async def read(self, call: Call, caller: Caller, wished: Wished) -> Inbound:
-        """Read what a caller asks for; raises BadRequest or Disconnected."""
-        limits = self.settings.requests
-        body = await read_body(call.receive, call.headers, limits)
-        encoding = call.headers.get("content-encoding", "")
-        plain = decoded(body, encoding, limit_bytes=limits.body_bytes)
-        keys = own_keys(call.headers, self.providers.names)
-        return Inbound(caller, wished, self._parsed(plain, call), keys)
-
-    def _parsed(self, body: bytes, call: Call) -> ChatRequest:
-        """Parse a body within the limits; raises BadRequest."""
-        limits = self.settings.requests
-        try:
-            request = parse(body, interface=call.interface, headers=call.headers, path=call.path)
-        except RecursionError:
-            raise BadRequest("the request body is nested too deeply; flatten it") from None
-        try:
-            checked_name(request.model or "")
-        except ValueError as error:
-            raise BadRequest(str(error)) from None
-        for name, limit in (
-            ("tools", limits.tools),
-            (FORMATS[request.interface].ITEMS, limits.items),
-        ):
-            listed = request.fields.get(name)
-            if isinstance(listed, list) and len(listed) > limit:
-                raise TooLarge(
-                    f"{len(listed):,} {name} are more than the {limit:,} allowed; send fewer"
-                )
-        return request
+    async def read(self, call: Call, caller: Caller, wished: Wished, share: Share) -> Inbound:
+        """Read what a caller asks for; raises BadRequest, Busy or Disconnected."""
+        request = await self.intake.read(call, share)
+        return Inbound(caller, wished, request, own_keys(call.headers, self.providers.names))
 
     async def choose(self, inbound: Inbound) -> Routed:
         """Decide what serves a request; raises RouterError.
@@ -350,7 +341,7 @@ class Gateway:
 
     async def serve(self, interface: Interface, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        passage = Passage(self.call_of(interface, scope, receive, send))
+        passage = Passage(self.call_of(interface, scope, receive, send), self.share())
         try:
             await self._serve(passage)
         except Disconnected:
@@ -362,35 +353,24 @@ class Gateway:
             told = RouterError("the gateway failed; retry, and report it if it lasts")
             await self._tell(passage, told)
         finally:
+            passage.share.give_back()
             self._note(passage)
 
     async def _serve(self, passage: Passage) -> None:
         call = passage.call
         passage.caller = self.identify(call.headers, call.address)
         passage.caller, wished = self.under_wishes(passage.caller, call.headers)
-        passage.inbound = inbound = await self.read(call, passage.caller, wished)
-        passage.routed = routed = await self.choose(inbound)
-        must_reach(routed, self.providers)
-        request, session = inbound.request, routed.session
-        order = Order(
-            request=request,
-            attempts=routed.attempts,
-            headers=call.headers,
-            routed=routed.plan.tier is not None,
-            query=call.query,
-            foreign=lambda model: foreign_items(session, request.n_items, model),
-            larger=lambda window_tokens: self._larger(routed, window_tokens),
-            caller=inbound.caller.name,
-            room=self.data.current.catalogue.room,
-        )
-        pulse = self._pulse(routed, call) if request.streams else None
-        if pulse is not None:
-            order = replace(order, works=pulse.works)
+        passage.inbound = await self.read(call, passage.caller, wished, passage.share)
+        passage.routed = await self.choose(passage.inbound)
+        must_reach(passage.routed, self.providers)
+        pulse = self._pulse(passage.routed, call) if passage.inbound.request.streams else None
         async with watched(call) as watch, pulse or nullcontext():
             try:
+                order = self._order(passage.routed, call, pulse)
                 passage.reply = reply = await self.upstream.run(order, passage.failures)
+                del order
                 passage.first_s = self._clock() - call.began
-                passage.routed = routed = telling(routed, left_out(order, reply.attempt))
+                passage.routed = routed = telling(passage.begun(), reply.left_out)
                 await self._begins(routed, reply)
                 await self._relay(passage, routed, reply, pulse)
                 watch.over = True
@@ -401,15 +381,33 @@ class Gateway:
                 if passage.reply is not None:
                     await passage.reply.aclose()
                     passage.usd = self._usd(passage.reply)
-                    await self._account(routed, passage.reply)
+                    await self._account(passage.routed, passage.reply)
+
+    def _order(self, routed: Routed, call: Call, pulse: Pulse | None) -> Order:
+        """Return what the upstream is asked for."""
+        inbound, session = routed.inbound, routed.session
+        n_items = inbound.request.n_items
+        return Order(
+            request=inbound.request,
+            attempts=routed.attempts,
+            headers=call.headers,
+            routed=routed.plan.tier is not None,
+            query=call.query,
+            foreign=lambda model: foreign_items(session, n_items, model),
+            larger=lambda window_tokens: self._larger(routed, window_tokens),
+            caller=inbound.caller.name,
+            room=self.data.current.catalogue.room,
+            works=pulse.works if pulse else no_signs,
+        )
 
     def _pulse(self, routed: Routed, call: Call) -> Pulse:
         """Return what keeps the client of a stream in touch until its answer comes."""
         timeouts, interface = self.settings.timeouts, routed.inbound.request.interface
+        plan, decision_id = routed.plan, call.decision_id
         return Pulse(
             call,
             FORMATS[interface].HEARTBEAT,
-            lambda: [*early_headers(call.decision_id, routed.plan), *STREAM_HEADERS],
+            lambda: [*early_headers(decision_id, plan), *STREAM_HEADERS],
             every_s=timeouts.heartbeat_s,
             lively_s=timeouts.first_byte_s / 2,
         )
@@ -589,7 +587,7 @@ def record_of(passage: Passage, now_s: float) -> Record:
         anonymous=passage.caller is not None and passage.caller.anonymous,
         asked_model=_short(request.model) if request else None,
         streams=request.streams if request else None,
-        body_bytes=len(request.body) if request else 0,
+        body_bytes=passage.body_bytes or (len(request.body) if request else 0),
         mode=_short(request.conversation.mode) if request else None,
         subagent=request is not None and request.conversation.subagent,
         session=routed.key if routed else None,

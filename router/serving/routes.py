@@ -150,7 +150,11 @@ async def _read(request: Request, interface: Interface | None) -> Inbound:
     gateway = _gateway(request)
     call = gateway.call_of(interface, request.scope, request.receive, send)
     caller = gateway.identify(call.headers, call.address)
-    return await gateway.read(call, *gateway.under_wishes(caller, call.headers))
+    share = gateway.share()
+    try:
+        return await gateway.read(call, *gateway.under_wishes(caller, call.headers), share)
+    finally:
+        share.give_back()
 
 
 # The same under every prefix.

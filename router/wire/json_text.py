@@ -1,11 +1,12 @@
 """JSON as the world writes it.
 
 A strict parser reads most bodies, and fast.  What it refuses and other servers take is read too: half
-a character (every JavaScript client that cuts a text writes one), ``NaN``, control characters and
-stray bytes in a string, numbers beyond a double, a byte order mark, another encoding, NULs at the end.
+a character (every JavaScript client that cuts a text writes one), ``NaN``, control characters in a
+string, numbers beyond a double, a byte order mark, another encoding that is declared or plain to see,
+NULs at the end.
 
-Reading only: such a body goes on as it came, but for what stands around the JSON text.  What is half a
-character, or none, is read as U+FFFD, so that no text that was read can fail to be encoded later.
+Reading only: such a body goes on as it came, but for what stands around the JSON text.  Half a character
+is read as U+FFFD, so that no text that was read can fail to be encoded later.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 from codecs import BOM_UTF8
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 MAX_DIGITS: Final = 19
@@ -44,7 +46,7 @@ def read(data: bytes) -> Any:
     try:
         return orjson.loads(whole)
     except orjson.JSONDecodeError:
-        return _LOOSE.decode(whole.decode("utf-8", "replace"))
+        return _LOOSE.decode(whole.decode())
 
 
 def as_utf8(body: bytes, content_type: str = "") -> bytes:
@@ -85,3 +87,31 @@ def _no_number(name: str) -> None:
 
 
 _LOOSE: Final = json.JSONDecoder(strict=False, parse_int=_integer, parse_constant=_no_number)
+
+
+_MARKS = b",:[{"
+_IS_MARK = np.zeros(256, dtype=np.bool_)
+_IS_MARK[list(_MARKS)] = True
+
+WINDOW: Final = 1 << 18
+"""Bytes that are looked at in one step: between two, other work goes on."""
+
+
+def holds_more_values(body: bytes, most: int) -> bool:
+    """Say whether a JSON text holds more than ``most`` values and keys, without parsing it.
+
+    Each has a comma or a colon before it, or is the first of what a bracket opens.  A text holds two
+    bytes for each, and all its marks are counted, before it is looked at which stand in strings.
+    """
+    if len(body) <= 2 * most or sum(body.count(mark) for mark in _MARKS) <= most:
+        return False
+    plain = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    within, found = np.False_, 0
+    for at in range(0, len(plain), WINDOW):
+        codes = np.frombuffer(plain, np.uint8, min(WINDOW, len(plain) - at), at)
+        quoted = np.logical_xor.accumulate(codes == ord('"')) ^ within
+        found += int(np.count_nonzero(_IS_MARK[codes] & ~quoted))
+        if found > most:
+            return True
+        within = quoted[-1]
+    return False

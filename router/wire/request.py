@@ -23,6 +23,7 @@ from router.errors import BadRequest
 from router.values import Interface, Needs
 from router.wire.choosers import NO_CHOOSERS, Choosers, read_choosers, settled
 from router.wire.clients import Declared, read_declared
+from router.wire.fields import Fields
 from router.wire.format import FORMATS, shape_of
 from router.wire.json_text import as_utf8, read
 from router.wire.parts import Reading, system_text
@@ -63,6 +64,21 @@ class ChatRequest:
     fields: Mapping[str, Any]
     builds_on: tuple[str, ...] = ()
     choosers: Choosers = NO_CHOOSERS
+    wants_usage: bool = True
+    """The client of a stream asked to be told its usage."""
+    n_answers: int = 1
+    """How many are to be told side by side."""
+    effort: str | None = None
+    """As the client set it; None where it set none."""
+
+    def let_go(self) -> None:
+        """Keep of the body its bytes only; it is parsed again when it is read again."""
+        if isinstance(self.fields, Fields):
+            self.fields.let_go()
+
+    def spent(self) -> ChatRequest:
+        """Return the request without its body, for when nobody is asked any more."""
+        return replace(self, body=b"", fields={})
 
 
 def parse(
@@ -136,9 +152,12 @@ def from_fields(
         stored=format.is_stored(fields),
         n_items=len(items) if isinstance(items, list) else 0,
         body=body,
-        fields=fields,
+        fields=Fields(body, fields),
         builds_on=format.kept(fields),
         choosers=choosers,
+        wants_usage=format.wants_usage(fields),
+        n_answers=format.n_answers(fields),
+        effort=format.effort_of(fields),
     )
 
 

@@ -40,6 +40,7 @@ from router.providers.simulated.shape import missing
 from router.values import Interface
 from router.wire import sse
 from router.wire.format import FORMATS, interface_of
+from router.wire.json_text import read
 
 
 class Writer(NamedTuple):
@@ -80,7 +81,7 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
         """Answer a request in the format of its path."""
         interface = interface_of(request.url.path)
         body = await request.aread()
-        fields = orjson.loads(body)
+        fields = read(body)
         if refused := self._refused(fields, interface):
             return refused
         directives = request.headers.get("x-simulate", "")

@@ -76,8 +76,6 @@ def test_a_part_is_cut_from_among_halves(kept, cut):
         (rb'"\ud83d\ud83d\ude00"', "\ufffd\U0001f600"),
         (rb'"\\ud83d"', r"\ud83d"),
         (rb'"\\\ud83d"', "\\\ufffd"),
-        (b'"\xed\xa0\xbd"', "\ufffd\ufffd\ufffd"),
-        (b'"a\xff"', "a\ufffd"),
         (b'"a\x01\n"', "a\x01\n"),
         (b"[NaN, -Infinity, 1]", [None, None, 1]),
         (b"1e999", float("inf")),
@@ -92,10 +90,22 @@ def test_what_the_world_writes_is_read(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b'{"a":1,}', b"{'a':1}", b"01", b"{} {}", b"//", b"nan"]
+    "text",
+    [
+        b"",
+        b"{",
+        b'"a\xff"',
+        b'"\xed\xa0\xbd"',
+        b'{"a":1,}',
+        b"{'a':1}",
+        b"01",
+        b"{} {}",
+        b"//",
+        b"nan",
+    ],
 )
 def test_what_is_no_json_is_refused(text):
-    with pytest.raises(ValueError, match=r"line|unexpected|char"):
+    with pytest.raises(ValueError, match="char|codec"):
         read(text)
 
 
@@ -134,10 +144,10 @@ def test_an_encoding_that_is_declared_is_believed_of_what_is_no_utf8(named):
 
 @pytest.mark.parametrize("named", ["zlib", "unicode_escape", "idna", "no-such", "utf-16", ""])
 def test_an_encoding_that_is_none_harms_nothing(named):
-    body = b'{"messages":[{"role":"user","content":"p\xe1gina"}]}'
-    request = parse(body, interface=Interface.CHAT, headers={"content-type": f"x;charset={named}"})
-    assert request.conversation.ask == "p\ufffdgina"
-    assert request.body == body
+    headers = {"content-type": f"application/json; charset={named}"}
+    with pytest.raises(BadRequest, match="utf-8"):
+        parse(b'{"input":"p\xe1gina"}', interface=Interface.RESPONSES, headers=headers)
+    assert parse(b'{"input":"p\xc3\xa1gina"}', interface=Interface.RESPONSES, headers=headers)
 
 
 @given(st.binary(max_size=60))
@@ -186,12 +196,11 @@ def test_one_optional_field_may_be_a_thousand_deep(at):
         lambda n: b'"%b"' % (rb"\ud83d" * n),
         lambda n: b'"%b"' % (b"\\\\" * n),
         lambda n: b"[%b0]" % (b"NaN," * n),
-        lambda n: b'"%b"' % (b"\xff" * n),
         lambda n: b'"%b"' % (b"\x01" * n),
         lambda n: b"[%b0]" % (b"123456789012345678901234567890," * (n // 10)),
         lambda n: b"9" * n,
     ],
-    ids=["halves", "backslashes", "NaN", "bytes", "controls", "integers", "digits"],
+    ids=["halves", "backslashes", "NaN", "controls", "integers", "digits"],
 )
 def test_odd_text_is_read_in_time_that_grows_with_it(make):
     assert_linear(read, make, 50_000)
