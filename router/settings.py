@@ -73,7 +73,7 @@ class RequestLimits(Entry):
         default=256 * MB,
         gt=0,
         description="Bodies held at once, decoded, each until its answer begins; half of it for those "
-        "of more than 256 KB.  What finds no room waits.",
+        "of more than 128 KB.  What finds no room waits.",
     )
     wait_s: float = Field(
         default=10.0, gt=0, description="Seconds that a body waits for room, before a 503."

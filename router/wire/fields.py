@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from router.wire.json_text import read
+from router.wire.pause import PAUSE
 
 
 class Fields(Mapping[str, Any]):
@@ -21,9 +22,11 @@ class Fields(Mapping[str, Any]):
         self._parsed = None
 
     def _there(self) -> dict[str, Any]:
-        if self._parsed is None:
-            self._parsed = read(self._body)
-        return self._parsed
+        parsed = self._parsed
+        if parsed is None:
+            with PAUSE:
+                parsed = self._parsed = read(self._body)
+        return parsed
 
     def __getitem__(self, key: str) -> Any:
         return self._there()[key]

@@ -27,6 +27,7 @@ from router.wire.fields import Fields
 from router.wire.format import FORMATS, shape_of
 from router.wire.json_text import as_utf8, read
 from router.wire.parts import Reading, system_text
+from router.wire.pause import PAUSE
 
 BYTES_PER_TOKEN: Final = 3.6
 """Request bytes per input token, a low estimate for JSON-wrapped code and prose, so that the
@@ -92,10 +93,17 @@ def parse(
 
     Without an ``interface`` the body's shape tells which it is.
     """
+    with PAUSE:
+        return _parsed(body, interface, headers or {}, path)
+
+
+def _parsed(
+    body: bytes, interface: Interface | None, headers: Mapping[str, str], path: str
+) -> ChatRequest:
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
-        said = (v for name, v in (headers or {}).items() if name.lower() == "content-type")
+        said = (v for name, v in headers.items() if name.lower() == "content-type")
         body = as_utf8(body, next(said, ""))
         fields = _read(body)
     if not isinstance(fields, dict):
