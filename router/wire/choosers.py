@@ -20,6 +20,7 @@ import orjson
 
 from router.errors import BadRequest
 from router.values import checked_name
+from router.wire.json_text import read
 from router.wire.preferences import FIELD as PREFERENCES
 from router.wire.preferences import NO_PREFERENCES, Preferences, read_preferences
 from router.wire.splice import set_fields, without
@@ -151,5 +152,5 @@ def _is_twice(body: bytes, key: str) -> bool:
         return False
     first, *rest = body.split(name)
     numbered = (orjson.dumps(f"{key}#{i}") + part for i, part in enumerate(rest))
-    top: dict[str, Any] = orjson.loads(b"".join((first, *numbered)))
+    top: dict[str, Any] = read(b"".join((first, *numbered)))
     return sum(name.startswith(f"{key}#") for name in top) > 1

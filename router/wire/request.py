@@ -111,7 +111,7 @@ def _parsed(
     interface = interface or shape_of(fields)
     read = from_fields(fields, body=body, interface=interface, headers=headers, path=path)
     once, left = settled(body, fields)
-    return read if once is body else replace(read, body=once, fields=left)
+    return read if once is body else replace(read, body=once, fields=Fields(once, left))
 
 
 def _read(body: bytes) -> object:
