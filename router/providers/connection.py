@@ -136,12 +136,16 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether an idle connection is still open, its socket asked: the loop may not know yet."""
         return (
-            not self.closed
+            not self.outlived
             and self._transport is not None
             and not self._transport.is_closing()
-            and self._loop.time() < self._kept_until
             and not _readable(self._transport)
         )
+
+    @property
+    def outlived(self) -> bool:
+        """Whether an idle connection need not be kept any longer."""
+        return self.closed or self._loop.time() >= self._kept_until
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

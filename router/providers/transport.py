@@ -183,7 +183,7 @@ class FastTransport(httpx.AsyncBaseTransport):
         if connection.finish():
             idle = self._idle.setdefault(origin, deque())
             idle.append(connection)
-            if len(idle) > MAX_IDLE:
+            while idle and (len(idle) > MAX_IDLE or idle[0].outlived):
                 idle.popleft().close()
 
     async def aclose(self) -> None:

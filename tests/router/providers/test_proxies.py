@@ -16,7 +16,7 @@ from router.serving.app import greeting
 from router.settings import Settings
 from router.values import Interface
 from tests.gateway_rig import ask, check_error, fake_upstream, gateway, good, replies
-from tests.router.providers.test_transport import post, whole
+from tests.router.providers.test_transport import post, secure_server, whole
 
 ENV = {"HTTPS_PROXY": "http://user:p%40ss@proxy.corp:3128", "NO_PROXY": "corp.example, 10.0.0.0/8"}
 
@@ -143,12 +143,16 @@ async def test_plain_requests_go_to_the_proxy_with_the_whole_address():
     assert "proxy-authorization: Basic bWU6cEBzcw==\r\n" in seen[0]
 
 
-async def test_tls_goes_through_a_tunnel():
-    """The upstream's bytes are not TLS here: the tunnel is what matters, so the handshake fails."""
-    async with fake_upstream() as fake, proxy(fake.url) as (port, seen):
+async def test_tls_goes_through_a_tunnel_to_the_upstream_itself(tmp_path):
+    async with (
+        secure_server(tmp_path) as (upstream, trusting),
+        proxy(f"http://127.0.0.1:{upstream}") as (port, seen),
+    ):
         known = Proxies.of({"https_proxy": f"me:pw@127.0.0.1:{port}"})
+        async with FastTransport(verify=trusting, proxies=known) as transport:
+            assert await whole(transport, post("https://llm.test/v1")) == (200, b"hi")
         async with FastTransport(proxies=known) as transport:
-            with pytest.raises(httpx.TransportError):
+            with pytest.raises(httpx.ConnectError):
                 await whole(transport, post("https://llm.test/v1"))
     assert seen[0].startswith("CONNECT llm.test:443 HTTP/1.1\r\nhost: llm.test:443\r\n")
     assert "proxy-authorization: Basic bWU6cHc=\r\n" in seen[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -127,6 +128,17 @@ async def nobody_is_served(fake) -> None:
     async with asyncio.timeout(5):
         while fake.open:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.005)
+
+
+async def test_connections_that_nobody_needs_any_more_are_closed():
+    """Their server keeps them; a burst has opened more than are used later."""
+    async with fake_upstream() as fake, FastTransport() as transport:
+        fake.play = replies(200, b"hi", "keep-alive: timeout=2")
+        await asyncio.gather(*(whole(transport, post(fake.url)) for _ in range(9)))
+        async with asyncio.timeout(8):
+            while fake.open > 1:
+                await whole(transport, post(fake.url))
+                await asyncio.sleep(0.05)
 
 
 ENDLESS = {
@@ -274,12 +286,14 @@ def test_no_bytes_of_an_upstream_break_the_connection(pieces):
     asyncio.run(run())
 
 
-async def test_tls_is_verified(tmp_path):
-    """A server whose certificate is not trusted is refused; a trusted one is read."""
-    key, cert = tmp_path / "k.pem", tmp_path / "c.pem"
+@asynccontextmanager
+async def secure_server(folder):
+    """Serve "hi" over TLS as localhost and llm.test; yield the port and a context that trusts it."""
+    key, cert = folder / "k.pem", folder / "c.pem"
     made = subprocess.run(  # noqa: ASYNC221 - before anything else runs
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,
-         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+         "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,DNS:llm.test"],
         check=False, capture_output=True,
     )  # fmt: skip
     if made.returncode:
@@ -288,17 +302,28 @@ async def test_tls_is_verified(tmp_path):
     server_side.load_cert_chain(cert, key)
 
     async def answer(reader, writer):
-        await reader.readuntil(b"\r\n\r\n{}")
-        writer.write(head(200, length=2) + b"hi")
-        await writer.drain()
-        writer.close()
+        try:
+            await reader.readuntil(b"\r\n\r\n{}")
+            writer.write(head(200, length=2) + b"hi")
+            await writer.drain()
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_side)
-    url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
-    trusting = ssl.create_default_context(cafile=str(cert))
-    async with FastTransport(verify=trusting) as transport:
-        assert await whole(transport, post(url)) == (200, b"hi")
-    async with FastTransport() as transport:
-        with pytest.raises(httpx.ConnectError):
-            await whole(transport, post(url))
-    server.close()
+    try:
+        yield server.sockets[0].getsockname()[1], ssl.create_default_context(cafile=str(cert))
+    finally:
+        server.close()
+
+
+async def test_tls_is_verified(tmp_path):
+    """A server whose certificate is not trusted is refused; a trusted one is read."""
+    async with secure_server(tmp_path) as (port, trusting):
+        url = f"https://localhost:{port}"
+        async with FastTransport(verify=trusting) as transport:
+            assert await whole(transport, post(url)) == (200, b"hi")
+        async with FastTransport() as transport:
+            with pytest.raises(httpx.ConnectError):
+                await whole(transport, post(url))
