@@ -87,6 +87,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _ended = False
     """A message ended in the piece that is being read: what follows in it is counted with the next."""
     _refused = False
+    _wishes: tuple[tuple[bytes, bytes], ...] = ()
+    """Headers of the request that wish for another protocol: for who answers, not for the parser."""
 
     # What the event loop calls.
 
@@ -158,6 +160,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused or self.parser.should_upgrade():
             return
         self._stop_clock()
+        self.headers += self._wishes
+        self._wishes = ()
         old = self.parser.get_http_version() == "1.0"
         self.expect_100_continue &= not old
         super().on_headers_complete()
@@ -274,6 +278,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 value = b",".join(kept)
             if name not in UPGRADES:
                 lines.append(name + b": " + value)
+        self._wishes = tuple(header for header in self.headers if header[0] in UPGRADES)
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         try:
