@@ -111,7 +111,8 @@ def _let_go(task: asyncio.Task[socket.socket]) -> None:
 async def _connect_through(held: socket.socket, proxy: Proxy, host: str, port: int) -> None:
     """Ask an HTTP proxy for a tunnel (``CONNECT``)."""
     loop = asyncio.get_running_loop()
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    name = host.encode("idna").decode()
+    where = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     asked = f"CONNECT {where} HTTP/1.1\r\nhost: {where}\r\n".encode("ascii")
     if login := basic(proxy):
         asked += b"proxy-authorization: %s\r\n" % login

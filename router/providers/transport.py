@@ -163,7 +163,7 @@ class FastTransport(httpx.AsyncBaseTransport):
                     server_hostname=host if tls else None,
                 )
         except TimeoutError as error:
-            problem = f"no connection to {host} in {connect_s:g} s"
+            problem = f"no connection to {host} in {f'{connect_s:g} s' if connect_s else 'time'}"
             if proxy is not None:
                 raise httpx.ProxyError(f"{problem} by the proxy {proxy}") from error
             raise httpx.ConnectTimeout(problem) from error

@@ -151,6 +151,9 @@ async def test_tls_goes_through_a_tunnel_to_the_upstream_itself(tmp_path):
         known = Proxies.of({"https_proxy": f"me:pw@127.0.0.1:{port}"})
         async with FastTransport(verify=trusting, proxies=known) as transport:
             assert await whole(transport, post("https://llm.test/v1")) == (200, b"hi")
+            with pytest.raises(httpx.ConnectError, match="certificate"):
+                await whole(transport, post("https://übung.test/v1"))
+            assert seen[1].startswith("CONNECT xn--bung-zra.test:443 ")
         async with FastTransport(proxies=known) as transport:
             with pytest.raises(httpx.ConnectError):
                 await whole(transport, post("https://llm.test/v1"))
