@@ -30,11 +30,11 @@ check: $(VENV)/dev.installed
 
 # train: retrain the classifier (uses ../shared/data where it lies, else the committed corpus)
 train: $(VENV)/dev.installed
-	$(BIN)/auto-efficient train
+	$(BIN)/auto-efficient train --out models
 
 # table: rebuild the cost-quality table from ../shared/data
 table: $(VENV)/dev.installed
-	$(BIN)/auto-efficient table build
+	$(BIN)/auto-efficient table build --out models/table.json
 
 # lock: write requirements/ anew from pyproject.toml; with UPGRADE=1 in newer versions
 lock: $(VENV)/installer

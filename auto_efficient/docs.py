@@ -14,11 +14,14 @@ def docs(
     import auto_efficient
     from auto_efficient.cli import app
     from benchmarks.docs import refresh
+    from classifier.model import BadClassifier
+    from router.errors import RouterError
 
     try:
         stale = refresh(app=app, package=auto_efficient, check=check)
-    except OSError as error:
-        typer.echo(f"auto-efficient docs: {error}", err=True)
+    except (OSError, RouterError, BadClassifier, ValueError, LookupError) as error:
+        said = f"{error} is not there" if isinstance(error, KeyError) else str(error)
+        typer.echo(f"auto-efficient docs: {said}", err=True)
         raise typer.Exit(2) from error
     for name in stale:
         typer.echo(f"{'stale' if check else 'wrote'} {name}")

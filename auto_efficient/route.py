@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +19,7 @@ from rich.text import Text
 from benchmarks.options import DialName, Json, ModelsDir
 from classifier.model import Assessment
 from classifier.tasks import LEVELS, TYPES
+from classifier.training.rows import BadData, Misfit, parsed, read_lines
 from router.callers.wishes import narrowed, read_wishes, resolved
 from router.decision.engine import Engine
 from router.decision.explain import as_json
@@ -83,7 +85,7 @@ def route(
     models: ModelsDir = MODELS_DIR,
 ) -> None:
     """Say what a request asks for, which model should serve it, and why.  Calls no model."""
-    if jsonl is not None and (text or mode or header):
+    if jsonl is not None and (text is not None or mode or header):
         raise typer.BadParameter(
             "lines of a file carry their own text and headers; drop the others"
         )
@@ -103,11 +105,11 @@ def route(
         engine = Engine.load(models)
         caller = _under_limits(caller, engine)
         if jsonl is not None:
-            raise typer.Exit(_route_lines(engine, jsonl, caller))
+            raise typer.Exit(_route_lines(engine, jsonl, caller, path))
         asked = _narrowed(caller, headers, engine)
         request = _request(text, path, headers)
         assessment, decision = engine.decide(request, dial=asked.dial, limits=asked.limits)
-    except RouterError as error:
+    except (RouterError, BadData) as error:
         typer.echo(f"auto-efficient route: {error}", err=True)
         raise typer.Exit(2) from error
     if json:
@@ -126,23 +128,27 @@ def _limits(**fields: object) -> Limits:
         raise typer.BadParameter(first["msg"].lower(), param_hint=f"--{option}") from None
 
 
-def _route_lines(engine: Engine, path: Path, caller: Caller) -> int:
-    """Print one JSON line per request; returns the exit code, 1 if a line could not be read."""
-    failed = 0
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    request, headers = _line_request(line)
-                    asked = _narrowed(caller, headers, engine)
-                    decided = engine.decide(request, dial=asked.dial, limits=asked.limits)
-                    answer = as_json(*decided)
-                except RouterError as error:
-                    failed += 1
-                    answer = {"error": str(error), "line": number}
-                sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
-    except OSError as error:
-        raise BadRequest(f"cannot read {path}: {error}") from error
+def _route_lines(engine: Engine, file: Path, caller: Caller, path: str) -> int:
+    """Print one JSON line per request; returns the exit code, 1 if a line could not be read.
+
+    ``path`` holds where a line names none.  Raises BadData for a file that cannot be read.
+    """
+    failed = done = 0
+    for number, line in read_lines(file):
+        try:
+            request, headers = _line_request(line, path)
+            asked = _narrowed(caller, headers, engine)
+            decided = engine.decide(request, dial=asked.dial, limits=asked.limits)
+            answer = as_json(*decided)
+        except (RouterError, Misfit) as error:
+            failed += 1
+            answer = {"error": str(error), "line": number}
+        done += 1
+        sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+    if not done:
+        raise BadData("holds no lines", path=file)
+    if failed:
+        typer.echo(f"auto-efficient route: {failed} of {done} lines could not be decided", err=True)
     return 1 if failed else 0
 
 
@@ -159,23 +165,22 @@ def _narrowed(caller: Caller, headers: Mapping[str, str], engine: Engine) -> Cal
     return narrowed(caller, resolved(read_wishes(lower), Names(engine.catalogue)))
 
 
-def _line_request(line: bytes) -> tuple[ChatRequest, dict[str, str]]:
-    """Return the request of a line, and its headers; raises BadRequest."""
-    try:
-        raw = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"not valid JSON: {error}") from error
-    if not isinstance(raw, dict) or not ("text" in raw or "body" in raw):
+def _line_request(line: bytes, path: str) -> tuple[ChatRequest, dict[str, str]]:
+    """Return the request of a line, and its headers; raises BadRequest and Misfit."""
+    raw = parsed(line)
+    if ("text" in raw) == ("body" in raw):
         raise BadRequest('each line must be {"text": …} or {"path", "headers", "body"}')
+    headers = {} if raw.get("headers") is None else raw["headers"]
+    if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
+        raise BadRequest("`headers` must map names to strings")
     if "text" in raw:
         if not isinstance(raw["text"], str):
             raise BadRequest("`text` must be a string")
-        return from_text(raw["text"]), {}
-    headers = raw.get("headers") or {}
-    if not isinstance(headers, dict) or not all(isinstance(v, str) for v in headers.values()):
-        raise BadRequest("`headers` must map names to strings")
-    path, body = str(raw.get("path", DEFAULT_PATH)), raw["body"]
-    interface = interface_of(path)
+        return _from_text(raw["text"], headers), headers
+    path = path if raw.get("path") is None else raw["path"]
+    if not isinstance(path, str):
+        raise BadRequest("`path` must be a string")
+    body, interface = raw["body"], interface_of(path)
     if isinstance(body, str):
         read = parse(body.encode(), interface=interface, headers=headers, path=path)
         return read, headers
@@ -184,15 +189,19 @@ def _line_request(line: bytes) -> tuple[ChatRequest, dict[str, str]]:
     return from_fields(body, body=line, interface=interface, headers=headers, path=path), headers
 
 
+def _from_text(text: str, headers: Mapping[str, str]) -> ChatRequest:
+    """Make a request of a text alone, with the headers that came with it."""
+    body = from_text(text).body
+    return parse(body, interface=interface_of(DEFAULT_PATH), headers=headers)
+
+
 def _request(text: str | None, path: str, headers: dict[str, str]) -> ChatRequest:
     if text is None and sys.stdin.isatty():
         raise BadRequest("give an ask as argument, a request body on stdin, or --jsonl FILE")
-    if text is None:
-        return parse(
-            sys.stdin.buffer.read(), interface=interface_of(path), headers=headers, path=path
-        )
-    body = from_text(text).body
-    return parse(body, interface=interface_of(DEFAULT_PATH), headers=headers)
+    if text is not None:
+        return _from_text(text, headers)
+    body = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
+    return parse(body, interface=interface_of(path), headers=headers, path=path)
 
 
 def _headers(given: list[str], mode: str) -> dict[str, str]:

@@ -5,9 +5,9 @@ Plain functions: a command line only has to register them.  What is heavy is imp
 
 from __future__ import annotations
 
-import json as json_module
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 
-from benchmarks.options import DialName
+from benchmarks.options import OWN_MODELS, DialName
+from benchmarks.output import json_text
 from benchmarks.studies import NAMES, load_study
 from router.errors import RouterError
 from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR
@@ -24,7 +26,7 @@ from router.evidence.table import TABLE_FILE, load_table
 from router.values import DEFAULT_DIAL, DIALS
 
 if TYPE_CHECKING:
-    from benchmarks.studies.study import Study
+    from benchmarks.studies.study import Options, Study
     from classifier.training.dataset import LabelledRow
 
 SHARED_DATA: Final = Path("../shared/data")
@@ -38,22 +40,34 @@ def plain_errors(command: str, *kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(error, (*kinds, OSError)):
+        if isinstance(error, BrokenPipeError) or not isinstance(error, (*kinds, OSError)):
             raise
-        typer.echo(f"auto-efficient {command}: {error}", err=True)
+        said = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            said = f"{error.filename}: {error.strerror}"
+        typer.echo(f"auto-efficient {command}: {said}", err=True)
         raise typer.Exit(2) from error
 
 
 def train(
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Your own labelled requests (JSONL), instead of ours.  Repeatable."),
+        typer.Option(
+            help="Your own labelled requests, JSONL or Parquet, instead of ours.  Repeatable."
+        ),
     ] = None,
-    shared: Shared = SHARED_DATA,
+    shared: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Folder with the public outcomes and labels; {SHARED_DATA} by default, where it lies."
+        ),
+    ] = None,
     corpus_only: Annotated[
         bool, typer.Option("--corpus-only", help="Train on the committed corpus alone.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Where the artefact is written.")] = MODELS_DIR,
+    out: Annotated[
+        Path, typer.Option(help="Folder where the artefact is written; what is there is replaced.")
+    ] = OWN_MODELS,
     without: Annotated[
         list[str] | None, typer.Option(help="A source to leave out, as the card names it.")
     ] = None,
@@ -66,40 +80,57 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Retrain the classifier: labelled requests → artefact and model card."""
-    from classifier.model import CARD_FILE, BadClassifier
+    from classifier.model import ARTEFACT_FILES, BadClassifier, Classifier
     from classifier.training.cli import gather_rows, rescore_and_report, train_and_report
-    from classifier.training.dataset import BadData
+    from classifier.training.rows import BadData
+    from classifier.training.staged import must_be_writable
 
+    sources = {"--data": data, "--corpus-only": corpus_only, "--shared": shared}
+    _one_of(sources, "say where the rows come from; give one")
+    if rescore:
+        given = {"--without": without, "--quick": quick, **sources}
+        _one_of({"--rescore": True, **given}, "--rescore trains nothing; leave out the rest")
     console = Console(stderr=True)
-    for needed in ("onnx", "scipy", "sklearn"):
+    use_shared = shared is not None or not (data or corpus_only or rescore) and SHARED_DATA.is_dir()
+    for needed in ("onnx", "scipy", "sklearn", *["polars"] * use_shared):
         import_module(needed)  # a missing extra is found before the work, not at its end
-    use_shared = not (data or corpus_only) and shared.is_dir()
-    if not (data or corpus_only or use_shared):
-        console.print(f"{shared} is not there: training on the committed corpus alone")
     with plain_errors("train", BadData, BadClassifier):
         if rescore:
-            rescore_and_report(out, console)
-            return
-        public = _public_rows(shared, console) if use_shared else []
-        rows = [r for r in gather_rows(data or [], public) if r.source not in (without or ())]
-        shipped = json_module.loads((MODELS_DIR / CARD_FILE).read_bytes()) if quick else {}
-        card = train_and_report(
-            rows, out, console, tuple(shipped["temperatures"]) if quick else None
-        )
+            card = rescore_and_report(out, console)
+        else:
+            must_be_writable(out, *ARTEFACT_FILES)
+            public = _public_rows(shared or SHARED_DATA, console) if use_shared else []
+            if not (data or corpus_only or use_shared):
+                typer.echo(
+                    f"{SHARED_DATA} is not there: the committed corpus alone is read", err=True
+                )
+            rows, notes = gather_rows(data or [], public, without or [])
+            for note in notes:
+                typer.echo(note, err=True)
+            temperatures = Classifier.load(MODELS_DIR).card["temperatures"] if quick else None
+            card = train_and_report(rows, out, console, temperatures and tuple(temperatures))
     if json:
-        typer.echo(json_module.dumps(card, indent=1))
+        typer.echo(json_text(card, indent=1))
+
+
+def _one_of(given: Mapping[str, object], why: str) -> None:
+    """Refuse options that exclude each other."""
+    named = [option for option, value in given.items() if value not in (None, False)]
+    if len(named) > 1:
+        raise typer.BadParameter(f"{why} of {', '.join(named)}")
 
 
 def _public_rows(shared: Path, console: Console) -> list[LabelledRow]:
     """Read public labels and place benchmark items on the human-time scale."""
-    import polars as pl
-
+    from benchmarks.frames import read_columns
+    from benchmarks.schema import LABEL_COLUMNS
     from benchmarks.table.time_scale import placed_items
     from classifier.training.dataset import placed_rows, public_rows
 
+    path = shared / "coding" / "labelled_prompts.parquet"
+    labelled = read_columns(path, LABEL_COLUMNS).frame
     with console.status("placing benchmark items on the human-time scale (about a minute)"):
         placed = placed_items(shared)
-    labelled = pl.read_parquet(shared / "coding" / "labelled_prompts.parquet")
     return [
         *public_rows(labelled.iter_rows(named=True)),
         *placed_rows(placed.iter_rows(named=True)),
@@ -110,29 +141,43 @@ def table_build(
     shared: Shared = SHARED_DATA,
     models: Annotated[Path, typer.Option(help="Folder with the catalogue.")] = MODELS_DIR,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write; MODELS/table.json by default.")
+        Path | None,
+        typer.Option(
+            help=f"File to write; {TABLE_FILE} in MODELS by default, without --models in {OWN_MODELS}."
+        ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit 1 if the table is stale.")
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; exit 1 if OUT, or MODELS' own table, is stale."
+        ),
     ] = False,
 ) -> None:
     """Build the cost-quality table from recorded outcomes, byte for byte reproducibly."""
-    from benchmarks.outcomes import BadOutcomes
-    from benchmarks.table.build import build, to_bytes, write_atomically
+    from benchmarks.table.build import build, to_bytes
+    from classifier.training.rows import BadData
+    from classifier.training.staged import replacing
 
-    path = out or models / TABLE_FILE
+    ours = models == MODELS_DIR and not check
+    path = out or (OWN_MODELS if ours else models) / TABLE_FILE
     console = Console(stderr=True)
-    with plain_errors("table build", BadOutcomes, RouterError):
-        with console.status("fitting outcomes (one to three minutes)"):
-            artefact = build(shared, catalogue_path=models / CATALOGUE_FILE)
-        if check:
-            stale = path.read_bytes() != to_bytes(artefact)
-            console.print(
-                f"{path} is {'stale: run `auto-efficient table build`' if stale else 'fresh'}"
-            )
-            raise typer.Exit(1 if stale else 0)
-        write_atomically(path, artefact)
-    console.print(f"wrote {path}: version {artefact['version']}, {len(artefact['units'])} units")
+    with plain_errors("table build", BadData, RouterError):
+        there = path.read_bytes() if check else b""
+        with nullcontext(Path()) if check else replacing(path.parent, path.name) as made:
+            with console.status("fitting outcomes (one to three minutes)"):
+                artefact = build(shared, catalogue_path=models / CATALOGUE_FILE)
+            fresh = to_bytes(artefact)
+            if not check:
+                (made / path.name).write_bytes(fresh)
+    if check:
+        stale = there != fresh
+        typer.echo(
+            f"{path} is {'stale: run `auto-efficient table build`' if stale else 'fresh'}", err=True
+        )
+        raise typer.Exit(1 if stale else 0)
+    typer.echo(
+        f"wrote {path}: version {artefact['version']}, {len(artefact['units'])} units", err=True
+    )
 
 
 def table_show(
@@ -154,7 +199,7 @@ def table_show(
         table = load_table(models / TABLE_FILE)
         if json:
             for cell in cells(table, task=task, level=level, dial=DIALS[dial]):
-                typer.echo(json_module.dumps(cell))
+                typer.echo(json_text(cell))
         else:
             view = show(table, task=task, level=level, dial=DIALS[dial], all_units=everyone)
             Console().print(view)
@@ -181,7 +226,7 @@ def evaluate(
     ] = None,
     prompts: Annotated[
         Path | None,
-        typer.Option(help="Prompts, Parquet or JSONL (schema: benchmarks/outcomes.py)."),
+        typer.Option(help="Prompts, Parquet or JSONL (schema: benchmarks/schema.py)."),
     ] = None,
     outcomes: Annotated[
         Path | None, typer.Option(help="Outcomes of models on those prompts, Parquet or JSONL.")
@@ -213,53 +258,92 @@ def evaluate(
 ) -> None:
     """Judge our routing and every baseline on recorded outcomes, with intervals."""
     from benchmarks.judge.pool import CannotEvaluate
-    from benchmarks.outcomes import BadOutcomes
     from benchmarks.studies.study import Options
     from classifier.model import BadClassifier
+    from classifier.training.rows import BadData
+    from classifier.training.staged import replacing
 
+    own = {"--prompts": prompts, "--outcomes": outcomes, "--models": pool, "--price": price}
+    name = _study_named(study, alias, own)
+    chosen = load_study(name) if name else _own_study(prompts, outcomes, pool, price or [])
     options = Options(shared, artefacts, seeds, whole_catalogue, leave_one_out)
-    chosen = _chosen(study or alias, prompts, outcomes, pool, price or [])
+    _refuse_unheeded(chosen, options)
+    if report is not None and chosen.draws:
+        import_module("matplotlib")  # a missing extra is found before the work, not at its end
     console = Console(stderr=True)
-    with plain_errors("evaluate", BadOutcomes, CannotEvaluate, BadClassifier, RouterError):
+    with (
+        plain_errors("evaluate", BadData, CannotEvaluate, BadClassifier, RouterError),
+        nullcontext() if report is None else replacing(report) as made,
+    ):
         with console.status("") as status:
-            found = chosen.run(options, status.update)
-        if report is not None:
-            console.print(f"wrote {chosen.report(found, report)}")
+            found = chosen.run(options, lambda what: status.update(escape(what)))
+        page = None if made is None else chosen.report(found, made)
+    if report is not None and page is not None:
+        typer.echo(f"wrote {report / page.name}", err=True)
     if json or chosen.page is None:
         typer.echo(found.to_json())
     else:
         Console().print(Markdown(chosen.page(found)))
 
 
-def _chosen(
-    name: str | None,
-    prompts: Path | None,
-    outcomes: Path | None,
-    pool: str | None,
-    price: list[str],
-) -> Study[Any]:
-    """Return the study that was asked for: a ready one, or that of the user's own files."""
-    from benchmarks.studies.own_files import study_of
-
-    if (name is None) == (prompts is None or outcomes is None):
-        raise typer.BadParameter(
-            "give --prompts and --outcomes, or a study: `evaluate sessions`, or --study NAME"
-        )
-    if name in NAMES:
-        return load_study(name)
-    if prompts is None or outcomes is None:
+def _study_named(study: str | None, alias: str | None, own: Mapping[str, object]) -> str | None:
+    """Return the name of the ready study that is asked for, None where one's own files are."""
+    given = [option for option, value in own.items() if value is not None]
+    names = {name for name in (study, alias) if name is not None}
+    if len(names) > 1:
+        raise typer.BadParameter(f"two studies are named: {', '.join(sorted(names))}")
+    if not names:
+        if own["--prompts"] is None or own["--outcomes"] is None:
+            raise typer.BadParameter(
+                "give --prompts and --outcomes, or a study: `evaluate sessions`, or --study NAME"
+            )
+        return None
+    (name,) = names
+    if name not in NAMES:
         known = "\n".join(f"{name}: {load_study(name).doc}" for name in NAMES)
         raise typer.BadParameter(f"no such study; one of\n{known}", param_hint="STUDY or --study")
-    models = [model.strip() for model in pool.split(",")] if pool else None
-    return study_of(prompts, outcomes, models=models, usd_per_item=_prices(price) or None)
+    if given:
+        raise typer.BadParameter(f"the study {name} has its own data; leave out {', '.join(given)}")
+    return name
+
+
+def _own_study(
+    prompts: Path | None, outcomes: Path | None, pool: str | None, price: list[str]
+) -> Study[Any]:
+    """Return the study of the user's own files."""
+    from benchmarks.studies.own_files import study_of
+
+    assert prompts is not None
+    assert outcomes is not None
+    models = None if pool is None else [name.strip() for name in pool.split(",") if name.strip()]
+    if models == []:
+        raise typer.BadParameter("names no model", param_hint="--models")
+    return study_of(prompts, outcomes, models=models, usd_per_item=_prices(price))
+
+
+def _refuse_unheeded(study: Study[Any], options: Options) -> None:
+    """Refuse an option that the study would pass over."""
+    asked = {"whole_catalogue": "--catalogue", "leave_one_out": "--leave-one-out"}
+    for field, option in asked.items():
+        if getattr(options, field) and field not in study.heeds:
+            raise typer.BadParameter(
+                f"{study.name} does not heed it; leave it out", param_hint=option
+            )
 
 
 def _prices(given: list[str]) -> dict[str, float]:
-    prices = {}
+    """Read MODEL=USD; raises BadParameter for what is no price, and for a model named twice."""
+    prices: dict[str, float] = {}
     for item in given:
-        name, _, usd = item.rpartition("=")
+        name, _, usd = (part.strip() for part in item.rpartition("="))
         try:
-            prices[name] = float(usd)
+            stated = float(usd)
         except ValueError:
-            raise typer.BadParameter(f"{item!r} is not MODEL=USD", param_hint="--price") from None
+            stated = math.nan
+        if not name or not 0 <= stated < math.inf:
+            problem = f"{item!r} is not MODEL=USD, US dollars per item from 0 up"
+            raise typer.BadParameter(problem, param_hint="--price")
+        if name in prices:
+            raise typer.BadParameter(f"{name} is priced twice", param_hint="--price")
+        prices[name] = stated
     return prices

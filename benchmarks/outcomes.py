@@ -1,23 +1,7 @@
 """Recorded outcomes: who did what on which item, at what cost, as tidy polars frames.
 
-Two dialects are read, Parquet or JSON lines (``.jsonl``) with the same columns; unknown columns
-are ignored and optional ones may be absent.
-
-Prompts, one row per item:
-    prompt_id   text, required        benchmark   text, required
-    prompt_text text or null          group_key | cluster_id   look-alikes, for splits
-    category, licence, human_minutes, difficulty, meta (JSON text), canary, train_ok: optional
-
-Outcomes, one row per item, model and agent:
-    prompt_id   text, required        model       text, required
-    score       0 to 1, required      agent | harness   text; null is one unnamed agent
-    benchmark, effort, model_id | model_norm, n_trials | n_samples, cost_usd (null or 0: unknown),
-    input_tokens, output_tokens, source, date, train_ok: optional
-
-A malformed row is refused with its number; numbers start at 1.
-
-``load_evidence`` joins the two sets of ``shared/data`` on the item, so that nothing is counted
-twice, drops broken runs (``benchmarks.kinds.BROKEN``), and marks what must not be fitted: a
+What the two files of a set hold is said in ``benchmarks.schema``.  ``load_evidence`` joins the two
+sets of ``shared/data`` on the item, so that nothing is counted twice, drops broken runs (``benchmarks.kinds.BROKEN``), and marks what must not be fitted: a
 do-not-train canary bars its item in both sets, ``train_ok = false`` bars the row.
 """
 
@@ -32,6 +16,7 @@ from typing import Final
 
 import polars as pl
 
+from benchmarks.frames import Tidy, read_columns
 from benchmarks.kinds import (
     AGENTS,
     BENCHMARKS,
@@ -41,31 +26,15 @@ from benchmarks.kinds import (
     SAME_ITEM,
     SAME_TASK,
 )
+from benchmarks.schema import ITEM_COLUMNS, OUTCOME_COLUMNS, PROMPT_COLUMNS, RECORDED_COLUMNS
 from benchmarks.table.item_response import level_of_minutes
+from classifier.training.rows import BadData, shown
 from router.evidence.table import DEFAULT_EFFORT
-
-ITEM_COLUMNS: Final[dict[str, pl.DataType]] = {
-    "item": pl.String(), "benchmark": pl.String(), "group": pl.String(), "text": pl.String(),
-    "category": pl.String(), "human_minutes": pl.Float64(), "level": pl.Int8(),
-    "train_ok": pl.Boolean(), "licence": pl.String(),
-}  # fmt: skip
-
-OUTCOME_COLUMNS: Final[dict[str, pl.DataType]] = {
-    "item": pl.String(), "benchmark": pl.String(), "agent": pl.String(), "model": pl.String(),
-    "model_key": pl.String(), "effort": pl.String(), "score": pl.Float64(),
-    "trials": pl.Float64(), "cost_usd": pl.Float64(), "input_tokens": pl.Float64(),
-    "output_tokens": pl.Float64(), "source": pl.String(), "date": pl.String(),
-    "train_ok": pl.Boolean(),
-}  # fmt: skip
 
 HUMAN_LEVELS: Final = {
     "<15 min fix": 1, "15 min - 1 hour": 2, "1-4 hours": 3, ">4 hours": 4,
 }  # fmt: skip
 """SWE-bench Verified's annotation → level."""
-
-
-class BadOutcomes(ValueError):
-    """A file of prompts or outcomes cannot be used; the message names the row and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +54,14 @@ class OutcomeSet:
     inputs: Mapping[str, str]
 
 
+OWN_ALONE: Final = (
+    "Outcomes of your own are judged with `evaluate --prompts FILE --outcomes FILE`; docs/retrain.md "
+    "says what a table is built from."
+)
+
+
 def load_evidence(shared: Path) -> OutcomeSet:
-    """Read and join both sets of ``shared`` (a folder laid out like ``shared/data``)."""
+    """Read and join both sets of ``shared`` (a folder laid out like ``shared/data``); raises BadData."""
     files = {
         name: shared / name
         for name in (
@@ -94,15 +69,17 @@ def load_evidence(shared: Path) -> OutcomeSet:
             "coding/outcomes.parquet",
         )
     }  # fmt: skip
+    if missing := [name for name, path in files.items() if not path.exists()]:
+        raise BadData(f"there is no {', '.join(missing)}. {OWN_ALONE}", path=shared)
     general = read_prompts(files["prompts.parquet"])
     coding = read_prompts(files["coding/prompts.parquet"])
     ids = pl.concat([general, coding]).select("prompt_id", "item").unique("prompt_id")
     rows = pl.concat(
         [
-            read_outcomes(files["outcomes.parquet"], ids).filter(
+            _all_matched(files["outcomes.parquet"], ids).filter(
                 ~pl.col("origin").is_in(list(COUNTED_IN_CODING))
             ),
-            read_outcomes(files["coding/outcomes.parquet"], ids).filter(
+            _all_matched(files["coding/outcomes.parquet"], ids).filter(
                 ~pl.col("benchmark").is_in(list(COUNTED_IN_GENERAL))
             ),
         ]
@@ -118,59 +95,99 @@ def load_evidence(shared: Path) -> OutcomeSet:
         .pipe(without_broken)
         .select(list(OUTCOME_COLUMNS))
     )
+    if strange := sorted(set(outcomes["benchmark"].unique()) - set(BENCHMARKS)):
+        raise BadData(
+            f"nothing says what task {', '.join(strange)} measures: add a row to benchmarks/kinds.py. "
+            f"{OWN_ALONE}",
+            path=shared,
+        )
     return OutcomeSet(items, merge_repeats(outcomes), {n: sha256(p) for n, p in files.items()})
 
 
-def read_frame(path: Path) -> pl.DataFrame:
-    """Read Parquet or JSON lines."""
-    if not path.exists():
-        raise BadOutcomes(f"{path}: no such file")
-    try:
-        if path.suffix in {".jsonl", ".ndjson", ".json"}:
-            return pl.read_ndjson(path, infer_schema_length=None)
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise BadOutcomes(f"{path}: cannot be read: {error}") from error
+def _all_matched(path: Path, ids: pl.DataFrame) -> pl.DataFrame:
+    """Read outcomes, every one of a known prompt; raises BadData."""
+    rows = read_outcomes(path)
+    return matched(rows, ids, path, may_lack=0)[0]
+
+
+def matched(
+    rows: pl.DataFrame, ids: pl.DataFrame, path: Path, *, may_lack: int
+) -> tuple[pl.DataFrame, int]:
+    """Name the item of each outcome by ``ids`` (prompt_id, item); returns them and how many had none.
+
+    Raises BadData where more than ``may_lack`` are of a prompt that is not there.
+    """
+    known = ids.unique("prompt_id").rename({"item": "of_prompt"})
+    joined = rows.join(known, left_on="item", right_on="prompt_id", how="left")
+    lost = joined.filter(pl.col("of_prompt").is_null())
+    if len(lost) > may_lack:
+        raise BadData(
+            f"{len(lost):,} of {len(rows):,} outcomes are of prompts that no file of prompts has: their "
+            f"prompt_id is {_some(lost['item'])}, that of prompts {_some(ids['prompt_id'])}",
+            path=path,
+        )
+    found = joined.filter(pl.col("of_prompt").is_not_null()).drop("item")
+    return found.rename({"of_prompt": "item"}).select(rows.columns), len(lost)
+
+
+def _some(ids: pl.Series) -> str:
+    """Show a few ids."""
+    first = ids.unique(maintain_order=True)
+    return ", ".join(shown(i) for i in first[:3]) + (", …" if len(first) > 3 else "")
 
 
 def read_prompts(path: Path) -> pl.DataFrame:
-    """Read prompts as ITEM_COLUMNS and ``prompt_id``; raises BadOutcomes."""
-    raw = read_frame(path)
-    _require(path, raw, ("prompt_id", "benchmark"))
-    frame = raw.select(
-        pl.col("prompt_id").cast(pl.String),
-        pl.col("benchmark").cast(pl.String),
-        _first(raw, ("group_key", "cluster_id", "group_id"), pl.String).alias("group"),
-        _first(raw, ("prompt_text", "text"), pl.String).alias("text"),
-        _first(raw, ("domain", "category"), pl.String).alias("category"),
-        _first(raw, ("human_minutes",), pl.Float64).alias("human_minutes"),
-        _first(raw, ("difficulty",), pl.String).alias("difficulty"),
-        _first(raw, ("train_ok",), pl.Boolean).fill_null(True).alias("row_ok"),
-        _first(raw, ("canary",), pl.Boolean).alias("canary"),
-        _first(raw, ("licence",), pl.String).alias("licence"),
-        _first(raw, ("meta",), pl.String).alias("meta"),
-    )
-    _refuse(path, frame, pl.col("prompt_id").is_null(), "prompt_id is missing")
-    _refuse(path, frame, pl.col("benchmark").is_null(), "benchmark is missing")
-    _refuse(path, frame, pl.col("human_minutes") <= 0, "human_minutes is not above zero")
+    """Read prompts as ITEM_COLUMNS with ``prompt_id`` and ``family``; raises BadData.
+
+    ``family`` is the finest that the file states, ``benchmark/category``.  An id may be there twice
+    with the same values, never with others.
+    """
+    return prompts_of(read_columns(path, PROMPT_COLUMNS))
+
+
+def prompts_of(tidy: Tidy) -> pl.DataFrame:
+    """Turn a file's columns into what ``read_prompts`` returns."""
+    frame = tidy.frame
     # With a canary column only the canary bars the item; the rest is about a site's rows.
-    barred = pl.col("canary") if "canary" in raw.columns else ~pl.col("row_ok")
-    items = [_canonical(r) for r in frame.select("prompt_id", "benchmark", "meta").iter_rows()]
-    return frame.with_columns(
+    says = frame["canary"].is_not_null().any()
+    barred = pl.col("canary").fill_null(False) if says else ~pl.col("row_ok")
+    items = [
+        _canonical(tidy, n, row)
+        for n, row in enumerate(frame.select("prompt_id", "benchmark", "meta").iter_rows())
+    ]
+    found = frame.with_columns(
+        family=pl.concat_str("benchmark", "kind", separator="/"),
         item=pl.Series([i for i, _ in items], dtype=pl.String),
         benchmark=pl.Series([b for _, b in items], dtype=pl.String),
         group=pl.coalesce("group", "prompt_id"),
         level=pl.col("difficulty").replace_strict(HUMAN_LEVELS, default=None, return_dtype=pl.Int8),
-        train_ok=~barred.fill_null(False),
-    ).select("prompt_id", *ITEM_COLUMNS)
+        train_ok=~barred,
+    ).select("prompt_id", *ITEM_COLUMNS, "family")
+    _refuse_two_meanings(tidy, found)
+    return found
 
 
-def _canonical(row: tuple[str, str, str | None]) -> tuple[str, str]:
-    """Return an item's key and benchmark, the same in both sets."""
+def _refuse_two_meanings(tidy: Tidy, found: pl.DataFrame) -> None:
+    """Refuse an id that stands for two prompts."""
+    if found["prompt_id"].is_unique().all():
+        return
+    rows = found.with_row_index("at").unique(found.columns, keep="first", maintain_order=True)
+    if len(again := rows.filter(~pl.col("prompt_id").is_first_distinct())):
+        name, at = again["prompt_id"][0], again["at"][0]
+        first = tidy.place(int(rows.filter(pl.col("prompt_id") == name)["at"][0]))
+        problem = f"{shown(name)} stands for another prompt on {first}; make ids unique"
+        raise tidy.bad(int(at), "prompt_id", problem, len(again))
+
+
+def _canonical(tidy: Tidy, number: int, row: tuple[str, str, str | None]) -> tuple[str, str]:
+    """Return an item's key and benchmark, the same in both sets; raises BadData."""
     prompt_id, benchmark, meta = row
-    if benchmark in SAME_ITEM and meta:
+    if benchmark in SAME_ITEM and meta is not None:
         name, key = SAME_ITEM[benchmark]
-        return f"{name}/{json.loads(meta)[key]}", name
+        try:
+            return f"{name}/{json.loads(meta)[key]}", name
+        except (ValueError, KeyError, TypeError):
+            raise tidy.bad(number, "meta", f"expected a JSON object with {key!r}") from None
     name = SAME_TASK.get(benchmark, benchmark)
     return prompt_id.replace(f"{benchmark}/", f"{name}/", 1), name
 
@@ -193,45 +210,23 @@ def merge_items(items: pl.DataFrame) -> pl.DataFrame:
     ).select(list(ITEM_COLUMNS))
 
 
-def read_outcomes(path: Path, ids: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Read outcomes as OUTCOME_COLUMNS plus ``origin``; raises BadOutcomes.
+def read_outcomes(path: Path) -> pl.DataFrame:
+    """Read outcomes as OUTCOME_COLUMNS plus ``origin``, ``item`` being the prompt's id; raises BadData."""
+    return outcomes_of(read_columns(path, RECORDED_COLUMNS))
 
-    ``ids`` (prompt_id, item) maps a file's prompt ids to items; without it they are the items.
-    """
-    raw = read_frame(path)
-    _require(path, raw, ("prompt_id", "model", "score"))
-    cost = _first(raw, ("cost_usd",), pl.Float64)
-    frame = raw.select(
-        pl.col("prompt_id").cast(pl.String),
-        _first(raw, ("benchmark",), pl.String).fill_null("").alias("benchmark"),
-        _first(raw, ("agent", "harness"), pl.String).fill_null("").alias("agent"),
-        pl.col("model").cast(pl.String),
-        _first(raw, ("model_id", "model_norm"), pl.String).alias("model_id"),
-        _first(raw, ("effort",), pl.String).fill_null(DEFAULT_EFFORT).alias("effort"),
-        pl.col("score").cast(pl.Float64),
-        _first(raw, ("n_trials", "n_samples"), pl.Float64).fill_null(1.0).alias("trials"),
-        cost.alias("cost_usd"),
-        _first(raw, ("input_tokens",), pl.Float64).alias("input_tokens"),
-        _first(raw, ("output_tokens",), pl.Float64).alias("output_tokens"),
-        _first(raw, ("source",), pl.String).fill_null(path.name).alias("source"),
-        _first(raw, ("date",), pl.String).fill_null("").alias("date"),
-        _first(raw, ("train_ok",), pl.Boolean).fill_null(True).alias("train_ok"),
+
+def outcomes_of(tidy: Tidy) -> pl.DataFrame:
+    """Turn a file's columns into what ``read_outcomes`` returns."""
+    return (
+        tidy.frame.rename({"prompt_id": "item"})
+        .with_columns(pl.col("source").fill_null(tidy.path.name))
+        .with_columns(
+            origin=pl.col("source"),
+            agent=_agent(),
+            model_key=_model_key(pl.coalesce("model_id", "model")),
+        )
+        .select(*OUTCOME_COLUMNS, "origin")
     )
-    _refuse(path, frame, pl.col("prompt_id").is_null(), "prompt_id is missing")
-    _refuse(path, frame, pl.col("model").is_null(), "model is missing")
-    in_range = pl.col("score").is_between(0, 1) & pl.col("score").is_not_nan()
-    _refuse(path, frame, ~in_range.fill_null(False), "score is not within 0 and 1")
-    _refuse(path, frame, pl.col("cost_usd") < 0, "cost_usd is negative")
-    _refuse(path, frame, pl.col("trials") < 1, "n_trials is below one")
-    named = frame.with_columns(
-        origin=pl.col("source"),
-        cost_usd=pl.when(pl.col("cost_usd") > 0).then("cost_usd"),
-        agent=_agent(),
-        model_key=_model_key(pl.coalesce("model_id", "model")),
-    )
-    if ids is None:
-        return named.rename({"prompt_id": "item"}).select(*OUTCOME_COLUMNS, "origin")
-    return named.join(ids, on="prompt_id", how="inner").select(*OUTCOME_COLUMNS, "origin")
 
 
 def _agent() -> pl.Expr:
@@ -290,23 +285,3 @@ def with_aliases(outcomes: pl.DataFrame, aliases: Mapping[str, Alias]) -> pl.Dat
 def sha256(path: Path) -> str:
     """Return a file's hash in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _first(frame: pl.DataFrame, names: tuple[str, ...], dtype: type[pl.DataType]) -> pl.Expr:
-    """Take the first of ``names`` that the file has, or null."""
-    for name in names:
-        if name in frame.columns:
-            return pl.col(name).cast(dtype)
-    return pl.lit(None, dtype=dtype)
-
-
-def _require(path: Path, frame: pl.DataFrame, names: tuple[str, ...]) -> None:
-    if missing := [name for name in names if name not in frame.columns]:
-        raise BadOutcomes(f"{path}: no column {', '.join(missing)}; see benchmarks/outcomes.py")
-
-
-def _refuse(path: Path, frame: pl.DataFrame, bad: pl.Expr, reason: str) -> None:
-    """Raise for the first row where ``bad`` holds."""
-    rows = frame.select(bad.fill_null(False).arg_true()).to_series()
-    if len(rows):
-        raise BadOutcomes(f"{path}: row {rows[0] + 1}: {reason} ({len(rows)} such rows)")

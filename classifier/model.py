@@ -8,10 +8,12 @@ let them be learned.  An ask that was read before is answered from a cache.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -31,6 +33,9 @@ MODEL_FILE: Final = "classifier.onnx"
 VOCABULARY_FILE: Final = "vocabulary.npz"
 CARD_FILE: Final = "classifier.json"
 ARTEFACT_FILES: Final = (CARD_FILE, MODEL_FILE, VOCABULARY_FILE)
+
+BOUND: Final = (MODEL_FILE, VOCABULARY_FILE)
+"""Files whose ``fingerprint_of`` the card names under ``files``: the three are of one training."""
 
 CACHED_ASKS: Final = 4096
 """Asks kept with their reading; a session asks the same thing on every tool turn."""
@@ -67,6 +72,8 @@ INSTRUCTION_SHARE: Final = (0.6, 0.5)
 
 On short asks of held-out writers with a GitHub issue pasted beside them: family F1 .16 read
 whole, .71 at 0.6; on those writers' asks as they are .886 and .885 (benchmarks/LOG.md)."""
+
+RETRAIN: Final = "retrain with `auto-efficient train`"
 
 _FAMILY_INDEX: Final = np.array([FAMILIES.index(family_of(t)) for t in TYPES])
 _LEVELS: Final = np.arange(N_LEVELS, dtype=np.float32)
@@ -140,19 +147,15 @@ class Classifier:
         """Load the artefact in ``folder``; raises BadClassifier."""
         try:
             card = json.loads((folder / CARD_FILE).read_bytes())
-            vocabulary = load_vocabulary(folder / VOCABULARY_FILE)
-            session = _session((folder / MODEL_FILE).read_bytes())
-        except Exception as error:
-            raise BadClassifier(
-                f"cannot load the classifier in {folder}: {error}; retrain with `auto-efficient train`"
-            ) from error
-        for name, mine in (("features", fingerprint()), ("taxonomy", taxonomy_fingerprint())):
-            if card.get(name) != mine:
-                raise BadClassifier(
-                    f"{folder}: trained for {name} {card.get(name)!r}, this code has {mine!r}; "
-                    "retrain with `auto-efficient train`"
-                )
-        return cls(session, vocabulary, card)
+            parts = {name: (folder / name).read_bytes() for name in BOUND}
+        except (OSError, ValueError) as error:
+            raise _cannot_load(folder, error) from error
+        _check(card, parts, folder)
+        try:
+            vocabulary = load_vocabulary(BytesIO(parts[VOCABULARY_FILE]))
+            return cls(_session(parts[MODEL_FILE]), vocabulary, card)
+        except Exception as error:  # whatever the libraries say of a file that is no such thing
+            raise _cannot_load(folder, error) from error
 
     def assess(self, conversation: Conversation) -> Assessment:
         """Read a conversation's ask, then let what the client declared move the odds."""
@@ -207,6 +210,35 @@ def _read_frozen(read: Callable[[str], tuple[Vector, Vector]], ask: str) -> tupl
     p_type, p_level = read_views(read, ask)
     p_type.flags.writeable = p_level.flags.writeable = False
     return p_type, p_level
+
+
+def fingerprint_of(content: bytes) -> str:
+    """Return what tells a file of one training from that of another, 16 hex digits."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _check(card: Any, parts: Mapping[str, bytes], folder: Path) -> None:
+    """Refuse an artefact for other features or tasks, and files of different trainings."""
+    if not isinstance(card, dict):
+        raise _cannot_load(folder, f"{CARD_FILE} is no card")
+    for name, mine in (("features", fingerprint()), ("taxonomy", taxonomy_fingerprint())):
+        if card.get(name) != mine:
+            raise BadClassifier(
+                f"{folder}: trained for {name} {card.get(name)!r}, this code has {mine!r}; {RETRAIN}"
+            )
+    files = card.get("files")
+    if not isinstance(files, dict):
+        raise BadClassifier(f"{folder}: {CARD_FILE} does not say which files it is of; {RETRAIN}")
+    for name, content in parts.items():
+        if files.get(name) != fingerprint_of(content):
+            raise BadClassifier(
+                f"{folder}: {name} is not of the training that {CARD_FILE} is of; copy the files of "
+                f"one training, or {RETRAIN}"
+            )
+
+
+def _cannot_load(folder: Path, why: object) -> BadClassifier:
+    return BadClassifier(f"cannot load the classifier in {folder}: {why}; {RETRAIN}")
 
 
 def read_views(read: Callable[[str], tuple[Vector, Vector]], ask: str) -> tuple[Vector, Vector]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,9 +91,9 @@ def save_vocabulary(vocabulary: Vocabulary, path: Path) -> None:
     np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # numpy's stub wants bool
 
 
-def load_vocabulary(path: Path) -> Vocabulary:
+def load_vocabulary(file: Path | BinaryIO) -> Vocabulary:
     """Read what ``save_vocabulary`` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
+    with np.load(file, allow_pickle=False) as stored:
         keys = tuple(stored[f"keys_{block}"] for block in BLOCKS)
         idf = tuple(stored[f"idf_{block}"].astype(np.float32) for block in BLOCKS)
     return _indexed(keys, idf)

@@ -26,6 +26,7 @@ from benchmarks.docs import (
     settings,
 )
 from benchmarks.docs.pages import Block, Sources, blocks_named, filled
+from router.decision.engine import Engine
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -63,11 +64,14 @@ def rendered(root: Path = ROOT, *, app: typer.Typer, package: ModuleType) -> dic
     """Return the fresh text of every file that holds something generated, by its path.
 
     ``app`` is the console command and ``package`` what embedders import: both stand above this layer.
-    Raises KeyError for a block that nothing here writes.
+    Raises BadArtefact where the artefacts do not fit each other, LookupError for a block that nothing here writes.
     """
     sources = Sources(root, app, package)
+    Engine.load(sources.models)
     texts = {name: (root / name).read_text("utf-8") for name in index.page_names(root)}
     wanted = {name for text in texts.values() for name in blocks_named(text)}
+    if strange := sorted(wanted - set(BLOCKS)):
+        raise LookupError(f"nothing writes the block {', '.join(strange)}")
     written = {name: BLOCKS[name](sources) for name in sorted(wanted)}
     return {name: filled(text, written) for name, text in texts.items()} | {
         CARD: card.model_card(sources)

@@ -116,9 +116,9 @@ def number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def interval(found: Mapping[str, float] | None, form: str = ".3f") -> str:
+def interval(found: Mapping[str, float | None] | None, form: str = ".3f") -> str:
     """Return a measure with its interval."""
-    if not found:
+    if not found or None in found.values():
         return "–"
     value, low, high = (format(found[key], form) for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

@@ -33,6 +33,7 @@ from benchmarks.judge.readers import READERS, Assesses, Reader
 from benchmarks.judge.recorded import make_pool, read_recorded
 from benchmarks.judge.replay import Marks, Trace, mean_trace, trace
 from benchmarks.judge.scorecard import measure
+from classifier.training.rows import name_of
 from router.values import DIALS, Dial
 
 SHUFFLED: Final = "shuffled self"
@@ -211,14 +212,14 @@ def evaluate(
     usd_per_item: Mapping[str, float] | None = None,
     progress: Progress = lambda _: None,
 ) -> Evaluation:
-    """Evaluate on any recorded outcomes; raises CannotEvaluate or BadOutcomes with the reason."""
+    """Evaluate on any recorded outcomes; raises CannotEvaluate or BadData with the reason."""
     progress("reading outcomes")
     recorded = read_recorded(prompts, outcomes)
     progress("reading prompts with the classifier")
     pool, notes = make_pool(recorded, classifier, models=models, usd_per_item=usd_per_item)
     return evaluate_pool(
         pool,
-        name=outcomes.stem,
+        name=name_of(outcomes),
         seeds=seeds,
         notes=notes,
         lineup=lineup,

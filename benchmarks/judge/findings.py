@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from benchmarks.judge.measures import Interval
+from benchmarks.output import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Evaluation:
 
     def to_json(self) -> str:
         """Write as indented JSON."""
-        return json.dumps(asdict(self), indent=2)
+        return json_text(asdict(self), indent=2)
 
     def standing(self, policy: str) -> PolicyStanding:
         """Return a policy's standing by name; raises KeyError."""

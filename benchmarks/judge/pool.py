@@ -101,7 +101,10 @@ def split(groups: Ints, seed: int, *, test: float = 0.3, validation: float = 0.1
     part[order] = np.where(reached <= test, 2, np.where(reached <= test + validation, 1, 0))
     train, held, tested = (np.flatnonzero(part[index] == k) for k in range(3))
     if not (len(train) and len(tested)):
-        raise ValueError(f"{len(sizes)} groups of items are too few to split")
+        raise CannotEvaluate(
+            f"the items fall into {len(sizes)} groups of look-alikes: too few, or too unlike in size, "
+            "to split into training and test"
+        )
     return Split(train, held if len(held) else train, tested)
 
 
@@ -111,7 +114,7 @@ def leave_out(pool: Pool, benchmark: str, seed: int, *, validation: float = 0.15
     inside |= np.isin(pool.groups, pool.groups[inside])
     rest = np.flatnonzero(~inside)
     if not (inside.any() and len(rest)):
-        raise ValueError(f"leaving {benchmark} out leaves nothing to test or to train on")
+        raise CannotEvaluate(f"leaving {benchmark} out leaves nothing to test or to train on")
     parts = split(pool.groups[rest], seed, test=validation, validation=0.0)
     return Split(rest[parts.train], rest[parts.test], np.flatnonzero(inside))
 

@@ -11,19 +11,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from benchmarks.frames import Tidy, read_columns
 from benchmarks.judge.measures import Floats
 from benchmarks.judge.pool import CannotEvaluate, Pool
 from benchmarks.judge.readers import Assesses, read_texts
-from benchmarks.outcomes import (
-    merge_items,
-    read_frame,
-    read_outcomes,
-    read_prompts,
-    without_broken,
-)
+from benchmarks.outcomes import matched, merge_items, outcomes_of, prompts_of, without_broken
+from benchmarks.schema import PROMPT_COLUMNS, RECORDED_COLUMNS
+from classifier.training.alike import joined, same_text
 from router.evidence.table import DEFAULT_EFFORT
 
 MIN_ITEMS: Final = 20
+
+NAMED: Final = 12
+"""So many names are listed where the data hold more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +35,23 @@ class Recorded:
     notes: tuple[str, ...]
 
 
-def read_recorded(prompts: Path, outcomes: Path, *, where: pl.Expr | None = None) -> Recorded:
-    """Read both files; ``where`` filters outcome rows (OUTCOME_COLUMNS and ``origin``).
+def read_recorded(prompts: Path, outcomes: Path, *, public: pl.Expr | None = None) -> Recorded:
+    """Read both files; raises BadData.
 
+    ``public`` picks rows (OUTCOME_COLUMNS and ``origin``) of the public evidence, whose broken runs
+    are left out; without it the files are a user's own, and what of them is not used is noted.
     A unit is a model as named in the data, with ``@effort`` where one is given.  Several rows
     of one item and unit (agents, repeats) are averaged, and that is noted.
     """
-    asked = read_prompts(prompts)
-    categories = _categories(prompts)
+    asked_tidy = read_columns(prompts, PROMPT_COLUMNS)
+    tidy = read_columns(outcomes, RECORDED_COLUMNS)
+    asked = prompts_of(asked_tidy)
     items = merge_items(asked).join(
-        asked.select("prompt_id", "item").join(categories, on="prompt_id", how="left")
-        .group_by("item").agg(pl.col("family").drop_nulls().first()),
-        on="item", how="left",
-    )  # fmt: skip
-    raw = read_outcomes(outcomes, asked.select("prompt_id", "item"))
-    kept = without_broken(raw if where is None else raw.filter(where))
+        asked.group_by("item").agg(pl.col("family").drop_nulls().first()), on="item", how="left"
+    )
+    rows = outcomes_of(tidy)
+    raw, lost = matched(rows, asked.select("prompt_id", "item"), outcomes, may_lack=len(rows) - 1)
+    kept = raw if public is None else without_broken(raw.filter(public))
     named = kept.with_columns(
         unit=pl.when(pl.col("effort") == DEFAULT_EFFORT)
         .then("model")
@@ -58,23 +60,32 @@ def read_recorded(prompts: Path, outcomes: Path, *, where: pl.Expr | None = None
     merged = named.group_by("item", "unit").agg(
         pl.col("score").mean(), pl.col("cost_usd").mean(), rows=pl.len()
     )
-    notes = []
+    notes = [] if public is not None else [*_unused((asked_tidy, tidy)), *_unmet(asked, raw)]
+    if lost:
+        notes.append(f"{lost} outcomes are of prompts that {prompts.name} does not have: left out.")
     if repeated := int((merged["rows"] > 1).sum()):
         notes.append(f"{repeated} (item, model) pairs were measured more than once and averaged.")
     return Recorded(items, merged, tuple(notes))
 
 
-def _categories(prompts: Path) -> pl.DataFrame:
-    """The finest family a prompts file states: benchmark and category."""
-    raw = read_frame(prompts)
-    category = pl.col("category") if "category" in raw.columns else pl.lit(None)
-    return raw.select(
-        pl.col("prompt_id").cast(pl.String),
-        family=pl.concat_str(
-            pl.col("benchmark").cast(pl.String), category.cast(pl.String).fill_null(""),
-            separator="/",
-        ),
-    )  # fmt: skip
+def _unused(files: Sequence[Tidy]) -> list[str]:
+    """Say which columns were not read, as one of them may be misspelt."""
+    return [
+        f"Columns of {tidy.path.name} that are not read: {', '.join(tidy.unread)}."
+        for tidy in files
+        if tidy.unread
+    ]
+
+
+def _unmet(asked: pl.DataFrame, raw: pl.DataFrame) -> list[str]:
+    """Say what of the prompts is there twice, and what no model was asked."""
+    notes = []
+    if again := len(asked) - asked["prompt_id"].n_unique():
+        notes.append(f"{again} prompts are there more than once and counted once.")
+    items = asked["item"].unique()
+    if idle := int((~items.is_in(raw["item"].unique().to_list())).sum()):
+        notes.append(f"{idle} prompts have no outcome: left out.")
+    return notes
 
 
 def make_pool(
@@ -88,38 +99,42 @@ def make_pool(
     """Build the complete matrix of a pool.  Returns it and notes on what was dropped or filled.
 
     ``models`` None takes every model with a cost that covers at least 80% as many items as the
-    best-covered one.  ``usd_per_item`` prices models of data that carry no cost; two models
+    best-covered one.  ``usd_per_item`` prices models where their outcomes carry no cost; two models
     without any are counted by the share of strong calls.  ``ask`` (benchmark, text) → the prompt
     an agent's user would have sent.  Raises CannotEvaluate.
     """
-    units = tuple(models) if models else covering(recorded.outcomes)
+    prices = usd_per_item or {}
+    units, left_out = (tuple(models), []) if models else covering(recorded.outcomes, prices)
     _check_units(units, recorded.outcomes)
     score = _pivot(recorded.outcomes, units, "score")
     complete = score.drop_nulls()
     if len(complete) < MIN_ITEMS:
         raise CannotEvaluate(_too_few(units, recorded.outcomes, len(complete)))
-    notes = [*recorded.notes]
+    notes = [*recorded.notes, *left_out]
     if dropped := len(score) - len(complete):
         notes.append(f"{dropped} of {len(score)} items lack an outcome of some model: dropped.")
-    items = complete.select("item").join(recorded.items, on="item", how="left")
-    items = items.with_columns(pl.col("text").fill_null(""), pl.col("group").fill_null("item"))
+    items = complete.select("item").join(recorded.items, on="item", how="left").sort("item")
     quality = complete.select(units).to_numpy()
     cost = complete.select("item").join(
         _pivot(recorded.outcomes, units, "cost_usd"), on="item", how="left"
-    ).select(units).to_numpy()  # fmt: skip
-    cost, unit, remarks = _priced(units, quality, cost, usd_per_item or {})
+    ).sort("item").select(units).to_numpy()  # fmt: skip
+    cost, unit, remarks = priced(units, quality, cost, prices)
+    plain = [same_text(text or "") for text in items["text"]]
     texts = tuple(
-        ask(benchmark, text) if ask and text else text
-        for benchmark, text in items.select("benchmark", "text").iter_rows()
+        "" if shared is None else ask(benchmark, text) if ask else text
+        for shared, benchmark, text in zip(plain, items["benchmark"], items["text"], strict=True)
     )
-    if unread := sum(not text for text in texts):
+    if unread := plain.count(None):
         remarks.append(f"{unread} items have no text: they get the mean reading of the others.")
+    groups = np.unique(joined(items["group"].to_list(), plain), return_inverse=True)[1]
+    if alike := items["group"].n_unique() - len(np.unique(groups)):
+        remarks.append(f"{alike} groups share a text with another and are kept together with it.")
     p_type, p_level = read_texts(classifier, texts)
     pool = Pool(
         items=tuple(complete["item"]),
         texts=texts,
         families=tuple(items["family"].fill_null("")),
-        groups=np.unique(items["group"].to_numpy(), return_inverse=True)[1].astype(np.int64),
+        groups=groups.astype(np.int64),
         models=units,
         quality=quality,
         cost=cost,
@@ -130,30 +145,43 @@ def make_pool(
     return pool, (*notes, *remarks)
 
 
-def covering(outcomes: pl.DataFrame) -> tuple[str, ...]:
-    """Name the models with cost that cover most items."""
+def covering(
+    outcomes: pl.DataFrame, prices: Mapping[str, float] | None = None
+) -> tuple[tuple[str, ...], list[str]]:
+    """Name the models with a cost or a stated price that cover most items, and say who is left out."""
+    has_cost = pl.col("cost_usd").is_not_null() | pl.col("unit").is_in(list(prices or {}))
     counts = (
-        outcomes.filter(pl.col("cost_usd").is_not_null())
-        .group_by("unit").agg(n=pl.col("item").n_unique()).sort("unit")
-    )  # fmt: skip
+        outcomes.filter(has_cost).group_by("unit").agg(n=pl.col("item").n_unique()).sort("unit")
+    )
     if counts.is_empty():
         raise CannotEvaluate("no outcome carries a cost; name the pool with --models")
-    return tuple(counts.filter(pl.col("n") >= 0.8 * pl.col("n").max())["unit"])
+    most = int(counts["n"].cast(pl.Int64).to_numpy().max())
+    units = tuple(counts.filter(pl.col("n") >= 0.8 * most)["unit"])
+    notes = []
+    if rest := sorted(set(outcomes["unit"].unique()) - set(units)):
+        few = ", ".join(rest[:NAMED]) + (" …" if len(rest) > NAMED else "")
+        notes.append(
+            f"Not in the pool, as they have no cost or cover less than 80% of {most} items: {few}; "
+            "--models takes them in."
+        )
+    return units, notes
 
 
 def _check_units(units: tuple[str, ...], outcomes: pl.DataFrame) -> None:
-    if len(set(units)) < 2:
+    if twice := sorted({unit for unit in units if units.count(unit) > 1}):
+        raise CannotEvaluate(f"the pool names {', '.join(twice)} twice")
+    if len(units) < 2:
         raise CannotEvaluate(f"a pool needs two models at least, not {', '.join(units) or 'none'}")
     known = outcomes["unit"].unique().sort().to_list()
     if missing := [u for u in units if u not in set(known)]:
         raise CannotEvaluate(
-            f"no outcomes of {', '.join(missing)}; the data name {', '.join(known[:12])}"
-            f"{' …' if len(known) > 12 else ''}"
+            f"no outcomes of {', '.join(missing)}; the data name {', '.join(known[:NAMED])}"
+            f"{' …' if len(known) > NAMED else ''}"
         )
 
 
 def _too_few(units: tuple[str, ...], outcomes: pl.DataFrame, n: int) -> str:
-    counts = outcomes.filter(pl.col("unit").is_in(units)).group_by("unit").len().sort("len")
+    counts = outcomes.filter(pl.col("unit").is_in(units)).group_by("unit").len().sort("len", "unit")
     least = ", ".join(f"{u} ({k})" for u, k in counts.head(3).iter_rows())
     return (
         f"{n} items have outcomes of all {len(units)} models, {MIN_ITEMS} are needed; "
@@ -167,27 +195,70 @@ def _pivot(outcomes: pl.DataFrame, units: tuple[str, ...], value: str) -> pl.Dat
     return rows.pivot(on="unit", index="item", values=value).select("item", *units).sort("item")
 
 
-def _priced(
+def priced(
     units: tuple[str, ...], quality: Floats, cost: Floats, usd_per_item: Mapping[str, float]
 ) -> tuple[Floats, str, list[str]]:
-    """Complete the costs: measured, stated by the caller, or the share of strong calls."""
+    """Complete the costs (n, m): measured, else stated, else the model's mean; or calls for dollars.
+
+    Returns them, their unit and what to say of them.  Raises CannotEvaluate, also for a price of a
+    model that is not in the pool or whose every cost is measured.
+    """
     known: NDArray[np.bool_] = np.isfinite(cost)
-    measured = [bool(column.any()) for column in known.T]
-    if all(measured):
-        means = np.nanmean(cost, axis=0)
-        filled = int((~known).sum())
-        remarks = (
-            [f"{filled} costs are not recorded: the model's mean stands in."] if filled else []
-        )
-        return np.where(known, cost, means), "usd", remarks
-    if all(unit in usd_per_item for unit in units):
-        stated = np.array([usd_per_item[unit] for unit in units])
-        return np.tile(stated, (len(cost), 1)), "usd", ["Costs are the stated prices per item."]
+    _check_prices(units, known, usd_per_item)
+    lacking = [u for u, k in zip(units, known.T, strict=True) if not k.any()]
+    lacking = [unit for unit in lacking if unit not in usd_per_item]
+    if not lacking:
+        return _in_dollars(units, cost, known, usd_per_item)
     if len(units) == 2:
-        strong = int(quality.mean(axis=0).argmax())
-        calls = np.tile(np.eye(2)[strong], (len(cost), 1))
-        return calls, "calls", [f"No costs: cost is the share of calls to {units[strong]}."]
-    lacking = ", ".join(u for u, k in zip(units, measured, strict=True) if not k)
+        strong = units[int(quality.mean(axis=0).argmax())]
+        calls = np.tile([float(unit == strong) for unit in units], (len(cost), 1))
+        none = "No costs" if not known.any() else f"{lacking[0]} has no costs"
+        return calls, "calls", [f"{none}: cost is the share of calls to {strong}."]
     raise CannotEvaluate(
-        f"no cost is recorded for {lacking}; state a price per item, or name a pool of two"
+        f"no cost is recorded for {', '.join(lacking)}; state a price per item with --price, or name "
+        "a pool of two"
     )
+
+
+def _check_prices(
+    units: tuple[str, ...], known: NDArray[np.bool_], usd_per_item: Mapping[str, float]
+) -> None:
+    if strange := [name for name in usd_per_item if name not in units]:
+        raise CannotEvaluate(
+            f"--price names {', '.join(strange)}, which is not in the pool ({', '.join(units)})"
+        )
+    whole = [u for u, k in zip(units, known.T, strict=True) if k.all()]
+    if idle := [unit for unit in whole if unit in usd_per_item]:
+        raise CannotEvaluate(
+            f"--price of {', '.join(idle)} has no use: every outcome of it records its cost"
+        )
+
+
+def _in_dollars(
+    units: tuple[str, ...],
+    cost: Floats,
+    known: NDArray[np.bool_],
+    usd_per_item: Mapping[str, float],
+) -> tuple[Floats, str, list[str]]:
+    """Fill what is not recorded, model by model, and say so."""
+    filled, stated, meant = cost.copy(), [], 0
+    for column, unit in enumerate(units):
+        unknown = ~known[:, column]
+        if unit in usd_per_item:
+            filled[unknown, column] = usd_per_item[unit]
+            stated.append(f"{unit} ({int(unknown.sum())} items)")
+        elif unknown.any():
+            filled[unknown, column] = cost[~unknown, column].mean()
+            meant += int(unknown.sum())
+    remarks = []
+    if stated:
+        remarks.append(
+            f"Costs that are not recorded are the stated price per item: {', '.join(stated)}."
+        )
+    if meant:
+        remarks.append(f"{meant} costs are not recorded: the model's mean stands in.")
+    if free := int((cost == 0).sum()):
+        remarks.append(
+            f"{free} recorded costs are 0 and taken as such; leave out what is not known."
+        )
+    return filled, "usd", remarks

@@ -104,7 +104,7 @@ def _differences_table(evaluation: Evaluation) -> str:
         [d.policy, d.against, HEADINGS[d.measure].rstrip("*"),
          f"{d.by.value:+.3f} [{d.by.low:+.3f}, {d.by.high:+.3f}]",
          "yes" if d.by.excludes_zero else "no"]
-        for d in evaluation.differences if d.measure in shown
+        for d in evaluation.differences if d.measure in shown and np.isfinite(d.by.value)
     ]  # fmt: skip
     return table(["policy", "against", "measure", "difference, paired", "told apart"], rows)
 
@@ -121,7 +121,9 @@ def _promises_table(promises: Sequence[Promise]) -> str:
 def _cell(found: Interval | None) -> str:
     if found is None:
         return ""
-    if found.low == found.high:
+    if not np.isfinite(found.value):
+        return "–"
+    if found.low == found.high or not np.isfinite(found.low):
         return f"{found.value + 0.0:.3f}"
     return f"{found.value + 0.0:.3f} [{found.low:.3f}, {found.high:.3f}]"
 

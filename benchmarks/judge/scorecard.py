@@ -123,6 +123,11 @@ def two_ranked_models(sample: Resampled) -> bool:
 # How it is taken; float64 (b,) each.
 
 
+def share_of(part: Floats, whole: Floats) -> Floats:
+    """Divide; NaN where the whole is nothing, as when the best model is free."""
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+
+
 def quality_over_hull(sample: Resampled) -> Floats:
     """Quality above what mixing single models buys at the same cost."""
     edges = [
@@ -177,8 +182,12 @@ class Measure:
 MEASURES: Final = (
     Measure("quality", no_more, lambda sample: sample.chosen_quality),
     Measure("cost", no_more, lambda sample: sample.chosen_cost),
-    Measure("cost_share", no_more, lambda sample: sample.chosen_cost / sample.best_cost),
-    Measure("quality_share", no_more, lambda sample: sample.chosen_quality / sample.best_quality),
+    Measure("cost_share", no_more, lambda sample: share_of(sample.chosen_cost, sample.best_cost)),
+    Measure(
+        "quality_share",
+        no_more,
+        lambda sample: share_of(sample.chosen_quality, sample.best_quality),
+    ),
     Measure("over_hull", no_more, quality_over_hull),
     Measure("aiq", a_dial, mean_quality_of_hull),
     Measure("saved", a_dial, share_saved),

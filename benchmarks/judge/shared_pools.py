@@ -33,7 +33,7 @@ def question_pool(
 ) -> tuple[Pool, tuple[str, ...]]:
     """Build the pool of all models of one source of the general set."""
     recorded = read_recorded(
-        shared / "prompts.parquet", shared / "outcomes.parquet", where=pl.col("origin") == source
+        shared / "prompts.parquet", shared / "outcomes.parquet", public=pl.col("origin") == source
     )
     progress("reading prompts with the classifier")
     units = recorded.outcomes["unit"].unique().sort().to_list()
@@ -60,7 +60,7 @@ def read_agents(shared: Path) -> Recorded:
     """Read the OpenHands runs on SWE-bench Verified and SWT-bench."""
     runs = (pl.col("agent") == "OpenHands") & pl.col("benchmark").is_in(AGENT_BENCHMARKS)
     folder = shared / "coding"
-    return read_recorded(folder / "prompts.parquet", folder / "outcomes.parquet", where=runs)
+    return read_recorded(folder / "prompts.parquet", folder / "outcomes.parquet", public=runs)
 
 
 def _ask(benchmark: str, text: str) -> str:
@@ -69,4 +69,4 @@ def _ask(benchmark: str, text: str) -> str:
 
 def _in_catalogue(recorded: Recorded, catalogue: Catalogue) -> tuple[str, ...]:
     named = {name for m in catalogue.models for name in (*m.aliases, *m.efforts_as)}
-    return tuple(unit for unit in covering(recorded.outcomes) if unit in named)
+    return tuple(unit for unit in covering(recorded.outcomes)[0] if unit in named)

@@ -30,9 +30,10 @@ class TextSpace:
         self.tfidf_ = TfidfTransformer(sublinear_tf=True).fit(counts)
         used = int((counts.getnnz(axis=0) > 0).sum())
         n_concepts = max(1, min(N_CONCEPTS, len(texts) - 1, used - 1))
-        self.svd_ = TruncatedSVD(n_concepts, n_iter=3, random_state=0).fit(
-            self.tfidf_.transform(counts)
-        )
+        with np.errstate(invalid="ignore"):  # of texts without words no share is explained
+            self.svd_ = TruncatedSVD(n_concepts, n_iter=3, random_state=0).fit(
+                self.tfidf_.transform(counts)
+            )
 
     def words(self, texts: tuple[str, ...]) -> sp.csr_matrix:
         """TF-IDF rows of unit length, (n, N_HASHES)."""

@@ -8,7 +8,6 @@ are never those that the table was fitted on; intervals resample whole sessions.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from benchmarks.judge.measures import Curve, Floats, Interval, cost_at, interval
 from benchmarks.judge.ours import fit
 from benchmarks.judge.pool import split
 from benchmarks.judge.shared_pools import agent_pool
+from benchmarks.output import json_text
 from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
 from benchmarks.sessions.world import (
     Ground,
@@ -94,7 +94,7 @@ class SessionStudy:
 
     def to_json(self) -> str:
         """Write the study as JSON."""
-        return json.dumps(asdict(self), indent=1)
+        return json_text(asdict(self), indent=1)
 
 
 def settings() -> list[Dial]:
@@ -133,7 +133,7 @@ def study(
     artefacts: Path = MODELS_DIR,
     progress: Progress = lambda _: None,
 ) -> SessionStudy:
-    """Play every policy in every mix; raises BadOutcomes when the data are not there."""
+    """Play every policy in every mix; raises BadData when the data are not there."""
     world, engine = load_world(), Engine.load(artefacts)
     ground = lay_ground(shared, engine, world, progress)
     played: dict[tuple[str, str, str], list[Totals]] = {}

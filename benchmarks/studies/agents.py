@@ -35,4 +35,5 @@ STUDY = Study(
     run,
     write_report,
     markdown,
+    heeds=frozenset({"whole_catalogue"}),
 )

@@ -12,14 +12,13 @@ random folds a prompt's twin sits in training; so the folds here are
     ungrouped             random folds, to show what the twins are worth
     benchmark left out    one benchmark at a time, with every look-alike of its prompts
 
-Ours is ``classifier.training.train.fit`` itself, the int8 rows included: the ends of the level scale stand
+Ours is ``classifier.training.fit.fit`` itself, the int8 rows included: the ends of the level scale stand
 for "no model solves it" and "all do", and one temperature is fitted, as in training.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,15 +28,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from benchmarks.frames import Column, read_columns
 from benchmarks.judge.evaluate import Progress
 from benchmarks.judge.measures import Floats, Ints
-from benchmarks.outcomes import read_frame
+from benchmarks.output import json_text
 from benchmarks.studies.study import Options, Study
 from classifier.features import HashedText, tokenize
 from classifier.tasks import N_LEVELS
+from classifier.training.calibrate import best_temperature, cooled
 from classifier.training.dataset import LabelledRow, grouped_folds
 from classifier.training.evaluate import spearman
-from classifier.training.train import SEEDS, Dataset, best_temperature, cooled, fit
+from classifier.training.fit import SEEDS, Dataset, fit
+from classifier.training.rows import as_flag, as_key, as_score, as_text
 
 Step = Callable[[str, float], None]
 """Called with what is being done and the share done, 0 to 1."""
@@ -108,7 +110,7 @@ class DifficultyStudy:
 
     def to_json(self) -> str:
         """Write as indented JSON."""
-        return json.dumps(asdict(self), indent=2)
+        return json_text(asdict(self), indent=2)
 
     def reading(self, recipe: str, folds: str) -> RecipeReading:
         """Return one row of the table; raises KeyError."""
@@ -166,6 +168,21 @@ def study_prompts(
     return DifficultyStudy(len(prompts.rows), len(names), tuple(readings))
 
 
+SCORE_COLUMNS: Final = (
+    Column("prompt_id", as_key, required=True),
+    Column("model", as_key, required=True),
+    Column("score", as_score, required=True, within=(0, 1), expected="a number from 0 to 1"),
+)
+
+TEXT_COLUMNS: Final = (
+    Column("prompt_id", as_key, required=True),
+    Column("benchmark", as_key, required=True),
+    Column("cluster_id", as_key),
+    Column("prompt_text", as_text),
+    Column("train_ok", as_flag, otherwise=True),
+)
+
+
 def read_scored(
     shared: Path, *, max_items: int = MAX_ITEMS, min_models: int = MIN_MODELS
 ) -> Prompts:
@@ -174,14 +191,14 @@ def read_scored(
     At most ``max_items`` of a benchmark are taken, by hash, and none of one below MIN_ITEMS.
     """
     by_model = (
-        read_frame(shared / "outcomes.parquet")
-        .group_by("prompt_id", "model")
-        .agg(pl.col("score").cast(pl.Float64).mean())
+        read_columns(shared / "outcomes.parquet", SCORE_COLUMNS)
+        .frame.group_by("prompt_id", "model")
+        .agg(pl.col("score").mean())
     )
     scores = by_model.group_by("prompt_id").agg(pl.col("score").mean(), n_models=pl.len())
     known = (
-        read_frame(shared / "prompts.parquet")
-        .filter(pl.col("train_ok") & pl.col("prompt_text").is_not_null())
+        read_columns(shared / "prompts.parquet", TEXT_COLUMNS)
+        .frame.filter(pl.col("train_ok") & pl.col("prompt_text").is_not_null())
         .join(scores.filter(pl.col("n_models") >= min_models), on="prompt_id")
         .with_columns(order=pl.col("prompt_id").map_elements(_digest, return_dtype=pl.String))
         .sort("order")
@@ -189,7 +206,7 @@ def read_scored(
         .filter(pl.len().over("benchmark") >= MIN_ITEMS)
     )
     rows = [
-        LabelledRow(text, "", None, benchmark, group or prompt)
+        LabelledRow(text, "", None, benchmark, prompt if group is None else group)
         for prompt, text, benchmark, group in known.select(
             "prompt_id", "prompt_text", "benchmark", "cluster_id"
         ).iter_rows()
@@ -316,4 +333,5 @@ STUDY = Study(
     "How well difficulty is read from text, beside the recipe of the first study.",
     run,
     report,
+    draws=False,
 )

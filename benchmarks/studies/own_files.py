@@ -9,6 +9,7 @@ from benchmarks.judge.evaluate import Progress, evaluate
 from benchmarks.judge.findings import Evaluation
 from benchmarks.judge.report import markdown, write_report
 from benchmarks.studies.study import Options, Study
+from classifier.training.rows import name_of
 
 
 def study_of(
@@ -31,4 +32,4 @@ def study_of(
             progress=progress,
         )
 
-    return Study(outcomes.stem, "Your own outcomes.", run, write_report, markdown)
+    return Study(name_of(outcomes), "Your own outcomes.", run, write_report, markdown)

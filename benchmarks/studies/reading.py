@@ -6,7 +6,6 @@ The held-out writers are in the repository, so this needs nothing else:
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,12 +14,13 @@ import numpy as np
 from benchmarks.judge.evaluate import Progress
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.readers import Assesses
+from benchmarks.output import json_text
 from benchmarks.studies.study import Options, Study
 from classifier.ask import clip
 from classifier.tasks import FAMILIES, LEVELS, TYPES
 from classifier.training.dataset import HELD_OUT_WRITERS, LabelledRow, read_corpus
 from classifier.training.evaluate import FAMILY_OF_TYPE, Scores, families, score, type_picks
-from classifier.training.train import tokenised
+from classifier.training.fit import tokenised
 from classifier.turns import Conversation
 
 
@@ -42,7 +42,7 @@ class Predictions:
     def to_json(self) -> str:
         """Write the scores, and the F1 of every type, as indented JSON."""
         f1 = _f1(self.task, type_picks(self.p_type))
-        return json.dumps({**asdict(self.scores), "f1": f1}, indent=2)
+        return json_text({**asdict(self.scores), "f1": f1}, indent=2)
 
 
 def read_held_out(classifier: Assesses) -> Predictions:

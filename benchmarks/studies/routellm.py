@@ -28,4 +28,5 @@ STUDY = Study(
     run,
     write_report,
     markdown,
+    heeds=frozenset({"leave_one_out"}),
 )

@@ -51,7 +51,7 @@ F = TypeVar("F", bound=Found)
 class Study(Generic[F]):
     """A study by name: how it is run, how its page and figures are written, how it is printed.
 
-    ``run`` raises CannotEvaluate, BadOutcomes, BadClassifier or RouterError.  ``report`` writes into
+    ``run`` raises CannotEvaluate, BadData, BadClassifier or RouterError.  ``report`` writes into
     a folder and returns the page; ``page`` is Markdown for people, None where JSON is all there is.
     """
 
@@ -60,3 +60,7 @@ class Study(Generic[F]):
     run: Callable[[Options, Progress], F]
     report: Callable[[F, Path], Path]
     page: Callable[[F], str] | None = None
+    heeds: frozenset[str] = frozenset()
+    """Of ``Options``, what it heeds beside ``shared``, ``artefacts`` and ``seeds``."""
+    draws: bool = True
+    """Whether its report has figures, which need the ``plots`` extra."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,8 +19,10 @@ import numpy as np
 import polars as pl
 
 from benchmarks import kinds
+from benchmarks.frames import read_csv
 from benchmarks.kinds import BROKEN
-from benchmarks.outcomes import OutcomeSet, load_evidence, sha256
+from benchmarks.outcomes import OWN_ALONE, OutcomeSet, load_evidence, sha256
+from benchmarks.schema import PRICE_COLUMNS, TOTAL_COLUMNS
 from benchmarks.table.evidence import Selected, select, to_problem
 from benchmarks.table.item_response import Floats
 from benchmarks.table.pricing import price_cells
@@ -36,11 +37,12 @@ from benchmarks.table.quality import (
 from benchmarks.table.time_scale import Placement, codes, place_evidence
 from benchmarks.table.view import changes, diff, show
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
+from classifier.training.rows import BadData
 from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
 from router.evidence.table import DEFAULT_EFFORT, DRAW_SCALE, FORMAT, Table
 from router.values import Unit
 
-__all__ = ["assemble", "build", "changes", "diff", "fit_table", "show", "write_atomically"]
+__all__ = ["assemble", "build", "changes", "diff", "fit_table", "show"]
 
 SHARED: Final = Path("../shared/data")
 N_DRAWS: Final = 160
@@ -54,12 +56,11 @@ def build(
     shared: Path = SHARED,
     *,
     catalogue_path: Path = MODELS_DIR / "catalogue.toml",
-    out: Path | None = None,
     n_draws: int = N_DRAWS,
 ) -> dict[str, Any]:
-    """Build the artefact from ``shared``; written to ``out`` atomically when given."""
-    evidence = load_evidence(shared)
+    """Build the artefact from ``shared``; raises BadData, BadArtefact."""
     catalogue = load_catalogue(catalogue_path)
+    evidence = load_evidence(shared)
     extra = {name: shared / f"coding/{name}" for name in ("aggregates.csv", "prices.csv")}
     inputs = {
         **evidence.inputs,
@@ -67,12 +68,9 @@ def build(
         "catalogue.toml": sha256(catalogue_path),
         "benchmarks/kinds.py": sha256(Path(kinds.__file__)),
     }
-    totals = pl.read_csv(extra["aggregates.csv"], infer_schema_length=None)
-    prices = pl.read_csv(extra["prices.csv"], infer_schema_length=None)
-    artefact = assemble(evidence, catalogue, totals, prices, n_draws=n_draws, inputs=inputs)
-    if out is not None:
-        write_atomically(out, artefact)
-    return artefact
+    totals = read_csv(extra["aggregates.csv"], TOTAL_COLUMNS).frame
+    prices = read_csv(extra["prices.csv"], PRICE_COLUMNS).frame
+    return assemble(evidence, catalogue, totals, prices, n_draws=n_draws, inputs=inputs)
 
 
 def assemble(
@@ -91,6 +89,11 @@ def assemble(
     """
     placement = place_evidence(evidence)
     selected = select(evidence, placement, catalogue, totals)
+    if not selected.units:
+        raise BadData(
+            "no outcome is of a model of the catalogue, by name or alias, whose agent ran another of "
+            f"them too. {OWN_ALONE}"
+        )
     problem, groups = to_problem(selected)
     quality = fit_quality(problem)
     draws = draw_cells(quality, n_draws, SEED, type_centres(quality, selected, placement))
@@ -131,17 +134,9 @@ def version_of(inputs: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_atomically(path: Path, artefact: Mapping[str, Any]) -> None:
-    """Write JSON beside ``path`` and move it there, so that a reader sees old or new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(to_bytes(artefact))
-    temporary.replace(path)
-
-
 def to_bytes(artefact: Mapping[str, Any]) -> bytes:
     """Serialise the artefact; equal artefacts give equal bytes."""
-    return (json.dumps(artefact, sort_keys=True, indent=0) + "\n").encode()
+    return (json.dumps(artefact, sort_keys=True, indent=0, allow_nan=False) + "\n").encode()
 
 
 def type_centres(quality: Quality, selected: Selected, placement: Placement) -> Floats:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks.table.item_response import Floats, Ints
 from classifier.tasks import N_LEVELS, TYPES, family_of
+from classifier.training.rows import BadData
 
 Z95: Final = 1.645
 """One-sided 95%."""
@@ -235,7 +236,7 @@ def _shares(weight: Floats, benchmark_type: tuple[str, ...], kind: int, level: i
     for candidate in (weight[:, kind, level], total * of_type, total * of_family, total):
         if candidate.sum() > 0:
             return np.asarray(candidate / candidate.sum())
-    raise ValueError("no benchmark has a cost")
+    raise BadData("no benchmark of the evidence has a cost")
 
 
 def _single_turn(

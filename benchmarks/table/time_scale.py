@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.kinds import BENCHMARKS
-from benchmarks.outcomes import OutcomeSet, load_evidence
+from benchmarks.outcomes import OWN_ALONE, OutcomeSet, load_evidence
 from benchmarks.table.item_response import (
     Design,
     Fit,
@@ -33,6 +33,7 @@ from benchmarks.table.item_response import (
     tie,
 )
 from classifier.tasks import N_LEVELS
+from classifier.training.rows import BadData
 from router.evidence.table import DEFAULT_EFFORT
 
 TYPICAL_MINUTES: Final = (7.5, 37.5, 150.0, 360.0)
@@ -42,6 +43,9 @@ MANY_MODELS: Final = 20
 
 TIED_BY: Final = ("openhands-swe-bench", "metr-hcast")
 """Benchmarks whose human times carry the tie.  SWT-Bench has the same times for another task."""
+
+MIN_TIED: Final = 3
+"""Fewer points do not make a line with an error."""
 
 PLACED_COLUMNS: Final = (
     "item", "benchmark", "group", "text", "task", "p1", "p2", "p3", "p4", "log_minutes",
@@ -139,6 +143,11 @@ def tie_to_time(items: pl.DataFrame) -> tuple[Tie, dict[str, float]]:
     known = items.filter(
         pl.col("benchmark").is_in(list(TIED_BY)) & pl.col("human_minutes").is_not_null()
     )
+    if len(known) < MIN_TIED:
+        raise BadData(
+            f"{len(known)} items of {' and '.join(TIED_BY)} have human minutes, and a table takes {MIN_TIED} "
+            f"at least: levels are tied to human time by them. {OWN_ALONE}"
+        )
     checks: dict[str, float] = {}
     for name in sorted(known["benchmark"].unique()):
         part, rest = (known.filter((pl.col("benchmark") == name) == keep) for keep in (True, False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
-from classifier.training.dataset import LabelledRow, read_corpus, read_jsonl
+from classifier.training.dataset import (
+    LabelledRow,
+    joined_by_text,
+    read_corpus,
+    read_jsonl,
+)
+from classifier.training.rows import BadData, refuse_twice
 from classifier.training.train import rescore, train
 
 
@@ -29,11 +35,27 @@ def progress_bar(console: Console) -> Iterator[Callable[[str, float], None]]:
         yield lambda what, share: progress.update(task, description=what, completed=share)
 
 
-def gather_rows(files: list[Path], public: list[LabelledRow]) -> list[LabelledRow]:
-    """Return the user's own rows, or the written corpus and the public rows."""
+def gather_rows(
+    files: Sequence[Path], public: Sequence[LabelledRow], without: Sequence[str] = ()
+) -> tuple[list[LabelledRow], list[str]]:
+    """Return the user's own rows, or the written corpus and the public rows, and what to say of them.
+
+    Rows of the sources ``without`` are left out.  Raises BadData, also for a source that is not there.
+    """
+    refuse_twice(files, "--data")
+    rows = [row for path in files for row in read_jsonl(path)] or [*read_corpus(), *public]
+    notes = []
     if files:
-        return [row for path in files for row in read_jsonl(path)]
-    return [*read_corpus(), *public]
+        names = ", ".join(str(path) for path in files)
+        notes.append(
+            f"training on the {len(rows):,} rows of {names} alone, without the shipped corpus"
+        )
+    sources = sorted({row.source for row in rows})
+    if strange := sorted(set(without) - set(sources)):
+        problem = f"no source is called {', '.join(strange)}; there are {', '.join(sources)}"
+        raise BadData(f"--without: {problem}")
+    kept, said = joined_by_text([row for row in rows if row.source not in without])
+    return kept, [*notes, *said]
 
 
 def train_and_report(
@@ -44,13 +66,16 @@ def train_and_report(
         card = train(rows, out, temperatures=temperatures, step=step)
         step("done", 1.0)
     console.print(scores_grid(card))
-    console.print(f"wrote classifier.onnx, vocabulary.npz and classifier.json to {out}")
+    written = f"wrote classifier.onnx, vocabulary.npz and classifier.json to {out}"
+    console.print(written, markup=False, highlight=False, soft_wrap=True)
     return card
 
 
-def rescore_and_report(folder: Path, console: Console) -> None:
-    """Measure an artefact on the held-out writers again and print the scores."""
-    console.print(scores_grid(rescore(read_corpus(), folder)))
+def rescore_and_report(folder: Path, console: Console) -> dict[str, Any]:
+    """Measure an artefact on the held-out writers again and print the scores; returns the card."""
+    card = rescore(read_corpus(), folder)
+    console.print(scores_grid(card))
+    return card
 
 
 def scores_grid(card: dict[str, Any]) -> Grid:

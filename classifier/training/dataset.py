@@ -1,4 +1,4 @@
-"""Labelled requests to learn from: read, checked line by line, and split without leaks.
+"""Labelled requests to learn from: checked row by row, and split without leaks.
 
 Three sources become one kind of row:
 
@@ -15,10 +15,9 @@ trained on are dropped where they are read.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.tasks import N_LEVELS, TYPES
+from classifier.training.alike import joined, same_text
+from classifier.training.rows import (
+    BadData,
+    Row,
+    as_key,
+    as_number,
+    as_text,
+    name_of,
+    read_rows,
+    shown,
+)
 
 CORPUS_DIR: Final = Path(__file__).resolve().parent.parent / "corpus"
 
@@ -99,10 +109,6 @@ ASKED_AS: Final[dict[str, tuple[str, ...]]] = {
 SWT-Bench and SWE-bench Verified hold the same issue texts for different tasks."""
 
 
-class BadData(ValueError):
-    """A labelled file holds a row that must not be trained on; the message says where and why."""
-
-
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
     """One labelled request.
@@ -124,78 +130,86 @@ def read_corpus(folder: Path = CORPUS_DIR) -> list[LabelledRow]:
     """Read every writer's file; raises BadData."""
     files = sorted(folder.glob("*.jsonl"))
     if not files:
-        raise BadData(f"{folder}: holds no .jsonl file")
+        raise BadData("holds no .jsonl file", path=folder)
     return [row for path in files for row in read_jsonl(path, source=f"corpus/{path.stem}")]
 
 
 def read_jsonl(path: Path, *, source: str = "") -> list[LabelledRow]:
-    """Read labelled requests, one JSON object a line; raises BadData naming line and reason.
+    """Read labelled requests, a row each; raises BadData naming row, column and reason.
 
-    Keys: ``text``, ``task`` (``family/type``), ``difficulty`` (1 to 4); optional ``lang``,
+    Columns: ``text``, ``task`` (``family/type``), ``difficulty`` (1 to 4); optional ``lang``,
     ``tags``, ``group`` (rows that must stay on one side of a split), ``weight``.
     """
     rows: list[LabelledRow] = []
-    first_seen: dict[str, int] = {}
-    with path.open("rb") as lines:
-        for number, raw in enumerate(lines, start=1):
-            try:
-                line = raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise BadData(f"{path}, line {number}: not UTF-8: {error.reason}") from error
-            if not line.strip():
-                continue
-            row = _row(line, source or path.stem, place=f"{path}, line {number}")
-            if (
-                earlier := first_seen.setdefault(row.text, number) != number
-                and first_seen[row.text]
-            ):
-                raise BadData(f"{path}, line {number}: the same text as line {earlier}")
-            rows.append(row)
+    first_seen: dict[str, str] = {}
+    for raw in read_rows(path):
+        row = _labelled(raw, source or name_of(path))
+        earlier = first_seen.setdefault(row.text, raw.place)
+        if earlier != raw.place:
+            raise raw.bad(f"the same text as {earlier}", "text")
+        rows.append(row)
     if not rows:
-        raise BadData(f"{path}: holds no rows")
+        raise BadData("holds no rows", path=path)
     return rows
 
 
-def _row(line: str, source: str, *, place: str) -> LabelledRow:
-    try:
-        raw = json.loads(line)
-    except ValueError as error:
-        raise BadData(f"{place}: not JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise BadData(f"{place}: not a JSON object")
-    if reason := _refuse(raw):
-        raise BadData(f"{place}: {reason}")
-    level = raw["difficulty"]
+COLUMNS: Final = ("text", "task", "difficulty", "lang", "tags", "group", "weight")
+
+MAX_WEIGHT: Final = 100.0
+
+
+def _labelled(raw: Row, source: str) -> LabelledRow:
+    """Check a row and turn it into a labelled one; raises BadData."""
+    if unknown := sorted(set(raw.values) - set(COLUMNS)):
+        raise raw.bad(f"unknown column {unknown[0]!r}; known are {', '.join(COLUMNS)}")
+    text = _ask_of(raw)
+    task, level = raw.get("task", as_key), raw.get("difficulty", as_number)
+    if task not in TYPES:
+        said = shown(raw.values.get("task"))
+        raise raw.bad(f"expected one of {', '.join(TYPES)}, not {said}", "task")
+    if level not in range(1, N_LEVELS + 1):
+        said = shown(raw.values.get("difficulty"))
+        raise raw.bad(f"expected an integer from 1 to {N_LEVELS}, not {said}", "difficulty")
+    said_weight = raw.values.get("weight")
+    weight = 1.0 if said_weight in (None, "") else raw.get("weight", as_number)
+    if weight is None or not 0 < weight <= MAX_WEIGHT:
+        expected = f"expected a number above 0 and at most {MAX_WEIGHT:g}"
+        raise raw.bad(f"{expected}, not {shown(said_weight)}", "weight")
     return LabelledRow(
-        text=raw["text"],
-        task=raw["task"],
+        text=text,
+        task=task,
         p_level=tuple(float(level == k) for k in range(1, N_LEVELS + 1)),
         source=source,
-        group=str(raw.get("group") or _digest(raw["text"])),
-        lang=raw.get("lang", "en"),
-        weight=float(raw.get("weight", 1.0)),
+        group=raw.get("group", as_key) or _digest(text),
+        lang=raw.get("lang", as_text) or "en",
+        weight=weight,
     )
 
 
-def _refuse(raw: Mapping[str, Any]) -> str:
-    """Say what is wrong with a row; empty when nothing is."""
-    known = {"text", "task", "difficulty", "lang", "tags", "group", "weight"}
-    text, weight = raw.get("text"), raw.get("weight", 1.0)
-    if unknown := sorted(set(raw) - known):
-        return f"unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}"
-    if not isinstance(text, str) or not text.strip():
-        return "`text` must be a non-empty string"
+def _ask_of(raw: Row) -> str:
+    """Return a row's text; raises BadData where there is none that can be learned from."""
+    text: str | None = raw.get("text", as_text)
+    if text is None:
+        raise raw.bad("expected a text that is not empty", "text")
     if len(text) > MAX_ASK_CHARS:
-        return f"`text` has {len(text):,} characters; at most {MAX_ASK_CHARS:,} are read"
-    if raw.get("task") not in TYPES:
-        return f"`task` {raw.get('task')!r} is not a known type; known are {', '.join(TYPES)}"
-    if raw.get("difficulty") not in range(1, N_LEVELS + 1) or raw["difficulty"] is True:
-        return f"`difficulty` must be an integer from 1 to {N_LEVELS}"
-    if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight <= 100:
-        return "`weight` must be a number above 0 and at most 100"
-    if not isinstance(raw.get("lang", "en"), str):
-        return "`lang` must be an ISO 639-1 code such as 'en'"
-    return ""
+        raise raw.bad(f"{len(text):,} characters; at most {MAX_ASK_CHARS:,} are read", "text")
+    return text
+
+
+def joined_by_text(rows: list[LabelledRow]) -> tuple[list[LabelledRow], list[str]]:
+    """Put rows of one text, in whichever file, into one group; returns them and what to say of it."""
+    texts = [same_text(row.text) for row in rows]
+    first = joined([row.group for row in rows], texts)
+    notes = []
+    if again := len(texts) - len(set(texts)):
+        notes.append(
+            f"{again:,} rows have the text of another row (in another file, or but for white "
+            "space): such rows are kept on one side of every split"
+        )
+    labels = {(t, row.task, row.p_level) for t, row in zip(texts, rows, strict=True) if row.task}
+    if torn := len(labels) - len({text for text, *_ in labels}):
+        notes.append(f"{torn:,} of them are labelled otherwise there")
+    return [replace(row, group=rows[i].group) for row, i in zip(rows, first, strict=True)], notes
 
 
 def public_rows(labelled: Iterable[Mapping[str, Any]]) -> list[LabelledRow]:
@@ -209,7 +223,7 @@ def public_rows(labelled: Iterable[Mapping[str, Any]]) -> list[LabelledRow]:
             task=PUBLIC_LABELS[key],
             p_level=None,
             source=raw["dataset"],
-            group=_digest(str(raw["group_key"])),
+            group=_digest(raw["text"] if raw["group_key"] is None else str(raw["group_key"])),
             weight=PUBLIC_WEIGHT,
         )
         for raw in labelled

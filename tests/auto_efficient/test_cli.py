@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import subprocess
@@ -94,6 +95,49 @@ def test_bad_lines_are_reported_in_their_place(tmp_path):
     assert [a["line"] for a in found if "error" in a] == [2, 3, 4]
 
 
+WAYS = {
+    "a byte order mark": lambda plain: b"\xef\xbb\xbf" + plain,
+    "Windows line ends": lambda plain: plain.replace(b"\n", b"\r\n"),
+    "blank lines": lambda plain: plain.replace(b"\n", b"\n\n"),
+    "gzip": gzip.compress,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_lines_are_decided_the_same_whatever_wrote_them(tmp_path, way):
+    plain = b'{"text": "rename a to b"}\n{"text": "thanks!"}\n'
+    (tmp_path / "plain.jsonl").write_bytes(plain)
+    (tmp_path / "other.JSONL").write_bytes(WAYS[way](plain))
+    expected, found = (
+        run.invoke(app, ["route", "--jsonl", str(tmp_path / name)])
+        for name in ("plain.jsonl", "other.JSONL")
+    )
+    assert found.exit_code == 0
+    assert answers(found) == answers(expected)
+
+
+def test_a_line_says_what_it_means_or_is_refused(tmp_path):
+    body = {"messages": [{"role": "user", "content": "hi"}]}
+    good = [
+        {"text": "dark mode", "headers": {"x-kilocode-mode": "title"}},
+        {"body": body, "path": None, "headers": None},
+        {"text": ""},
+    ]
+    bad = [
+        {"text": "a", "body": body}, {"body": body, "headers": []}, {"body": body, "headers": 0},
+        {"body": body, "path": 3}, {"text": None}, {"text": ["a"]}, '{"text": "a", "text": "b"}',
+    ]  # fmt: skip
+    path = tmp_path / "requests.jsonl"
+    lines = [line if isinstance(line, str) else json.dumps(line) for line in [*good, *bad]]
+    path.write_bytes("\n".join(lines).encode() + b'\n{"text": "\xe9"}\n')
+    result = run.invoke(app, ["route", "--jsonl", str(path)])
+    found = answers(result)
+    assert result.exit_code == 1
+    assert found[0]["task"]["type"] == "background/title"
+    assert [a.get("line") for a in found] == [None] * len(good) + list(range(4, 12))
+    assert "8 of 11 lines" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -103,13 +147,35 @@ def test_bad_lines_are_reported_in_their_place(tmp_path):
         (["route", "x", "--models", "/nowhere"], "catalogue"),
         (["table", "show", "--models", "/nowhere"], "auto-efficient table build"),
         (["table", "build", "--shared", "/nowhere"], "nowhere"),
-        (["train", "--data", "/nowhere.jsonl"], "nowhere"),
+        (["train", "--data", "/nowhere.jsonl", "--out", "/dev/null"], "/dev/null"),
         (["table", "diff", "models/table.json", "--dial", "warp"], "quality"),
         (["table", "show", "nonsense", "--json"], "nonsense"),
         (["train", "--rescore", "--out", "/nowhere"], "nowhere"),
         (["route", "x", "--jsonl", "/nowhere.jsonl"], "headers"),
         (["evaluate"], "--study"),
         (["evaluate", "--study", "moon"], "routellm"),
+        (["evaluate", "routellm", "--study", "eleven"], "two studies"),
+        (["evaluate", "routellm", "--price", "a=1"], "leave out --price"),
+        (["evaluate", "routellm", "--catalogue"], "does not heed it"),
+        (["evaluate", "--prompts", "p", "--outcomes", "o", "--leave-one-out"], "does not heed it"),
+        (["evaluate", "--prompts", "p", "--outcomes", "o", "--models", ","], "names no model"),
+        (["evaluate", "--prompts", "p", "--outcomes", "o", "--report", "/dev/null"], "/dev/null"),
+        *(
+            (["evaluate", "--prompts", "p", "--outcomes", "o", "--price", price], "MODEL=USD")
+            for price in ("a=nan", "a=inf", "a=-1", "a=free", "a", "=1")
+        ),
+        (
+            ["evaluate", "--prompts", "p", "--outcomes", "o", "--price=a=1", "--price=a=1"],
+            "priced twice",
+        ),
+        (["train", "--data", "a", "--corpus-only"], "--corpus-only"),
+        (["train", "--data", "a", "--shared", "b"], "--shared"),
+        (["train", "--rescore", "--quick"], "--rescore trains nothing"),
+        (["train", "--out", "a", "--out", "b"], "given more than once"),
+        (["route", "x", "--dial", "economy", "--dial", "quality"], "given more than once"),
+        (["table", "show", "--level", "1", "--level", "2"], "given more than once"),
+        (["table", "build", "--out", "/dev/null/table.json"], "/dev/null"),
+        (["table", "build", "--check", "--out", "/nowhere.json"], "/nowhere.json"),
     ],
 )
 def test_errors_say_what_to_do(arguments, word):

@@ -10,17 +10,16 @@ import pytest
 
 from benchmarks.kinds import BENCHMARKS, BROKEN
 from benchmarks.outcomes import (
-    ITEM_COLUMNS,
-    OUTCOME_COLUMNS,
     Alias,
-    BadOutcomes,
     OutcomeSet,
     load_evidence,
     read_outcomes,
     read_prompts,
     with_aliases,
 )
+from benchmarks.schema import ITEM_COLUMNS, OUTCOME_COLUMNS
 from classifier.tasks import TYPES
+from classifier.training.rows import BadData
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_shared = pytest.mark.skipif(
@@ -74,35 +73,45 @@ def test_parquet_reads_as_lines_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ({"score": 1.5}, "row 2: score is not within 0 and 1"),
-        ({"score": None}, "row 2: score is not within 0 and 1"),
-        ({"model": None}, "row 2: model is missing"),
-        ({"cost_usd": -1.0}, "row 2: cost_usd is negative"),
-        ({"n_trials": 0}, "row 2: n_trials is below one"),
+        ({"score": 1.5}, "`score`: expected a number from 0 to 1, not 1.5"),
+        ({"score": None}, "`score`: expected a number from 0 to 1, and there is none"),
+        ({"score": float("nan")}, "`score`: expected a number from 0 to 1, and there is none"),
+        ({"score": "C"}, "`score`: expected a number, not 'C'"),
+        ({"model": None}, "`model`: expected a value, and there is none"),
+        ({"model": ""}, "`model`: expected a value, and there is none"),
+        ({"cost_usd": -1.0}, "`cost_usd`: expected dollars, zero or more, not -1.0"),
+        ({"cost_usd": "$0.01"}, "`cost_usd`: expected a number, not '$0.01'"),
+        ({"cost_usd": float("inf")}, "`cost_usd`: expected a finite number, not inf"),
+        ({"n_trials": 0}, "`n_trials`: expected a number of trials, at least 1, not 0.0"),
+        ({"prompt_id": ["a"]}, "`prompt_id`: expected a text or a number, not a list"),
+        ({"train_ok": "perhaps"}, "`train_ok`: expected true or false, not 'perhaps'"),
     ],
 )
 def test_a_bad_row_is_refused_with_its_number(
     tmp_path: Path, bad: dict[str, object], reason: str
 ) -> None:
     path = write_lines(tmp_path / "o.jsonl", [outcome(cost_usd=1.0, n_trials=1), outcome(**bad)])
-    with pytest.raises(BadOutcomes, match=reason):
+    with pytest.raises(BadData) as refused:
         read_outcomes(path)
+    assert str(refused.value) == f"{path}, line 2: {reason}"
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "o.jsonl", [{"prompt_id": "a", "model": "m"}])
-    with pytest.raises(BadOutcomes, match="no column score"):
+    with pytest.raises(BadData, match="no column score"):
         read_outcomes(path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadOutcomes, match="no such file"):
+    with pytest.raises(BadData, match="no such file"):
         read_prompts(tmp_path / "nothing.parquet")
 
 
-def test_an_unknown_cost_is_null_not_free(tmp_path: Path) -> None:
-    frame = read_outcomes(write_lines(tmp_path / "o.jsonl", [outcome(cost_usd=0.0)]))
-    assert frame["cost_usd"].to_list() == [None]
+def test_a_cost_of_zero_is_a_cost_and_none_is_none(tmp_path: Path) -> None:
+    said = (0.0, 0, "0", None, "", float("nan"))
+    rows = [outcome(cost_usd=cost) for cost in said]
+    frame = read_outcomes(write_lines(tmp_path / "o.jsonl", rows))
+    assert frame["cost_usd"].to_list() == [0.0, 0.0, 0.0, None, None, None]
 
 
 def test_the_same_item_has_one_key_in_both_sets(tmp_path: Path) -> None:

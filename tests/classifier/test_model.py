@@ -10,11 +10,19 @@ import numpy as np
 import pytest
 
 from classifier.features import tokenize
-from classifier.model import CARD_FILE, MODEL_FILE, BadClassifier, Classifier
+from classifier.model import (
+    ARTEFACT_FILES,
+    CARD_FILE,
+    MODEL_FILE,
+    VOCABULARY_FILE,
+    BadClassifier,
+    Classifier,
+)
 from classifier.tasks import TYPES, family_of
 from classifier.training.dataset import read_corpus
 from classifier.training.evaluate import score
-from classifier.training.train import fit, prepare, train, write
+from classifier.training.fit import fit, prepare
+from classifier.training.train import train, write
 from classifier.turns import Conversation, Since
 from router.evidence.catalogue import MODELS_DIR
 
@@ -103,6 +111,30 @@ def test_a_model_for_other_features_or_tasks_is_refused(trained, tmp_path, key):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     card = json.loads((tmp_path / CARD_FILE).read_text())
     (tmp_path / CARD_FILE).write_text(json.dumps(card | {key: "other"}))
+    with pytest.raises(BadClassifier, match="retrain"):
+        Classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, VOCABULARY_FILE])
+def test_files_of_two_trainings_are_refused_by_name(tmp_path, name):
+    """Whatever else they agree in: one byte of the other file is another training."""
+    for each in ARTEFACT_FILES:
+        (tmp_path / each).write_bytes((MODELS_DIR / each).read_bytes())
+    assert Classifier.load(tmp_path)
+    content = bytearray((tmp_path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadClassifier, match=f"{name} is not of the training"):
+        Classifier.load(tmp_path)
+
+
+@pytest.mark.parametrize("card", [[], 3, {}, {"files": None}])
+def test_a_card_that_vouches_for_nothing_is_refused(tmp_path, card):
+    for each in ARTEFACT_FILES:
+        (tmp_path / each).write_bytes((MODELS_DIR / each).read_bytes())
+    if isinstance(card, dict):
+        card = json.loads((tmp_path / CARD_FILE).read_text()) | {"files": None} | card
+    (tmp_path / CARD_FILE).write_text(json.dumps(card))
     with pytest.raises(BadClassifier, match="retrain"):
         Classifier.load(tmp_path)
 

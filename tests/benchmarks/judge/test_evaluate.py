@@ -16,10 +16,10 @@ from benchmarks.judge.pool import CannotEvaluate
 from benchmarks.judge.readers import OURS, READERS, REFITTED
 from benchmarks.judge.recorded import make_pool, read_recorded
 from benchmarks.judge.shared_pools import question_pool
-from benchmarks.outcomes import BadOutcomes
 from benchmarks.studies.adequacy import promises_kept
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
+from classifier.training.rows import BadData
 from classifier.turns import Conversation
 from router.values import DIALS
 
@@ -184,7 +184,7 @@ def test_a_bad_row_is_refused_with_its_number(tmp_path: Path) -> None:
     lines = outcomes.read_text().splitlines()
     lines[1] = json.dumps({**json.loads(lines[1]), "score": 7})
     outcomes.write_text("\n".join(lines))
-    with pytest.raises(BadOutcomes, match="row 2: score"):
+    with pytest.raises(BadData, match="line 2: `score`"):
         run((prompts, outcomes))
 
 

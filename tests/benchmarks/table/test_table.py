@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from benchmarks.outcomes import ITEM_COLUMNS, OUTCOME_COLUMNS, OutcomeSet
+from benchmarks.outcomes import OutcomeSet
+from benchmarks.schema import ITEM_COLUMNS, OUTCOME_COLUMNS
 from benchmarks.table.build import (
     assemble,
     changes,
@@ -24,7 +25,6 @@ from benchmarks.table.build import (
     show,
     to_bytes,
     version_of,
-    write_atomically,
 )
 from benchmarks.table.costs import Priced, cell_costs, fit_costs
 from benchmarks.table.item_response import sigmoid
@@ -377,11 +377,9 @@ def test_every_unit_names_its_evidence(artefact: dict[str, object]) -> None:
         assert all({"benchmark", "agent", "source", "date"} <= set(e) for e in unit["evidence"])
 
 
-def test_writing_leaves_no_half_file(tmp_path: Path, artefact: dict[str, object]) -> None:
-    path = tmp_path / "models" / "table.json"
-    write_atomically(path, artefact)
-    write_atomically(path, artefact)
-    assert [p.name for p in path.parent.iterdir()] == ["table.json"]
+def test_what_is_written_is_what_is_read(tmp_path: Path, artefact: dict[str, object]) -> None:
+    path = tmp_path / "table.json"
+    path.write_bytes(to_bytes(artefact))
     assert load_table(path).version == artefact["version"]
 
 

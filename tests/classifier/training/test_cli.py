@@ -9,10 +9,12 @@ import shutil
 import pytest
 from rich.console import Console
 
-from classifier.model import CARD_FILE, MODEL_FILE
+from classifier.model import ARTEFACT_FILES, CARD_FILE, MODEL_FILE
 from classifier.training.cli import gather_rows, scores_grid, train_and_report
-from classifier.training.dataset import BadData, LabelledRow, read_corpus
-from classifier.training.train import prepare, rescore
+from classifier.training.dataset import LabelledRow, read_corpus
+from classifier.training.fit import prepare
+from classifier.training.rows import BadData
+from classifier.training.train import rescore
 from router.evidence.catalogue import MODELS_DIR
 
 PUBLIC = [LabelledRow("a public row", "debugging/bug_fixing", None, "public", "g")]
@@ -33,12 +35,45 @@ def test_ones_own_rows_are_trained_on_alone(tmp_path):
     for name in ("a", "b"):
         row = {"text": name, "task": "debugging/bug_fixing", "difficulty": 2}
         (tmp_path / name).write_text(json.dumps(row))
-    rows = gather_rows([tmp_path / "a", tmp_path / "b"], PUBLIC)
+    rows, notes = gather_rows([tmp_path / "a", tmp_path / "b"], PUBLIC)
     assert [row.text for row in rows] == ["a", "b"]
+    assert "without the shipped corpus" in notes[0]
 
 
 def test_without_ones_own_the_corpus_and_the_public_rows_are_trained_on(corpus):
-    assert gather_rows([], PUBLIC) == [*corpus, *PUBLIC]
+    assert gather_rows([], PUBLIC) == ([*corpus, *PUBLIC], [])
+
+
+def test_a_source_that_is_not_there_cannot_be_left_out(tmp_path):
+    row = {"text": "a", "task": "debugging/bug_fixing", "difficulty": 2}
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row))
+    with pytest.raises(BadData, match="called yours; there are mine"):
+        gather_rows([tmp_path / "mine.jsonl"], [], ["yours"])
+
+
+def test_a_file_named_twice_is_refused_by_whatever_name(tmp_path):
+    (tmp_path / "mine.jsonl").write_text("{}")
+    (tmp_path / "again.jsonl").symlink_to(tmp_path / "mine.jsonl")
+    with pytest.raises(BadData, match="names this file twice"):
+        gather_rows([tmp_path / "mine.jsonl", tmp_path / "again.jsonl"], [])
+
+
+def test_one_text_in_two_files_is_one_group_and_a_note(tmp_path):
+    for name, level in (("a", 1), ("b", 2)):
+        row = {
+            "text": "fix  it",
+            "task": "debugging/bug_fixing",
+            "difficulty": level,
+            "group": name,
+        }
+        other = row | {"text": f"only in {name}"}
+        (tmp_path / name).write_text(
+            f"{json.dumps(row)}\n{json.dumps(other)}".replace("  ", " " * level)
+        )
+    rows, notes = gather_rows([tmp_path / "a", tmp_path / "b"], [])
+    assert len({row.group for row in rows}) == 1
+    assert "1 rows have the text of another row" in notes[1]
+    assert "labelled otherwise" in notes[2]
 
 
 def test_scores_are_shown_in_a_line_for_each_measure():
@@ -75,7 +110,10 @@ def test_scoring_again_changes_only_the_scores_of_the_card(corpus, tmp_path):
 
 
 def test_a_card_without_held_out_writers_cannot_be_scored_again(corpus, tmp_path):
-    (tmp_path / CARD_FILE).write_text(json.dumps({"test_rows": {}}))
+    for name in ARTEFACT_FILES:
+        shutil.copy(MODELS_DIR / name, tmp_path)
+    card = json.loads((tmp_path / CARD_FILE).read_text()) | {"test_rows": {}}
+    (tmp_path / CARD_FILE).write_text(json.dumps(card))
     with pytest.raises(BadData, match="nothing to measure"):
         rescore(corpus[:9], tmp_path)
 

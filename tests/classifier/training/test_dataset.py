@@ -10,7 +10,6 @@ import pytest
 from classifier.tasks import TYPES, family_of
 from classifier.training.dataset import (
     PUBLIC_CAP,
-    BadData,
     LabelledRow,
     grouped_folds,
     near_duplicates,
@@ -19,6 +18,7 @@ from classifier.training.dataset import (
     read_corpus,
     read_jsonl,
 )
+from classifier.training.rows import BadData
 
 GOOD = {"text": "fix it", "task": "debugging/bug_fixing", "difficulty": 2}
 
@@ -36,19 +36,41 @@ def test_a_users_own_file_is_read(tmp_path):
     assert {row.source for row in rows} == {"mine"}
 
 
+def test_a_group_of_zero_is_a_group_and_a_blank_one_is_none(tmp_path):
+    said = (0, 0.0, "0", False, None, "", " ", 7)
+    lines = [GOOD | {"text": f"t{i}", "group": group} for i, group in enumerate(said) if i != 3]
+    rows = read_jsonl(write(tmp_path / "mine.jsonl", *lines))
+    assert [row.group for row in rows[:3]] == ["0"] * 3
+    assert rows[-1].group == "7"
+    assert len({row.group for row in rows}) == 5
+    with pytest.raises(BadData, match="`group`: expected a text or a number, not False"):
+        read_jsonl(write(tmp_path / "mine.jsonl", GOOD | {"group": False}))
+
+
+def test_what_an_option_of_a_row_leaves_out_may_be_null(tmp_path):
+    blank = {"group": None, "weight": None, "lang": None, "tags": None}
+    (row,) = read_jsonl(write(tmp_path / "mine.jsonl", GOOD | blank))
+    assert (row.weight, row.lang) == (1.0, "en")
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
         ("{", "not JSON"),
         ("[]", "not a JSON object"),
-        (GOOD | {"task": "debugging"}, "not a known type"),
+        (GOOD | {"task": "debugging"}, "expected one of"),
         (GOOD | {"difficulty": 5}, "from 1 to 4"),
-        (GOOD | {"difficulty": True}, "from 1 to 4"),
-        (GOOD | {"text": "  "}, "non-empty"),
+        (GOOD | {"difficulty": True}, "not True"),
+        (GOOD | {"text": "  "}, "not empty"),
         (GOOD | {"text": "x" * 20_000}, "characters"),
-        (GOOD | {"taks": "?"}, "unknown key 'taks'"),
+        (GOOD | {"taks": "?"}, "unknown column 'taks'"),
         (GOOD | {"weight": 0}, "weight"),
         (GOOD | {"lang": 1}, "`lang`"),
+        (GOOD | {"weight": float("nan")}, "`weight`"),
+        (GOOD | {"weight": float("inf")}, "finite"),
+        (GOOD | {"difficulty": None}, "not null"),
+        (GOOD | {"text": ["fix it"]}, "expected text, not a list"),
+        ('{"text": "a", "text": "b"}', "names 'text' twice"),
         (GOOD, "the same text as line 1"),
     ],
 )
