@@ -210,6 +210,8 @@ def _headers(given: list[str], mode: str) -> dict[str, str]:
         name, colon, value = item.partition(":")
         if not colon:
             raise typer.BadParameter(f"{item!r} is not 'Name: value'", param_hint="--header")
+        if name.strip().lower() in {known.lower() for known in headers}:
+            raise typer.BadParameter(f"{name.strip()} is given twice", param_hint="--header")
         headers[name.strip()] = value.strip()
     return headers
 

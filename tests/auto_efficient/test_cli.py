@@ -143,6 +143,8 @@ def test_a_line_says_what_it_means_or_is_refused(tmp_path):
     [
         (["route", "x", "--dial", "warp"], "quality"),
         (["route", "x", "-H", "nonsense"], "Name: value"),
+        (["route", "x", "-H", "a: 1", "-H", "A: 2"], "given twice"),
+        (["route", "x", "--mode", "plan", "-H", "X-KiloCode-Mode: ask"], "given twice"),
         (["route", "--jsonl", "/nowhere.jsonl"], "nowhere"),
         (["route", "x", "--models", "/nowhere"], "catalogue"),
         (["table", "show", "--models", "/nowhere"], "auto-efficient table build"),
@@ -228,6 +230,8 @@ main()
         (["polars"], ["table", "build"], "train"),
         (["polars"], ["evaluate", "sessions"], "train"),
         (["sklearn"], ["evaluate", "difficulty"], "train"),
+        (["matplotlib"], ["evaluate", "reading", "--report", "/dev/null"], "plots"),
+        (["polars"], ["train", "--shared", "/nowhere"], "train"),
     ],
 )
 def test_a_missing_extra_is_one_line_that_names_it(missing, words, extra):
@@ -237,6 +241,15 @@ def test_a_missing_extra_is_one_line_that_names_it(missing, words, extra):
     (line,) = done.stderr.splitlines()
     assert f"its {extra} extra" in line
     assert " ".join(words[: 1 + (words[0] == "table")]) in line
+
+
+def test_parquet_without_its_reader_is_one_line_too(tmp_path):
+    (tmp_path / "mine.parquet").write_bytes(b"PAR1")
+    words = ["train", "--data", str(tmp_path / "mine.parquet"), "--out", str(tmp_path / "out")]
+    code = WITHOUT.format(missing=["polars"], words=words)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert "polars is not installed" in line
 
 
 def test_a_port_in_use_is_named():

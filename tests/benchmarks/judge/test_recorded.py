@@ -144,6 +144,12 @@ def test_a_model_that_covers_too_little_or_has_no_cost_is_named(tmp_path: Path) 
     assert "rare, unpriced" in notes
 
 
+def test_a_model_named_twice_is_refused(tmp_path: Path) -> None:
+    recorded = read_recorded(*write(tmp_path, prompts(), outcomes()))
+    with pytest.raises(CannotEvaluate, match="names large twice"):
+        make_pool(recorded, Indifferent(), models=["large", "small", "large"])
+
+
 def test_groups_that_cannot_be_split_are_an_error_that_says_so() -> None:
     with pytest.raises(CannotEvaluate, match="1 groups"):
         split(np.zeros(40, dtype=np.int64), 0)
