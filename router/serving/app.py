@@ -7,6 +7,7 @@ and without an access log (a third of its cost).
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import gc
 import logging
@@ -60,6 +61,12 @@ from router.settings import Settings
 
 log = logging.getLogger("router.app")
 
+M_MMAP_THRESHOLD: Final = -3
+"""glibc's name of the setting (malloc.h)."""
+
+BLOCK_BYTES: Final = 1 << 20
+"""How large a block of memory is that goes back to the system at once."""
+
 WORKERS_SHARE: Final = (
     "they share sessions, pins and anonymous limits; each learns of failing providers on its own"
 )
@@ -101,6 +108,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _give_back_blocks()
         _freeze()
         reloading = asyncio.create_task(_keep_fresh(data, settings.reload_s))
         yield
@@ -135,6 +143,15 @@ def _freeze() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+
+
+def _give_back_blocks() -> None:
+    """Let large blocks of memory, a body or a network, go back to the system when they are freed.
+
+    glibc learns to keep them: over reloads that was 80 MB to 150 MB, in blocks that come and go.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
 
 
 async def _keep_fresh(data: LiveData, every_s: float) -> None:
