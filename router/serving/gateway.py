@@ -12,38 +12,33 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import replace
 
-import orjson
-
-from router.books.record import End, Record, Tell, unrecorded
+from router.books.record import Tell, unrecorded
 from router.callers.keys import Keys, not_the_owners, own_keys
 from router.callers.local import address_of
 from router.callers.rates import LISTINGS_PER_WINDOW, Window, block_of
 from router.callers.wishes import Wished, narrowed, read_wishes, resolved
 from router.decision.economics import usage_usd
 from router.decision.engine import is_background
-from router.decision.tiers import Plan, Standing, plan
+from router.decision.tiers import Standing, plan
 from router.errors import (
     BadRequest,
-    Exhausted,
     RateLimited,
     RouterError,
     Unauthenticated,
-    UnknownAnswer,
     UnknownModel,
 )
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Providers
 from router.providers.outgoing import Order, no_signs
-from router.providers.upstream import Reply, Streamed, Upstream
+from router.providers.upstream import Reply, Upstream
+from router.serving.answer import relay, tell
 from router.serving.asgi import (
     Call,
     Disconnected,
-    Headers,
     Receive,
     Scope,
     Send,
@@ -52,109 +47,27 @@ from router.serving.asgi import (
 )
 from router.serving.headers import (
     STREAM_HEADERS,
-    comment_of,
-    decision_headers,
     early_headers,
-    error_headers,
 )
 from router.serving.intake import Intake, Share
+from router.serving.keeping import account, begin, refuse_anothers, session_of
 from router.serving.live import LiveData
 from router.serving.logs import one_line
+from router.serving.passage import Inbound, Passage, Routed, record_of, telling
 from router.serving.pulse import Pulse
 from router.serving.stores import Stores
-from router.sessions.holders import give, is_anothers
-from router.sessions.session import NEW, Session
 from router.sessions.steps import (
-    Heard,
     foreign_items,
     hear,
     key_of,
-    on_decision,
-    on_request,
-    on_serving,
-    on_usage,
     on_wishes,
 )
-from router.sessions.store import learn, recall
 from router.settings import Settings
-from router.values import NO_LIMITS, Caller, Failure, Interface, Target, Unit
-from router.wire.faults import code_of, error_in
-from router.wire.format import DEFAULT, FORMATS
-from router.wire.parts import Progress, parsed
+from router.values import NO_LIMITS, Caller, Interface, Target, Unit
+from router.wire.format import FORMATS
 from router.wire.preferences import NO_PREFERENCES
-from router.wire.request import ChatRequest, answered_as
 
 log = logging.getLogger("router.requests")
-
-RECORD_CHARS: Final = 600
-"""Longest text of a record; a reason has some 300."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inbound:
-    """A request that was read: who asks, and what for."""
-
-    caller: Caller
-    """Under the request's own limits."""
-    wished: Wished
-    request: ChatRequest
-    own_keys: Mapping[str, str]
-    """Provider → key that the caller brought."""
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """A request that was decided: what serves it, in its session."""
-
-    inbound: Inbound
-    heard: Heard
-    key: str
-    """Of the session."""
-    session: Session
-    """As it was before the request, under its user's wishes."""
-    plan: Plan
-    attempts: tuple[Attempt, ...]
-    background: bool
-    """The client asks on its own account: the session does not change."""
-    standing: Standing
-    """What the plan was made under."""
-
-    @property
-    def forgets(self) -> bool:
-        """Whether the session stays as it is: also of an anonymous caller, who may be anybody."""
-        return self.background or self.inbound.caller.anonymous
-
-
-@dataclass(slots=True)
-class Passage:
-    """One request on its way, as far as it has come: what its record is made from."""
-
-    call: Call
-    share: Share
-    """Of the room for bodies."""
-    caller: Caller | None = None
-    inbound: Inbound | None = None
-    routed: Routed | None = None
-    failures: list[Failure] = field(default_factory=list)
-    """The attempts that failed, in order."""
-    reply: Reply | None = None
-    first_s: float | None = None
-    usd: float | None = None
-    error: RouterError | None = None
-    body_bytes: int = 0
-    """Of a body that was let go."""
-    done: bool = False
-    """The client was sent all of its answer, or of an error."""
-
-    def begun(self) -> Routed:
-        """Let go of the body, once there is an answer and nobody else is asked."""
-        assert self.routed is not None
-        inbound = self.routed.inbound
-        self.body_bytes = len(inbound.request.body)
-        self.inbound = replace(inbound, request=inbound.request.spent())
-        self.routed = replace(self.routed, inbound=self.inbound)
-        self.share.give_back()
-        return self.routed
 
 
 class Gateway:
@@ -254,10 +167,10 @@ class Gateway:
         An anonymous caller has no session: nothing tells it from others behind its address.
         """
         caller, request, keys = inbound.caller, inbound.request, inbound.own_keys
-        await self._refuse_anothers(request, caller)
+        await refuse_anothers(self.stores, request, caller)
         heard, wished = hear(request), inbound.wished.session
         key = key_of(caller.name, request.session, request.agent)
-        session = on_wishes(await self._recall(key, caller, request), wished)
+        session = on_wishes(await session_of(self.stores, key, caller, request), wished)
         data = self.data.current
         interface, preferences = request.interface, request.choosers.preferences
         standing = Standing(
@@ -320,25 +233,6 @@ class Gateway:
         made = self._attempts(inbound, targets.values(), routed=True)
         return tuple(a for a in made if (a.window_tokens or 0) > window_tokens)
 
-    async def _recall(self, key: str, caller: Caller, request: ChatRequest) -> Session:
-        """Return a request's session; one that is not known is that of the answer it goes on from."""
-        if caller.anonymous:
-            return NEW
-        session = await recall(self.stores.sessions, key)
-        if session.incumbent is None and request.continued:
-            before = answered_as(request.continued)
-            return await recall(self.stores.answers, key_of(caller.name, before, request.agent))
-        return session
-
-    async def _refuse_anothers(self, request: ChatRequest, caller: Caller) -> None:
-        """Raise UnknownAnswer for what a provider keeps for another caller, under the same key."""
-        for kept in request.builds_on:
-            if await is_anothers(self.stores.answers, kept, caller.name):
-                raise UnknownAnswer(
-                    f"no stored answer or conversation {kept[:80]!r} is yours; send the whole "
-                    "conversation, or go on from an answer that you were given"
-                )
-
     async def serve(self, interface: Interface, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         passage = Passage(self.call_of(interface, scope, receive, send), self.share())
@@ -347,11 +241,11 @@ class Gateway:
         except Disconnected:
             pass
         except RouterError as error:
-            await self._tell(passage, error)
+            await tell(passage, error)
         except Exception:
             log.exception("request %s failed inside the gateway", passage.call.decision_id)
             told = RouterError("the gateway failed; retry, and report it if it lasts")
-            await self._tell(passage, told)
+            await tell(passage, told)
         finally:
             passage.share.give_back()
             self._note(passage)
@@ -371,8 +265,8 @@ class Gateway:
                 del order
                 passage.first_s = self._clock() - call.began
                 passage.routed = routed = telling(passage.begun(), reply.left_out)
-                await self._begins(routed, reply)
-                await self._relay(passage, routed, reply, pulse)
+                await begin(self.stores, routed, reply, self._session_clock())
+                await relay(passage, routed, reply, pulse)
                 watch.over = True
             except RouterError:
                 watch.over = True
@@ -412,48 +306,11 @@ class Gateway:
             lively_s=timeouts.first_byte_s / 2,
         )
 
-    async def _begins(self, routed: Routed, reply: Reply) -> None:
-        """Let the session know who answers, before the client can send its next request."""
-        made, heard, wished = routed.plan, routed.heard, routed.inbound.wished.session
-        if reply.status != 200 or routed.forgets:
-            return
-        unit, now_s = reply.attempt.target.unit, self._session_clock()
-
-        def change(session: Session) -> Session:
-            session = session if session.incumbent else routed.session
-            session = on_request(on_wishes(session, wished), heard)
-            session = on_decision(session, made.assessment, made.decision, unit)
-            return on_serving(session, unit, heard, now_s)
-
-        await learn(self.stores.sessions, routed.key, change)
-
     async def _account(self, routed: Routed, reply: Reply) -> None:
-        """Let the session know what the provider reported."""
-        inbound, usage = routed.inbound, reply.usage
-        request, model = inbound.request, reply.attempt.target.unit.model
-        if reply.status == 200 and request.stored:
-            given = (*request.builds_on, *filter(None, [reply.response_id]))
-            await give(self.stores.answers, given, inbound.caller.name)
-        if usage is None or reply.status != 200 or routed.forgets:
-            return
-        now_s = self._session_clock()
-        lifetime_s = self.data.current.catalogue.economics.lifetime_s(model)
-        expected = routed.session.cached_tokens(model, lifetime_s, now_s)
-
-        def change(session: Session) -> Session:
-            return on_usage(
-                session,
-                model,
-                usage,
-                estimated_tokens=routed.heard.input_tokens,
-                cached_before=expected,
-                now_s=now_s,
-            )
-
-        held = await learn(self.stores.sessions, routed.key, change)
-        if held is not None and request.stored and reply.response_id:
-            again = key_of(inbound.caller.name, answered_as(reply.response_id), request.agent)
-            await learn(self.stores.answers, again, lambda _: held)
+        """Let the session know what was billed."""
+        economics = self.data.current.catalogue.economics
+        lifetime_s = economics.lifetime_s(reply.attempt.target.unit.model)
+        await account(self.stores, routed, reply, self._session_clock(), lifetime_s)
 
     def _usd(self, reply: Reply) -> float | None:
         """Return what a reply cost; None where its usage is not known."""
@@ -461,62 +318,6 @@ class Gateway:
             return None
         model = self.data.current.catalogue.model(reply.attempt.target.unit.model)
         return usage_usd(reply.usage, model.price if model else None)
-
-    async def _relay(
-        self, passage: Passage, routed: Routed, reply: Reply, pulse: Pulse | None
-    ) -> None:
-        """Send a reply to the client; what headers can no longer tell is told in a comment."""
-        call = passage.call
-        headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers]
-        headers += decision_headers(call.decision_id, routed.plan, reply)
-        if pulse is not None:
-            await pulse.settled()
-        if isinstance(reply, Streamed):
-            if call.status is None:
-                await call.start(reply.status, headers + STREAM_HEADERS)
-            else:
-                await call.piece(comment_of(headers))
-            async for data in reply.stream:
-                await call.piece(data)
-            if pulse is not None:
-                await pulse.stop()
-            await call.finish()
-        elif call.status is None:
-            await call.answer(reply.status, headers, reply.body)
-        else:
-            said = parsed(reply.body)
-            _, text = error_in(said) or (reply.status, f"the upstream said {reply.status}")
-            code = code_of(said) or "upstream_error"
-            await self._tell_within(passage, reply.status, code, text, headers)
-        passage.done = True
-
-    async def _tell(self, passage: Passage, error: RouterError) -> None:
-        """Send an error in the client's format, or end what was begun."""
-        call = passage.call
-        passage.error = error
-        made = passage.routed.plan if passage.routed else None
-        headers = error_headers(error, call.decision_id, made)
-        if call.over:
-            return
-        if call.status is not None:
-            await self._tell_within(passage, error.status, error.code, str(error), headers)
-            return
-        format = FORMATS[call.interface or DEFAULT]
-        body = orjson.dumps(format.error_body(error.status, error.code, str(error)))
-        await call.answer(error.status, headers, body)
-        passage.done = True
-
-    async def _tell_within(
-        self, passage: Passage, status: int, code: str, message: str, headers: Headers
-    ) -> None:
-        """End a stream that was begun with an error in its format, unless it has its end already."""
-        call, reply, inbound = passage.call, passage.reply, passage.inbound
-        if not (isinstance(reply, Streamed) and reply.relay.progress.ended):
-            progress = Progress(model=str((inbound and inbound.request.model) or ""))
-            format = FORMATS[inbound.request.interface if inbound else DEFAULT]
-            end = format.closing(progress, message, status=status, code=code)
-            await call.piece(comment_of(headers) + end)
-        await call.finish()
 
     def _note(self, passage: Passage) -> None:
         """Tell the books, and the log if it is wanted, what a request came to."""
@@ -545,14 +346,6 @@ class Gateway:
             )
 
 
-def telling(routed: Routed, left_out: Sequence[str]) -> Routed:
-    """Let a plan's reason tell what of the request its model was not sent."""
-    if not left_out:
-        return routed
-    why = f"{routed.plan.why.rstrip('.')}. Its vendor refuses {', '.join(left_out)}: left out."
-    return replace(routed, plan=replace(routed.plan, why=why))
-
-
 def must_reach(routed: Routed, providers: Providers) -> None:
     """Raise BadRequest or UnknownModel where no provider has any model of a plan."""
     if routed.attempts:
@@ -566,60 +359,3 @@ def must_reach(routed: Routed, providers: Providers) -> None:
         )
     hint = providers.owner_of(model) or "GET /v1/models lists what is served"
     raise UnknownModel(f"no configured provider serves {over}; {hint}")
-
-
-def record_of(passage: Passage, now_s: float) -> Record:
-    """Return the record of a request that ended, with as much as was known by then."""
-    call, routed, reply = passage.call, passage.routed, passage.reply
-    request = passage.inbound.request if passage.inbound else None
-    made = routed.plan if routed else None
-    read, decision = (made.assessment, made.decision) if made else (None, None)
-    error = passage.error
-    return Record(
-        decision_id=call.decision_id,
-        end=_end_of(passage),
-        status=call.status,
-        error=error.code if error else None,
-        interface=request.interface if request else call.interface or DEFAULT,
-        total_s=now_s - call.began,
-        first_s=passage.first_s,
-        caller=passage.caller.name if passage.caller else None,
-        anonymous=passage.caller is not None and passage.caller.anonymous,
-        asked_model=_short(request.model) if request else None,
-        streams=request.streams if request else None,
-        body_bytes=passage.body_bytes or (len(request.body) if request else 0),
-        mode=_short(request.conversation.mode) if request else None,
-        subagent=request is not None and request.conversation.subagent,
-        session=routed.key if routed else None,
-        ask=routed.heard.ask if routed else None,
-        tier=made.tier if made else None,
-        task=read.task if read else None,
-        difficulty=read.expected_level if read else None,
-        confidence=read.confidence if read else None,
-        move=decision.move if decision else None,
-        why=_short(made.why) if made else None,
-        expected_quality=decision.expected_quality if decision else None,
-        expected_cost_usd=decision.expected_cost_usd if decision else None,
-        unit=reply.attempt.target.unit if reply else None,
-        provider=reply.attempt.endpoint.provider.name if reply else None,
-        usage=reply.usage if reply else None,
-        usd=passage.usd,
-        failures=tuple(passage.failures),
-    )
-
-
-def _short(text: str | None) -> str | None:
-    """Cut what a client may have made long; nothing for an empty text."""
-    return text[:RECORD_CHARS] if text else None
-
-
-def _end_of(passage: Passage) -> End:
-    """Say how a request ended."""
-    error, reply = passage.error, passage.reply
-    if error is not None:
-        return End.FAILED if error.status >= 500 or isinstance(error, Exhausted) else End.REFUSED
-    if not passage.done or reply is None:
-        return End.LEFT
-    if reply.broke or reply.status >= 500:
-        return End.FAILED
-    return End.SERVED if reply.status < 400 else End.REFUSED

@@ -22,9 +22,10 @@ from router.decision.explain import as_json
 from router.errors import RouterError, UnknownModel
 from router.serving.asgi import Headers, Receive, Scope, Send, read_headers
 from router.serving.front import Paths
-from router.serving.gateway import Gateway, Inbound, must_reach
+from router.serving.gateway import Gateway, must_reach
 from router.serving.headers import error_headers
 from router.serving.listing import entries, model_entry
+from router.serving.passage import Inbound
 from router.values import Interface
 from router.wire.format import FORMATS, pattern_of, spoken_in
 

@@ -1,0 +1,163 @@
+"""A request on its way through the gateway, as values: read, decided, answered, and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from router.books.record import End, Record
+from router.callers.wishes import Wished
+from router.decision.tiers import Plan, Standing
+from router.errors import (
+    Exhausted,
+    RouterError,
+)
+from router.providers.attempts import Attempt
+from router.providers.upstream import Reply
+from router.serving.asgi import (
+    Call,
+)
+from router.serving.intake import Share
+from router.sessions.session import Session
+from router.sessions.steps import (
+    Heard,
+)
+from router.values import Caller, Failure
+from router.wire.format import DEFAULT
+from router.wire.request import ChatRequest
+
+RECORD_CHARS: Final = 600
+"""Longest text of a record; a reason has some 300."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A request that was read: who asks, and what for."""
+
+    caller: Caller
+    """Under the request's own limits."""
+    wished: Wished
+    request: ChatRequest
+    own_keys: Mapping[str, str]
+    """Provider → key that the caller brought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A request that was decided: what serves it, in its session."""
+
+    inbound: Inbound
+    heard: Heard
+    key: str
+    """Of the session."""
+    session: Session
+    """As it was before the request, under its user's wishes."""
+    plan: Plan
+    attempts: tuple[Attempt, ...]
+    background: bool
+    """The client asks on its own account: the session does not change."""
+    standing: Standing
+    """What the plan was made under."""
+
+    @property
+    def forgets(self) -> bool:
+        """Whether the session stays as it is: also of an anonymous caller, who may be anybody."""
+        return self.background or self.inbound.caller.anonymous
+
+
+@dataclass(slots=True)
+class Passage:
+    """One request on its way, as far as it has come: what its record is made from."""
+
+    call: Call
+    share: Share
+    """Of the room for bodies."""
+    caller: Caller | None = None
+    inbound: Inbound | None = None
+    routed: Routed | None = None
+    failures: list[Failure] = field(default_factory=list)
+    """The attempts that failed, in order."""
+    reply: Reply | None = None
+    first_s: float | None = None
+    usd: float | None = None
+    error: RouterError | None = None
+    body_bytes: int = 0
+    """Of a body that was let go."""
+    done: bool = False
+    """The client was sent all of its answer, or of an error."""
+
+    def begun(self) -> Routed:
+        """Let go of the body, once there is an answer and nobody else is asked."""
+        assert self.routed is not None
+        inbound = self.routed.inbound
+        self.body_bytes = len(inbound.request.body)
+        self.inbound = replace(inbound, request=inbound.request.spent())
+        self.routed = replace(self.routed, inbound=self.inbound)
+        self.share.give_back()
+        return self.routed
+
+
+def telling(routed: Routed, left_out: Sequence[str]) -> Routed:
+    """Let a plan's reason tell what of the request its model was not sent."""
+    if not left_out:
+        return routed
+    why = f"{routed.plan.why.rstrip('.')}. Its vendor refuses {', '.join(left_out)}: left out."
+    return replace(routed, plan=replace(routed.plan, why=why))
+
+
+def record_of(passage: Passage, now_s: float) -> Record:
+    """Return the record of a request that ended, with as much as was known by then."""
+    call, routed, reply = passage.call, passage.routed, passage.reply
+    request = passage.inbound.request if passage.inbound else None
+    made = routed.plan if routed else None
+    read, decision = (made.assessment, made.decision) if made else (None, None)
+    error = passage.error
+    return Record(
+        decision_id=call.decision_id,
+        end=_end_of(passage),
+        status=call.status,
+        error=error.code if error else None,
+        interface=request.interface if request else call.interface or DEFAULT,
+        total_s=now_s - call.began,
+        first_s=passage.first_s,
+        caller=passage.caller.name if passage.caller else None,
+        anonymous=passage.caller is not None and passage.caller.anonymous,
+        asked_model=_short(request.model) if request else None,
+        streams=request.streams if request else None,
+        body_bytes=passage.body_bytes or (len(request.body) if request else 0),
+        mode=_short(request.conversation.mode) if request else None,
+        subagent=request is not None and request.conversation.subagent,
+        session=routed.key if routed else None,
+        ask=routed.heard.ask if routed else None,
+        tier=made.tier if made else None,
+        task=read.task if read else None,
+        difficulty=read.expected_level if read else None,
+        confidence=read.confidence if read else None,
+        move=decision.move if decision else None,
+        why=_short(made.why) if made else None,
+        expected_quality=decision.expected_quality if decision else None,
+        expected_cost_usd=decision.expected_cost_usd if decision else None,
+        unit=reply.attempt.target.unit if reply else None,
+        provider=reply.attempt.endpoint.provider.name if reply else None,
+        usage=reply.usage if reply else None,
+        usd=passage.usd,
+        failures=tuple(passage.failures),
+    )
+
+
+def _short(text: str | None) -> str | None:
+    """Cut what a client may have made long; nothing for an empty text."""
+    return text[:RECORD_CHARS] if text else None
+
+
+def _end_of(passage: Passage) -> End:
+    """Say how a request ended."""
+    error, reply = passage.error, passage.reply
+    if error is not None:
+        return End.FAILED if error.status >= 500 or isinstance(error, Exhausted) else End.REFUSED
+    if not passage.done or reply is None:
+        return End.LEFT
+    if reply.broke or reply.status >= 500:
+        return End.FAILED
+    return End.SERVED if reply.status < 400 else End.REFUSED
