@@ -1,6 +1,6 @@
-"""Work on a large body: off the event loop, and one at a time.
+"""Work on a large body: off the event loop, and little of it at a time.
 
-Parsing holds the interpreter in whatever thread it runs, so a second thread would win nothing; but
+Parsing holds the interpreter in whatever thread it runs, so many threads would win nothing; but
 reading takes many steps, and between them the event loop serves everybody else.
 """
 
@@ -20,13 +20,18 @@ to read where it is text and 50 ms where it is thousands of tiny turns; handing 
 takes 0.1 ms."""
 
 
+THREADS: Final = 2
+"""One in which bodies are read, in turn, and one to write what was read: what is parsed waits for no
+other body."""
+
+
 async def apart(size_bytes: int, work: Callable[[], T]) -> T:
     """Do what a body of this size makes slow, apart from the event loop if it is large."""
     if size_bytes <= LARGE_BYTES:
         return work()
-    return await asyncio.get_running_loop().run_in_executor(_thread(), work)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), work)
 
 
 @cache
-def _thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="large-body")
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="large-body")

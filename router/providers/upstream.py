@@ -20,6 +20,7 @@ from typing import ClassVar, Final
 
 import httpx
 
+from router.errors import BadRequest
 from router.providers.attempts import Attempt, attempts, exhausted, overdue, to_tell
 from router.providers.endpoints import SIMULATED, Timeouts
 from router.providers.large import apart
@@ -348,7 +349,10 @@ class Upstream:
 
 def _written(order: Order, attempt: Attempt) -> tuple[bytes, tuple[str, ...]]:
     """Return a body as an attempt sends it, and what of the request is missing in it."""
-    return write_body(order, attempt), left_out(order, attempt)
+    try:
+        return write_body(order, attempt), left_out(order, attempt)
+    except RecursionError:
+        raise BadRequest("the request body is nested too deeply; flatten it") from None
 
 
 @lru_cache(1024)

@@ -119,9 +119,7 @@ class Intake:
 
     def _read_large(self, body: bytes, encoding: str, call: Call) -> ChatRequest:
         plain = decoded(body, encoding, limit_bytes=self._limits.body_bytes)
-        request = self._request(plain, call)
-        request.let_go()
-        return request
+        return self._request(plain, call)
 
     def _request(self, body: bytes, call: Call) -> ChatRequest:
         """Parse a body within the limits; raises BadRequest."""

@@ -16,14 +16,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from router.errors import BadRequest
 from router.values import checked_name
-from router.wire.json_text import read
+from router.wire.parts import name_of
 from router.wire.preferences import FIELD as PREFERENCES
 from router.wire.preferences import NO_PREFERENCES, Preferences, read_preferences
-from router.wire.splice import set_fields, without
+from router.wire.splice import set_fields, stands_once, without
 
 TRIED_HERE: Final = ("models", "fallbacks", "route")
 """Cut out of a body: the gateway does what they ask."""
@@ -94,8 +92,9 @@ def _models(fields: Mapping[str, Any], name: str) -> Iterator[str]:
 def _plugins(listed: object) -> Iterator[str]:
     for plugin in listed if isinstance(listed, list) else []:
         of = plugin if isinstance(plugin, Mapping) else {"id": plugin}
-        if of.get("id") not in PLAIN_PLUGINS and of.get("enabled") is not False:
-            yield f"plugins: {str(of.get('id'))[:40]}"
+        name = name_of(of.get("id"))
+        if name not in PLAIN_PLUGINS and of.get("enabled") is not False:
+            yield f"plugins: {name[:40]}"
 
 
 def _tools(listed: object) -> Iterator[tuple[str, str]]:
@@ -138,19 +137,4 @@ def _written_again(body: bytes, fields: Mapping[str, Any]) -> list[str]:
     held = [name for name in _WRITTEN_ONCE if name in fields]
     if b"\\u00" in body and _ESCAPED.search(body):
         return held
-    return [name for name in held if _is_twice(body, name)]
-
-
-def _is_twice(body: bytes, key: str) -> bool:
-    """Say whether a key stands twice at the top level.
-
-    Its bytes may stand deeper as often as they like, as tools have parameters called ``model``: each
-    is given a name of its own, so that parsing keeps all that are at the top.
-    """
-    name = orjson.dumps(key)
-    if body.find(name) == body.rfind(name):
-        return False
-    first, *rest = body.split(name)
-    numbered = (orjson.dumps(f"{key}#{i}") + part for i, part in enumerate(rest))
-    top: dict[str, Any] = read(b"".join((first, *numbered)))
-    return sum(name.startswith(f"{key}#") for name in top) > 1
+    return [name for name in held if not stands_once(body, name)]

@@ -282,6 +282,23 @@ def _find(body: bytes, key: str, value: object) -> Span | None:
     return None if found is None else (found, _value_end(body, found))
 
 
+def stands_once(body: bytes, key: str) -> bool:
+    """Say whether the top level of a body names a key once, which it does name.
+
+    The key is told in what it says, not in how it is written, where that takes a walk.
+    """
+    return bool(_find(body, key, None)) or sum(name == key for name in _names(body)) == 1
+
+
+def _names(body: bytes) -> Iterator[str]:
+    """Yield the keys of the top level, as often as they stand there."""
+    at = _end(_HEAD, body, 0)
+    while body[at : at + 1] == b'"':
+        name, at = _key(body, at)
+        yield name
+        at = _end(_COMMA, body, _value_end(body, at))
+
+
 def _places(body: bytes, name: bytes, begin: bytes | None) -> Iterator[int]:
     """Yield where the values of a key start, at whatever depth."""
     at = body.find(name)

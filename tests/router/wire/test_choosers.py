@@ -149,3 +149,26 @@ def test_the_object_must_be_one_and_an_unknown_field_binds():
     with pytest.raises(BadRequest, match="`provider` must be an object"):
         read_preferences({"provider": "openai"})
     assert len({row.field for row in FIELDS}) == len(FIELDS)
+
+
+@pytest.mark.parametrize("plugins", [[{"id": {}}], [[]], [{"id": []}], [None], "x", {"a": 1}])
+def test_plugins_of_any_shape_are_read(plugins):
+    body = json.dumps({"model": "a/b", "messages": [], "plugins": plugins}).encode()
+    assert parse(body, interface=Interface.CHAT).model == "a/b"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b'"x":{"model":"\\ud83d"}',
+        b'"x":[{"model":{"model":NaN}}]',
+        b'"y":{"z":"\x01","model":1e999}',
+    ],
+)
+def test_what_only_lenient_parsers_take_is_settled_too(rest):
+    """A key that stands deeper as well, and one that is named twice."""
+    body = b'{"model":"a/b",%b}' % rest
+    assert parse(body, interface=Interface.CHAT).body == body
+    twice = b'{"model":"c/d",%b,"model":"a/b"}' % rest
+    read = parse(twice, interface=Interface.CHAT)
+    assert (read.model, read.body) == ("a/b", body)
