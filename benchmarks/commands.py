@@ -21,7 +21,7 @@ from benchmarks.options import OWN_MODELS, DialName
 from benchmarks.output import json_text
 from benchmarks.studies import NAMES, load_study
 from router.errors import RouterError
-from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR
+from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR, file_of
 from router.evidence.table import TABLE_FILE, load_table
 from router.values import DEFAULT_DIAL, DIALS
 
@@ -165,7 +165,7 @@ def table_build(
         there = path.read_bytes() if check else b""
         with nullcontext(Path()) if check else replacing(path.parent, path.name) as made:
             with console.status("fitting outcomes (one to three minutes)"):
-                artefact = build(shared, catalogue_path=models / CATALOGUE_FILE)
+                artefact = build(shared, catalogue_path=file_of(models, CATALOGUE_FILE))
             fresh = to_bytes(artefact)
             if not check:
                 (made / path.name).write_bytes(fresh)
@@ -196,7 +196,7 @@ def table_show(
     from benchmarks.table.view import cells, show
 
     with plain_errors("table show", RouterError, ValueError, KeyError):
-        table = load_table(models / TABLE_FILE)
+        table = load_table(file_of(models, TABLE_FILE))
         if json:
             for cell in cells(table, task=task, level=level, dial=DIALS[dial]):
                 typer.echo(json_text(cell))

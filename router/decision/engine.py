@@ -12,14 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from classifier.model import Assessment, BadClassifier, Classifier
+from classifier.model import ARTEFACT_FILES, Assessment, BadClassifier, Classifier
 from classifier.tasks import family_of as task_family
 from router.decision import reasons
 from router.decision.eligible import Eligibility, Way
 from router.decision.forecast import Forecast, forecast_of, standing_of
 from router.decision.policy import decide
 from router.errors import BadArtefact
-from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR, Catalogue, load_catalogue
+from router.evidence.catalogue import (
+    CATALOGUE_FILE,
+    MODELS_DIR,
+    Catalogue,
+    file_of,
+    load_catalogue,
+)
 from router.evidence.table import TABLE_FILE, Table, load_table
 from router.sessions.session import NEW, Basis, Incumbent, Session
 from router.sessions.steps import Heard, aside, hear, on_request
@@ -47,20 +53,16 @@ class Engine:
 
     @classmethod
     def load(cls, folder: Path = MODELS_DIR, catalogue: Catalogue | None = None) -> Self:
-        """Load every artefact in ``folder``; raises BadArtefact when one must not be used.
+        """Load every artefact of ``folder``; raises BadArtefact when one must not be used.
 
-        ``catalogue`` is that of the folder, for callers who read it already.
+        What the folder lacks is the shipped one's.  ``catalogue`` is that of the folder, for callers
+        who read it already.
         """
         catalogue = catalogue or load_catalogue(folder / CATALOGUE_FILE)
-        table = load_table(folder / TABLE_FILE)
-        known = {model.id for model in catalogue.models}
-        if missing := sorted({unit.model for unit in table.units} - known):
-            raise BadArtefact(
-                f"{folder / TABLE_FILE}: holds models that the catalogue lacks: "
-                f"{', '.join(missing)}; add them or rebuild with `auto-efficient table build`"
-            )
+        path = file_of(folder, TABLE_FILE)
+        table = load_table(path).of(catalogue, name=str(path))
         try:
-            classifier = Classifier.load(folder)
+            classifier = Classifier.load(classifier_folder(folder))
         except BadClassifier as error:
             raise BadArtefact(str(error)) from error
         return cls(classifier, table, catalogue)
@@ -128,6 +130,21 @@ class Engine:
             since = replace(conversation.since, carried=carried)
             conversation = replace(conversation, since=since)
         return self.classifier.assess(conversation)
+
+
+def classifier_folder(folder: Path) -> Path:
+    """Return where the classifier of a models folder lies; raises BadArtefact for a part of one.
+
+    Its files are of one training: none may be the folder's and another the shipped one's.
+    """
+    own = [name for name in ARTEFACT_FILES if (folder / name).exists()]
+    lacking = [name for name in ARTEFACT_FILES if name not in own]
+    if own and lacking:
+        raise BadArtefact(
+            f"{folder}: has {', '.join(own)} but not {', '.join(lacking)}: the files of one training "
+            "go together; add what is missing or remove the rest"
+        )
+    return folder if own else MODELS_DIR
 
 
 def is_background(request: ChatRequest, assessment: Assessment | None) -> bool:

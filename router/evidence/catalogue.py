@@ -2,17 +2,18 @@
 
 ``models/catalogue.toml`` is written by people and validated here when a process starts; an
 unknown key, a missing price or a tier that names no model is refused with its place.  What a
-list does not say stays unknown, and unknown never counts as capable.
+list does not say stays unknown, and unknown never counts as capable.  A folder of one's own needs
+only what differs from the shipped one (``router.evidence.overlay``).
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from classifier.tasks import TYPES
 from router.errors import BadArtefact
+from router.evidence.overlay import is_overlay, overlaid
 from router.values import Entry, Interface, Needs, Target, Unit, family_of
 
 Dollars = Annotated[float, Field(ge=0, le=1000)]
@@ -60,6 +62,11 @@ class Price(Entry):
     long_context: tuple[LongContext, ...] = ()
     source: str
     date: date
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether no token costs anything."""
+        return not any(band.fresh or band.write or band.read or band.output for band in self.bands)
 
     @cached_property
     def bands(self) -> tuple[Band, ...]:
@@ -150,6 +157,13 @@ class Model(Entry):
     data_policy: str = "unknown"
     free: bool = False
     price: Price | None = None
+    own: bool = False
+    """It is a server's of one's own, where nobody lists what it can do: that is not held against it."""
+
+    @property
+    def costs_nothing(self) -> bool:
+        """Whether every token of it is known to cost nothing."""
+        return self.free or (self.price is not None and self.price.is_zero)
 
     def lacks(self, needs: Needs, abilities: frozenset[str] | None = None) -> str | None:
         """Say what of ``needs`` this model cannot serve; None when it can serve all.
@@ -158,12 +172,14 @@ class Model(Entry):
         another model gives, because a tier's name does not say which will serve.
         ``abilities`` are ``needs.abilities``, for callers that ask many models.
         """
-        if self.context_tokens is None:
+        if self.context_tokens is None and not self.own:
             return "context length unknown"
         room = min(needs.output_tokens, self.max_output_tokens or needs.output_tokens)
         wanted = (needs.input_tokens or 0) + room
-        if wanted > self.context_tokens:
+        if self.context_tokens is not None and wanted > self.context_tokens:
             return f"context of {self.context_tokens:,} tokens is short of {wanted:,}"
+        if self.own and not self.abilities:
+            return None
         if missing := (needs.abilities if abilities is None else abilities) - self.abilities:
             return f"no {min(missing).replace('_', ' ')}"
         return None
@@ -286,6 +302,11 @@ class Catalogue(Entry):
                 raise ValueError(f"defaults: no such tier: {default}")
         return self
 
+    def of_models(self, models: Iterable[Model]) -> Catalogue:
+        """Return the same with other models; nothing that was looked up before is kept."""
+        fields = {name: getattr(self, name) for name in Catalogue.model_fields}
+        return Catalogue.model_validate(fields | {"models": tuple(models)})
+
     def names_tier(self, name: str) -> bool:
         """Whether a name is of the form that tiers' ids have, whether or not there is such a tier."""
         return name.partition("/")[0] in self._tier_namespaces
@@ -346,13 +367,45 @@ MODELS_DIR: Final = models_dir(Path(__file__).resolve().parents[2])
 """Where the artefacts lie: catalogue, table and classifier."""
 
 
-def load_catalogue(path: Path = MODELS_DIR / CATALOGUE_FILE) -> Catalogue:
-    """Read and validate a catalogue; raises BadArtefact naming the key at fault."""
+def file_of(folder: Path, name: str) -> Path:
+    """Return a file of a models folder: its own or, where it has none, the shipped one.
+
+    Raises BadArtefact where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise BadArtefact(f"there is no models folder {folder}")
+    own = folder / name
+    return own if own.exists() else MODELS_DIR / name
+
+
+def load_catalogue(path: Path = MODELS_DIR / CATALOGUE_FILE, *, whole: bool = False) -> Catalogue:
+    """Read and validate a catalogue; raises BadArtefact naming the key at fault.
+
+    A file that has only some tables is laid over the shipped one, unless it must be ``whole``; one
+    that is not there is that.
+    """
     try:
-        return Catalogue.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return Catalogue.model_validate(_tables(path, whole=whole))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "catalogue"
         raise BadArtefact(f"{path}: {place}: {first['msg']}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BadArtefact(f"cannot read the catalogue {path}: {error}") from error
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether a catalogue's file, a good one, has every table."""
+    return path.exists() and not is_overlay(_read(path), Catalogue.model_fields)
+
+
+def _tables(path: Path, *, whole: bool) -> dict[str, Any]:
+    """Return a catalogue's tables, with those of the shipped one that its file leaves out."""
+    own = _read(file_of(path.parent, path.name))
+    if whole or not is_overlay(own, Catalogue.model_fields):
+        return own
+    return overlaid(_read(MODELS_DIR / CATALOGUE_FILE), own)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text("utf-8"))

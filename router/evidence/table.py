@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,10 @@ from numpy.typing import NDArray
 
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from router.errors import BadArtefact
+from router.evidence.catalogue import Catalogue
 from router.values import Unit
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 
@@ -34,6 +38,12 @@ DRAW_SCALE: Final = 65535
 
 DEFAULT_EFFORT: Final = "default"
 """How recorded outcomes and the artefact spell the provider's own effort."""
+
+
+COLUMNS: Final = (
+    "quality", "lower", "upper", "cost_usd", "cost_upper_usd", "items", "successes"
+)  # fmt: skip
+"""What is kept per cell and unit, beside the draws."""
 
 
 def unit_of(model: str, effort: str | None) -> Unit:
@@ -77,6 +87,39 @@ class Table:
         draws = (w @ self.draws[types, levels].reshape(len(w), -1)).reshape(n_units, n_draws)
         return draws, w @ self.cost_usd[types, levels], w @ (self.items[types, levels] > 0)
 
+    def of(self, catalogue: Catalogue, *, name: str = TABLE_FILE) -> Table:
+        """Return the table as far as it goes with a catalogue; raises BadArtefact where nothing does.
+
+        Units that the catalogue lacks are left out, which is said.  What costs nothing by the
+        catalogue is expected to cost nothing, whatever it cost where it was measured.
+        """
+        known = [catalogue.model(unit.model) for unit in self.units]
+        lacking = sorted({u.model for u, m in zip(self.units, known, strict=True) if m is None})
+        if lacking and not any(known):
+            raise BadArtefact(
+                f"{name}: none of its models is in the catalogue ({', '.join(lacking[:3])}, ...): "
+                "the two do not go together; rebuild it with `auto-efficient table build`"
+            )
+        table = self
+        if lacking:
+            log.warning(
+                "%s: the catalogue lacks %s: what is known of them is ignored",
+                name,
+                ", ".join(lacking),
+            )
+            table = self._kept([i for i, model in enumerate(known) if model])
+        free = [model.costs_nothing for model in known if model]
+        if not table.cost_upper_usd[..., free].any():
+            return table
+        zero, priced = np.array(free), (table.cost_usd, table.cost_upper_usd)
+        usd, upper = (np.where(zero, np.float32(0), column) for column in priced)
+        return replace(table, cost_usd=usd, cost_upper_usd=upper)
+
+    def _kept(self, rows: list[int]) -> Table:
+        """Return some units only."""
+        kept = {name: getattr(self, name)[:, :, rows] for name in ("draws", *COLUMNS)}
+        return replace(self, units=tuple(self.units[i] for i in rows), **kept)
+
 
 def load_table(path: Path) -> Table:
     """Read and check an artefact; raises BadArtefact with what to do about it."""
@@ -105,11 +148,8 @@ def table_from_json(raw: dict[str, Any], *, name: str = "table") -> Table:
         units = tuple(unit_of(u["model"], u["effort"]) for u in raw["units"])
         shape = (len(TYPES), N_LEVELS, len(units))
         columns = {
-            key: np.array(raw["cells"][key], dtype=np.float32).reshape(shape)
-            for key in (
-                "quality", "lower", "upper", "cost_usd", "cost_upper_usd", "items", "successes"
-            )
-        }  # fmt: skip
+            key: np.array(raw["cells"][key], dtype=np.float32).reshape(shape) for key in COLUMNS
+        }
         packed = np.frombuffer(base64.b64decode(raw["draws"]), dtype="<u2")
         draws = packed.reshape(*shape, -1).astype(np.float32) / np.float32(DRAW_SCALE)
     except (KeyError, TypeError, ValueError) as error:
