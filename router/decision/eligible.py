@@ -169,9 +169,16 @@ def _needs_key(eligible: Eligibility, sought: Sought) -> str | None:
 
 
 def _may_log(eligible: Eligibility, sought: Sought) -> str | None:
-    model = sought.model
-    logs = model is not None and (model.free or model.data_policy == "may_log")
-    return MAY_LOG if logs and not eligible.limits.prompt_logging else None
+    """Keep prompts from who may log them.
+
+    That a model costs nothing does not say so: it may run on one's own machine.  Of an aggregator's
+    free offer, told by its name, it is presumed where no source says.
+    """
+    if sought.model is None or eligible.limits.prompt_logging:
+        return None
+    policy = sought.model.data_policy
+    presumed = policy == "unknown" and sought.id.endswith(":free")
+    return MAY_LOG if presumed or policy == "may_log" else None
 
 
 def _limited(eligible: Eligibility, sought: Sought) -> str | None:
@@ -196,18 +203,31 @@ def _limited(eligible: Eligibility, sought: Sought) -> str | None:
 def _denied(eligible: Eligibility, model_id: str, model: Model | None) -> str | None:
     if _has(eligible.denied, model_id, model):
         return "denied"
-    chooses = model is None or model.vendor == ROUTERS
-    if not chooses or model_id == eligible.limits.pin:
+    what = _hides(model)
+    if what is None or model_id == eligible.limits.pin:
         return None
     if eligible.allowed is not None and _has(eligible.allowed, model_id, model):
         return None
-    what = "it is not in the catalogue" if model is None else "it chooses among models by itself"
     return f"{what}, and some models are denied"
 
 
 def _has(listed: frozenset[str], model_id: str, model: Model | None) -> bool:
     """Say whether an expanded list has a model; the names that nobody knows are not in it yet."""
     return model_id in listed or (model is None and lists(listed, model_id))
+
+
+def _hides(model: Model | None) -> str | None:
+    """Say why nobody can tell which model a name stands for; None where it is plain.
+
+    What a server lists that does not run here may be an alias of its own for any vendor's model.
+    """
+    if model is None:
+        return "it is not in the catalogue"
+    if model.vendor == ROUTERS:
+        return "it chooses among models by itself"
+    if model.own and not model.costs_nothing:
+        return "what its server means by it is not known"
+    return None
 
 
 def _policy(sought: Sought) -> str:
@@ -228,7 +248,7 @@ def _counts(eligible: Eligibility, sought: Sought) -> str | None:
     cost_usd = quality = None
     if sought.model is not None and eligible.forecast is not None:
         cost_usd, quality = eligible.forecast.of(sought.model, sought.effort)
-    elif sought.model is not None and sought.model.free:
+    elif sought.model is not None and sought.model.costs_nothing:
         cost_usd = 0.0
     if "online" in sought.variant.split(":"):  # a search is paid for, whatever the model
         cost_usd = None

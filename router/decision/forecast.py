@@ -30,7 +30,7 @@ class Forecast:
         Without an effort that was measured it is the dearest and the least likely of the model's: a
         limit that cannot be told to hold does not.
         """
-        if model.free:
+        if model.costs_nothing:
             return 0.0, self._worst(model, effort)[1]
         if model.id in self.units:
             return self._worst(model, effort)
@@ -39,7 +39,7 @@ class Forecast:
     def least_usd(self, model: Model) -> float | None:
         """Return what a model costs at the effort that costs least; None where nothing tells."""
         costs = [usd for usd, _ in self.units.get(model.id, {}).values()]
-        return min(costs) if costs and not model.free else self.of(model, None)[0]
+        return min(costs) if costs and not model.costs_nothing else self.of(model, None)[0]
 
     def most(self, model: Model) -> float | None:
         """Return its probability of success at its best effort; None without evidence."""

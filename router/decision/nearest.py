@@ -7,10 +7,11 @@ that may serve does.  What is near follows from what the tier is for:
 * one that maps by format is for good work at a moderate price: the cheapest of those that the
   table does not put further from the best than the dial's middle stop does;
 * one that maps by balance is for background jobs: the cheapest;
-* one that maps to free models only stays free, whatever else it is for.
+* one that maps to free models only stays so: nothing that costs stands in, whatever else it is for.
 
 Models without evidence come after those with, the dearest first where the best is wanted, else the
-cheapest: of two that nobody measured the price is all there is to go by.
+cheapest: of two that nobody measured the price is all there is to go by.  What a server of one's own
+lists and the catalogue does not know comes last, in that server's order.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def nearest(
         eligible = replace(eligible, limits=logging)
     able, refusals = [], {}
     for model in eligible.catalogue.models:
-        if model.vendor == ROUTERS or (free and not model.free):
+        if model.vendor == ROUTERS or (free and not model.costs_nothing):
             continue
         if refusal := eligible.refusal(model.id, Way.STANDS_IN, effort=_effort(tier, model)):
             refusals[model.id] = refusal
@@ -83,16 +84,22 @@ def _effort(tier: Tier, model: Model) -> str | None:
 def _ranked(
     tier: Tier, able: list[Model], economics: Economics, standing: Mapping[str, float]
 ) -> list[Model]:
-    cheap = sorted(able, key=lambda model: _job_usd(model, economics))
-    if NEAR[tier.rule] == CHEAPEST:
+    own = [model for model in able if model.own]
+    cheap = sorted((m for m in able if not m.own), key=lambda model: _job_usd(model, economics))
+    return [*_by_price_and_rank(NEAR[tier.rule], cheap, standing), *own]
+
+
+def _by_price_and_rank(near: str, cheap: list[Model], standing: Mapping[str, float]) -> list[Model]:
+    """Order models, given by price, as what is near says."""
+    if near == CHEAPEST:
         return cheap
     measured = sorted((m for m in cheap if m.id in standing), key=lambda m: -standing[m.id])
     unknown = [model for model in cheap if model.id not in standing]
-    if NEAR[tier.rule] == BEST:
+    if near == BEST:
         return [*measured, *reversed(unknown)]
     least = standing[measured[0].id] - MODERATE if measured else 0.0
-    near = [model for model in cheap if standing.get(model.id, -1.0) >= least]
-    return [*near, *(model for model in measured if model not in near), *unknown]
+    good = [model for model in cheap if standing.get(model.id, -1.0) >= least]
+    return [*good, *(model for model in measured if model not in good), *unknown]
 
 
 def _job_usd(model: Model, economics: Economics) -> float:

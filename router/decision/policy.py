@@ -331,6 +331,9 @@ def _mapped(view: _View, refusals: Mapping[str, Refusal]) -> Decision:
                 "Loosen the limits, shorten the request, or configure another provider."
             )
     serves = "the balanced mapping applies" if not refusal else f"{units[0]} stands in"
+    stands_in = eligible.catalogue.model(units[0].model)
+    if stands_in is not None and stands_in.own:
+        serves += ", a model of your own server: there is no evidence about it"
     return Decision(
         unit=units[0],
         fallbacks=units[1:],

@@ -319,12 +319,21 @@ def _permitted(made: Plan, tier: Tier, eligible: Eligibility, data: Data) -> Pla
         kept = tuple(Target(unit, tier.verbosity) for unit in found.units[: MAX_FALLBACKS + 1])
         if not kept:
             raise _nobody(made, tier, passed, found, eligible)
-        passed[0] += f", so {kept[0].unit.model} stands in, {NEAR[tier.rule]} that may. "
+        first = kept[0].unit.model
+        passed[0] += f", so {first} stands in, {_nearness(first, tier, data)}. "
     elif kept[0] is not made.targets[0]:
         passed[0] += f", so {kept[0].unit.model}. "
     else:
         return replace(made, targets=kept)
     return replace(made, targets=kept, why=f"{passed[0]}{made.why}")
+
+
+def _nearness(model_id: str, tier: Tier, data: Data) -> str:
+    """Say what makes a model stand in."""
+    model = data.catalogue.model(model_id)
+    if model is not None and model.own:
+        return "a model of your own server: there is no evidence about it"
+    return f"{NEAR[tier.rule]} that may"
 
 
 def _stand_ins(made: Plan, tier: Tier, eligible: Eligibility, data: Data) -> StandIns:

@@ -56,11 +56,10 @@ class Names:
         self._names_tier = catalogue.names_tier
         self._vendors = frozenset(map(family_of, self._ids))
         self._prefixes = tuple(f"{name}/" for name in {*aggregators, ROUTERS})
-        tails = Counter(fold(model_id.partition("/")[2]) for model_id in self._ids)
         known = {fold(name): model_id for name, model_id in (spellings or {}).items()}
-        for model_id in self._ids:
-            if tails[tail := fold(model_id.partition("/")[2])] == 1 and tail:
-                known[tail] = model_id
+        known |= _by_tail(model.id for model in catalogue.models if not model.own)
+        for tail, model_id in _by_tail(m.id for m in catalogue.models if m.own).items():
+            known.setdefault(tail, model_id)
         self._known = known | {fold(model_id): model_id for model_id in self._ids}
         self._limits: dict[Limits, Limits] = {}
 
@@ -73,7 +72,7 @@ class Names:
             if low not in self._ids and "/" in (rest := low.removeprefix(prefix)):
                 low = rest
         text = fold(low)
-        if model_id := self._known.get(text) or self._known.get(_SNAPSHOT.sub("", text)):
+        if model_id := self._known.get(text) or self._known.get(without_snapshot(text)):
             return Named(model_id, known=True)
         head, _, variant = low.rpartition(":")
         if head and (inner := self.of(head)).known:
@@ -142,9 +141,22 @@ class Names:
             raise UnknownName(f"{name}: {error}") from None
 
 
+def _by_tail(model_ids: Iterable[str]) -> dict[str, str]:
+    """Return the ids by what stands after their vendor, where that tells them apart."""
+    ids = tuple(model_ids)
+    tails = Counter(fold(model_id.partition("/")[2]) for model_id in ids)
+    found = ((fold(model_id.partition("/")[2]), model_id) for model_id in ids)
+    return {tail: model_id for tail, model_id in found if tail and tails[tail] == 1}
+
+
 def fold(name: str) -> str:
     """Return a name as far as it tells models apart: case, dots and dashes do not."""
     return name.strip().lower().replace(".", "-").replace("_", "-")
+
+
+def without_snapshot(name: str) -> str:
+    """Return a name without the day on which its vendor froze it."""
+    return _SNAPSHOT.sub("", name)
 
 
 def fits(pattern: str, text: str) -> bool:
@@ -164,7 +176,8 @@ def fits(pattern: str, text: str) -> bool:
 
 def lists(listed: frozenset[str], model_id: str) -> bool:
     """Say whether a list of ids and patterns has a model."""
-    return model_id in listed or any("*" in entry and fits(entry, model_id) for entry in listed)
+    low = model_id.lower()
+    return model_id in listed or any("*" in entry and fits(entry, low) for entry in listed)
 
 
 def expanded(listed: frozenset[str], ids: Iterable[str]) -> frozenset[str]:
@@ -172,7 +185,7 @@ def expanded(listed: frozenset[str], ids: Iterable[str]) -> frozenset[str]:
     patterns = [entry for entry in listed if "*" in entry]
     if not patterns:
         return listed
-    return listed.union(i for i in ids if any(fits(pattern, i) for pattern in patterns))
+    return listed.union(i for i in ids if any(fits(pattern, i.lower()) for pattern in patterns))
 
 
 def both(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:

@@ -26,7 +26,7 @@ NAMED, MAPPED, STANDS_IN, DECIDED = Way
 ALL, CHOSEN = frozenset(Way), frozenset({MAPPED, STANDS_IN, DECIDED})
 WEIGHED, WHOLE = frozenset({STANDS_IN, DECIDED}), ALL - {DECIDED}
 
-PLAIN, OPEN, FREE, LOGS = "x/plain", "y/open", "z/free", "z/logs"
+PLAIN, OPEN, FREE, LOGS = "x/plain", "y/open", "z/offer:free", "z/logs"
 MODELS = (
     model(PLAIN, abilities=frozenset({"tools"}), data_policy="none_kept"),
     model(OPEN, open_weights=True, data_policy="kept"),
@@ -147,6 +147,21 @@ def test_with_nothing_asked_only_prompt_logging_stands_against_a_known_model():
     logged = replace(asked, limits=Limits(prompt_logging=True))
     for way in Way:
         assert not logged.refusals([m.id for m in MODELS], way)
+
+
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize(("name", "policy"), [("z/m", "unknown"), ("z/m:free", "local")])
+def test_that_a_model_costs_nothing_does_not_say_that_it_logs(name, policy, free):
+    asked = Eligibility(catalogue(model(name, free=free, data_policy=policy)), Needs())
+    assert asked.refusal(name, DECIDED) is None
+
+
+def test_a_price_of_zero_is_within_any_cap_and_a_price_nobody_knows_within_none():
+    unknown = model("z/unknown").model_copy(update={"price": None})
+    known = catalogue(model("z/zero", cost=0.0), unknown)
+    asked = Eligibility(known, Needs(), Limits(max_cost_usd=0.0))
+    assert asked.refusal("z/zero", NAMED) is None
+    assert asked.refusal("z/unknown", NAMED).reason == "its expected cost is not known, the cap $0"
 
 
 def test_an_allow_list_that_is_not_set_allows_all_and_an_empty_one_nothing():
