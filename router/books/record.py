@@ -67,6 +67,8 @@ class Record:
     unit: Unit | None = None
     """Who answered."""
     provider: str | None = None
+    served_model: str | None = None
+    """What the reply calls its model, where that is no name of the unit's."""
     usage: Usage | None = None
     """Tokens, as the provider reported them."""
     usd: float | None = None

@@ -43,11 +43,13 @@ from router.providers.reading import (
     start_of,
     whole,
 )
+from router.providers.served import Answers, named_in
 from router.providers.transport import Body
 from router.providers.verdicts import judge
 from router.providers.waits import told
 from router.values import Failure, Fault, Usage
 from router.wire.format import FORMATS
+from router.wire.parts import parsed
 from router.wire.relay import Relay
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,10 @@ class Whole:
     """The attempts before."""
     left_out: tuple[str, ...] = ()
     """What of the request its vendor would have refused."""
+    model_name: str = ""
+    """What it calls its model."""
+    answers: Answers | None = None
+    """Who answers by that name; None until it is asked."""
     broke: ClassVar[bool] = False
 
     async def aclose(self) -> None:
@@ -96,6 +102,8 @@ class Streamed:
     response: httpx.Response
     failures: tuple[Failure, ...] = ()
     left_out: tuple[str, ...] = ()
+    model_name: str = ""
+    answers: Answers | None = None
     status: ClassVar[int] = 200
 
     @property
@@ -276,9 +284,9 @@ class Upstream:
             if not order.request.streams:
                 fields, body = await whole(format, start, pieces, model)
                 usage, named = format.usage_of(fields), str(fields.get("id") or "") or None
-                return Whole(
-                    attempt, 200, [("content-type", JSON), *passed_back], body, usage, named
-                )
+                headers = [("content-type", JSON), *passed_back]
+                calls = named_in(fields)
+                return Whole(attempt, 200, headers, body, usage, named, model_name=calls)
             begun = await opened(format, start, pieces, patience.heard, order.works)
         except Reported as error:
             return _refusal(attempt, error.status, error.body, passed_back)
@@ -298,6 +306,7 @@ class Upstream:
             stream=self._relayed(relay, response, pieces, opening.held),
             relay=relay,
             response=response,
+            model_name=named_in(parsed(opening.first)),
         )
 
     async def _relayed(

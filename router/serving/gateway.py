@@ -34,6 +34,7 @@ from router.errors import (
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Providers
 from router.providers.outgoing import Order, no_signs
+from router.providers.served import answers_of
 from router.providers.upstream import Reply, Upstream
 from router.serving.answer import relay, tell
 from router.serving.asgi import (
@@ -264,6 +265,7 @@ class Gateway:
                 passage.reply = reply = await self.upstream.run(order, passage.failures)
                 del order
                 passage.first_s = self._clock() - call.began
+                reply.answers = answers_of(reply.attempt, reply.model_name, self.data.current.names)
                 passage.routed = routed = telling(passage.begun(), reply.left_out)
                 await begin(self.stores, routed, reply, self._session_clock())
                 await relay(passage, routed, reply, pulse)
@@ -316,7 +318,8 @@ class Gateway:
         """Return what a reply cost; None where its usage is not known."""
         if reply.usage is None:
             return None
-        model = self.data.current.catalogue.model(reply.attempt.target.unit.model)
+        answers = reply.answers.model if reply.answers else reply.attempt.target.unit.model
+        model = self.data.current.catalogue.model(answers)
         return usage_usd(reply.usage, model.price if model else None)
 
     def _note(self, passage: Passage) -> None:

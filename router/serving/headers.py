@@ -39,8 +39,17 @@ TOLD: Final = (
     ),
     Told(
         "x-auto-model",
-        "The model that answers.",
-        lambda decision_id, made, reply: reply.attempt.target.unit.model,
+        "The model that answers: the one that was asked or, where the reply names another that the "
+        "catalogue or its server's list knows, that one.",
+        lambda decision_id, made, reply: (
+            reply.answers.model if reply.answers else reply.attempt.target.unit.model
+        ),
+    ),
+    Told(
+        "x-auto-served-model",
+        "What the reply calls its model, where that is no name of the one that was asked: aggregators "
+        "and local servers may serve another.",
+        lambda decision_id, made, reply: reply.answers.own_name if reply.answers else None,
     ),
     Told(
         "x-auto-effort",

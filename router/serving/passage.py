@@ -140,6 +140,7 @@ def record_of(passage: Passage, now_s: float) -> Record:
         expected_cost_usd=decision.expected_cost_usd if decision else None,
         unit=reply.attempt.target.unit if reply else None,
         provider=reply.attempt.endpoint.provider.name if reply else None,
+        served_model=reply.answers.own_name if reply and reply.answers else None,
         usage=reply.usage if reply else None,
         usd=passage.usd,
         failures=tuple(passage.failures),
