@@ -15,7 +15,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind; loopback by default.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to bind; 4000 by default.")] = None,
     upstream: Annotated[
-        str | None, typer.Option(help="Send every model to this one server (base URL).")
+        str | None,
+        typer.Option(
+            help="Send everything to this one server (base URL); it is asked for its models."
+        ),
     ] = None,
     upstream_key: Annotated[
         str | None, typer.Option(envvar="AUTO_EFFICIENT_UPSTREAM_KEY", help="Its API key.")
@@ -29,7 +32,8 @@ def serve(
     ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; 1 by default.")] = None,
     models: Annotated[
-        Path | None, typer.Option("--models", help="Folder with catalogue, table and classifier.")
+        Path | None,
+        typer.Option("--models", help="Folder with what differs from the shipped data."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings file (TOML); ./auto-efficient.toml if it exists.")

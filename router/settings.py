@@ -107,7 +107,7 @@ class Settings(Entry):
     upstream: str = Field(
         default="",
         pattern=r"^(https?://.+)?$",
-        description="Base URL of one server that takes every model, instead of providers.",
+        description="Base URL of one server, instead of providers; it is asked for its models.",
     )
     upstream_key: SecretStr = Field(default=SecretStr(""), description="Its API key.")
     keys: dict[str, SecretStr] = Field(
@@ -125,7 +125,8 @@ class Settings(Entry):
         default=(), description="Further providers, or other rows for known ones."
     )
     models_dir: Path = Field(
-        default=MODELS_DIR, description="Folder with catalogue, table and classifier."
+        default=MODELS_DIR,
+        description="Folder with catalogue, providers, table and classifier, or with what differs from those shipped.",
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="How long to wait for an upstream.")
     requests: RequestLimits = Field(

@@ -82,6 +82,9 @@ class FakeUpstream:
 
     def __init__(self) -> None:
         self.play: Play = good
+        self.lists: Play = unlisted
+        """Answers who asks for the models; ``seen`` does not count it."""
+        self.asked: list[Seen] = []
         self.seen: list[Seen] = []
         self.arrived = asyncio.Event()
         self.open = 0
@@ -96,6 +99,11 @@ class FakeUpstream:
                 headers = {k.lower(): v for k, _, v in (x.partition(": ") for x in lines)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 seen = Seen(line.split(" ")[1], headers, body)
+                if line.startswith("GET "):
+                    self.asked.append(seen)
+                    if not await self.lists(seen, writer):
+                        return
+                    continue
                 self.seen.append(seen)
                 self.arrived.set()
                 watch = asyncio.create_task(self._watch(reader, seen))
@@ -137,6 +145,17 @@ def head(status: int = 200, kind: str = "application/json", *more: str, length: 
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def unlisted(seen: Seen, writer: asyncio.StreamWriter) -> bool:
+    """Have no list of models, as a server that only answers."""
+    return bool(await replies(404, b"{}")(seen, writer))
+
+
+def lists(*entries: str | dict[str, Any], key: str = "data") -> Play:
+    """List models, by their names or as the server describes them."""
+    rows = [{"id": entry} if isinstance(entry, str) else entry for entry in entries]
+    return replies(200, json.dumps({"object": "list", key: rows}).encode())
 
 
 def replies(status: int, body: bytes, *more: str, kind: str = "application/json") -> Play:

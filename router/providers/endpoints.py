@@ -23,8 +23,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError
 
 from router.errors import BadArtefact
-from router.evidence.catalogue import MODELS_DIR, Catalogue
+from router.evidence.catalogue import MODELS_DIR, Catalogue, file_of
 from router.evidence.dialects import ANYTHING, NO_DIALECTS, Dialects, Facts
+from router.evidence.overlay import rows_over
+from router.providers.shelf import Shelf
 from router.providers.simulated.provider import WRITERS
 from router.values import Entry, Interface, Needs, Unit, nothing_bars
 from router.wire.preferences import NO_PREFERENCES, Preferences
@@ -165,6 +167,16 @@ class Provider(Entry):
             return self.private and not self.aggregates
         return not self.aggregates and (self.auth == "none" or bool(self.url_env))
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a server of one's own, which is asked for its models."""
+        return self.name == UPSTREAM or self.private is True or self.is_private
+
+    def own_id(self, name: str) -> str | None:
+        """Return the id by which clients ask for one of its own names; None where none leads here."""
+        ids = (name, *(beginning + name for beginning in self.serves))
+        return next((model_id for model_id in ids if self.fit(model_id)), None)
+
     @cached_property
     def beginnings(self) -> tuple[str, ...]:
         """How the names begin that it serves, in small letters, the longest first."""
@@ -193,6 +205,9 @@ class Match(NamedTuple):
     name: str
     """What it calls the model."""
 
+
+SHOWN: Final = 12
+"""How many of a server's models an error names."""
 
 BY_NAME: Final = 1 << 10
 """Closer than any beginning of a name."""
@@ -254,6 +269,7 @@ class Providers:
         self.configured = tuple(r for r in self._known.values() if r.base_url and self._ready(r))
         self._private = tuple(r for r in self._known.values() if r.is_private)
         self._taken = tuple(start for row in self._private for start in row.beginnings)
+        self._shelves: Mapping[str, Shelf] = {}
         self._served: tuple[Catalogue | None, dict[str, frozenset[str]]] = None, {}
 
     @classmethod
@@ -280,12 +296,29 @@ class Providers:
         made.names |= frozenset(elsewhere)
         return made
 
+    @property
+    def own(self) -> tuple[Endpoint, ...]:
+        """The servers of one's own, as they are asked for their models."""
+        return tuple(
+            Endpoint(row, "", row.base_url.rstrip("/"), self._keys.get(row.name, ""))
+            for row in self.configured
+            if row.is_own
+        )
+
+    def restock(self, shelves: Mapping[str, Shelf]) -> None:
+        """Take what servers have by their own lists: what is not on its shelf is not there."""
+        self._shelves = shelves
+        self._served = None, {}
+
     def _ready(self, row: Provider) -> bool:
         return row.auth == "none" or bool(row.url_env) or row.name in self._keys
 
     def _fit(self, row: Provider, model: str) -> Match | None:
         """Say how a row serves a model; a private name fits those who own it, and the simulated."""
         fit = row.fit(model)
+        if (shelf := self._shelves.get(row.name)) is not None:
+            name = shelf.find(model)
+            fit = Match(0 if row.aggregates else BY_NAME, name) if name else None
         if fit is None or fit.closeness == BY_NAME or row.name == SIMULATED:
             return fit
         taken = model.lower().startswith(self._taken) and not row.is_private
@@ -427,8 +460,11 @@ class Providers:
         return tuple(row.key_env[0] for row in rows if row.key_env and row not in self.configured)
 
     def owner_of(self, model: str) -> str:
-        """Say whose private name this is and how to set it up, where it is not; empty else."""
+        """Say whose private name this is and how to set it up, or what there is; empty else."""
         row = self._owner(model)
+        for name, shelf in self._shelves.items():
+            if name == UPSTREAM or (row is not None and row.name == name):
+                return f"{name} lists {', '.join(list(shelf.ids)[:SHOWN]) or 'no model'}"
         if row is None or row in self.configured:
             return ""
         return f"names beginning {row.serves[0]!r} are for {row.name}" + (
@@ -443,16 +479,20 @@ def _versioned(base_url: str) -> str:
 
 
 def load_providers(path: Path = MODELS_DIR / PROVIDERS_FILE) -> tuple[Provider, ...]:
-    """Read the table of providers; raises BadArtefact naming the key at fault."""
+    """Read the table of providers; raises BadArtefact naming the key at fault.
+
+    The rows of a file that is not the shipped one lie over the shipped ones.
+    """
     try:
-        rows = tomllib.loads(path.read_text("utf-8"))["providers"]
-        return tuple(Provider.model_validate(row) for row in rows)
-    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-        raise BadArtefact(f"cannot read the providers {path}: {error!r}") from error
+        shipped = tomllib.loads((MODELS_DIR / PROVIDERS_FILE).read_text("utf-8"))["providers"]
+        own = tomllib.loads(file_of(path.parent, path.name).read_text("utf-8"))["providers"]
+        return tuple(Provider.model_validate(row) for row in rows_over(shipped, own, "name"))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "providers"
         raise BadArtefact(f"{path}: {place}: {first['msg']}") from error
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise BadArtefact(f"cannot read the providers {path}: {error!r}") from error
 
 
 def _own(row: Provider) -> Provider:
@@ -470,6 +510,16 @@ def is_near(url: str) -> bool:
     except ValueError:
         return "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
     return ip.is_loopback or ip.is_private or ip.is_link_local
+
+
+def runs_here(server: Endpoint) -> bool:
+    """Say whether a server of one's own does the work itself: what it does costs nothing then.
+
+    A name in the environment is a local server's.  Another without a key is one's own machine; one
+    that takes a key, or is elsewhere, may be a proxy for somebody who is paid.
+    """
+    row = server.provider
+    return bool(row.url_env) or (not server.key and (row.is_private or is_near(server.base_url)))
 
 
 def configured_providers(

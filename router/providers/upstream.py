@@ -284,9 +284,9 @@ class Upstream:
             if not order.request.streams:
                 fields, body = await whole(format, start, pieces, model)
                 usage, named = format.usage_of(fields), str(fields.get("id") or "") or None
-                headers = [("content-type", JSON), *passed_back]
+                said = [("content-type", JSON), *passed_back]
                 calls = named_in(fields)
-                return Whole(attempt, 200, headers, body, usage, named, model_name=calls)
+                return Whole(attempt, 200, said, body, usage, named, model_name=calls)
             begun = await opened(format, start, pieces, patience.heard, order.works)
         except Reported as error:
             return _refusal(attempt, error.status, error.body, passed_back)

@@ -34,7 +34,8 @@ from router.books.record import Tell, unrecorded
 from router.decision.coverage import said_of_gaps
 from router.decision.engine import Engine
 from router.errors import RouterError
-from router.providers.endpoints import SIMULATED
+from router.providers.endpoints import SIMULATED, Providers
+from router.providers.inventory import AGAIN_S, Inventory, ask, said_of
 from router.providers.proxies import Proxies
 from router.providers.simulated.names import is_known
 from router.providers.simulated.provider import SimulatedTransport
@@ -43,7 +44,7 @@ from router.providers.upstream import Upstream
 from router.serving.front import Front
 from router.serving.gateway import Gateway
 from router.serving.guard import GuardedConfig
-from router.serving.live import LiveData, LoadEngine
+from router.serving.live import NOBODY_ASKED, LiveData, LoadEngine
 from router.serving.logs import log_to_stderr
 from router.serving.routes import (
     OURS,
@@ -81,20 +82,30 @@ def create_app(
     record: Tell = unrecorded,
     sessions: Sessions | None = None,
     shared: Path | None = None,
+    inventory: Inventory | None = None,
 ) -> FastAPI:
     """Build the application; raises BadArtefact for settings or data it must not run with.
 
     ``record`` is told of every request at its end.  ``sessions`` is a store that several processes
     share, instead of this one's memory; what it holds is dated by ``time.time``.  ``transport`` carries requests to providers: tests hand in
     an ``httpx.MockTransport`` that plays them.  ``load_engine`` makes what decides.  ``shared`` is a
-    folder in which the workers of one gateway keep what they must know together.
+    folder in which the workers of one gateway keep what they must know together.  ``inventory`` is what
+    servers of one's own list; without it they are asked when the application starts.
     """
     environ = os.environ if environ is None else environ
     providers = settings.make_providers(environ)
     limits = {key.name: key.caller.limits for key in settings.callers}
-    data = LiveData(settings.models_dir, providers, load_engine, settings.aliases, limits)
+    data = LiveData(
+        settings.models_dir,
+        providers,
+        load_engine,
+        settings.aliases,
+        limits,
+        inventory or NOBODY_ASKED,
+    )
+    carrier = transport or FastTransport(proxies=Proxies.of(environ))
     upstream = Upstream(
-        transport or FastTransport(proxies=Proxies.of(environ)),
+        carrier,
         simulated=SimulatedTransport(
             tokens_per_s=settings.simulated_tokens_per_s,
             knows=lambda name: is_known(name, (m.id for m in data.current.catalogue.models)),
@@ -109,10 +120,12 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _give_back_blocks()
+        if inventory is None:
+            await _restock(data, providers, carrier)
         _freeze()
-        reloading = asyncio.create_task(_keep_fresh(data, settings.reload_s))
+        fresh = asyncio.create_task(_keep_fresh(data, settings.reload_s, providers, carrier))
         yield
-        reloading.cancel()
+        fresh.cancel()
         await upstream.aclose()
         await stores.aclose()
 
@@ -154,14 +167,32 @@ def _give_back_blocks() -> None:
         mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
 
 
-async def _keep_fresh(data: LiveData, every_s: float) -> None:
+async def _keep_fresh(
+    data: LiveData, every_s: float, providers: Providers, transport: httpx.AsyncBaseTransport
+) -> None:
+    """Look for changed files, and now and then for what one's own servers have."""
+    clock = asyncio.get_running_loop().time
+    asked_s = clock()
     while True:
         await asyncio.sleep(every_s)
         try:
             if await asyncio.to_thread(data.refresh):
                 _freeze()
+            if clock() - asked_s >= AGAIN_S:
+                asked_s = clock()
+                if await _restock(data, providers, transport):
+                    _freeze()
         except Exception:  # whatever a file holds must not end the reloading of the next one
             log.exception("reloading failed; the last good data stays")
+
+
+async def _restock(
+    data: LiveData, providers: Providers, transport: httpx.AsyncBaseTransport
+) -> bool:
+    """Ask the servers of one's own for their models; say whether the data is new."""
+    if not providers.own:
+        return False
+    return await asyncio.to_thread(data.restock, await ask(providers.own, transport))
 
 
 def serve(
@@ -182,8 +213,22 @@ def serve(
         _run(settings, partial(create_app, settings, record=record, shared=Path(shared)))
 
 
-def _run(settings: Settings, make: Callable[[], FastAPI]) -> None:
+def _asked(settings: Settings) -> Inventory:
+    """Ask the servers of one's own for their models, once for all workers."""
+
+    async def asked() -> Inventory:
+        transport = FastTransport(proxies=Proxies.of(os.environ))
+        try:
+            return await ask(settings.make_providers(os.environ).own, transport)
+        finally:
+            await transport.aclose()
+
+    return asyncio.run(asked())
+
+
+def _run(settings: Settings, make: Callable[..., FastAPI]) -> None:
     """Bind the address and serve applications made by ``make``, one a worker."""
+    make = partial(make, inventory=_asked(settings))
     app = make()
     config = _Logged(
         app if settings.workers == 1 else make,
@@ -276,10 +321,11 @@ def greeting(settings: Settings, port: int, gateway: Gateway, proxies: Proxies) 
     problem = "".join(f"  problem     {said}\n" for said in problems if said)
     if settings.workers > 1:
         problem += f"  workers     {settings.workers}: {WORKERS_SHARE}\n"
+    models = "".join(f"  models      {line}\n" for line in said_of(gateway.data.inventory))
     unserved = "".join(f"  not served  {line}\n" for line in said_of_gaps(gateway.data.current))
     return f"""Auto Efficient listens on {url}
   providers   {names}
-  callers     {who}
+{models}  callers     {who}
 {proxy}{unserved}{problem}  OpenAI      base URL {url}/v1, model kilo-auto/efficient
   Anthropic   base URL {url}, model kilo-auto/efficient
   try         curl -i {url}/v1/chat/completions -d '{{"model": "kilo-auto/efficient", \\

@@ -13,6 +13,10 @@ from typing import Any, Final
 
 from router.evidence.catalogue import Catalogue, Model, Price, Tier
 
+OWN_CONTEXT_TOKENS: Final = 32_768
+"""Stated for a model of one's own server that does not say its own: what such servers commonly give
+it, and clients reckon with some number."""
+
 TIER_CONTEXT_TOKENS: Final = 1_000_000
 """Stated for a tier none of whose models states its own."""
 
@@ -22,6 +26,9 @@ LOGGED: Final = "Prompts may be logged by the provider and used to improve its m
 NOT_STATED: Final = (
     "Handled by the provider that answers; its data policy is not stated in our sources."
 )
+
+HANDLED: Final = {"may_log": LOGGED, "local": "Stays on your own server."}
+"""Data policy of the catalogue → what is told of it."""
 
 
 def entries(
@@ -33,14 +40,20 @@ def entries(
 ) -> list[dict[str, Any]]:
     """Return the list; ``decided`` are the models the efficient tier may pick."""
     shown = [tier for tier in catalogue.tiers if hidden or not tier.hidden]
-    listed = [tier_entry(tier, catalogue, decided, index=i) for i, tier in enumerate(shown)]
-    return listed + [model_entry(m) for m in catalogue.models if m.id in reachable]
+    there = [m for m in catalogue.models if m.id in reachable]
+    listed = [tier_entry(tier, catalogue, decided, there, index=i) for i, tier in enumerate(shown)]
+    return listed + [model_entry(m) for m in there]
+
+
+def _context_of(model: Model) -> int:
+    """Return the context to state for a model; zero where nothing is known of it."""
+    return model.context_tokens or (OWN_CONTEXT_TOKENS if model.own else 0)
 
 
 def tier_entry(
-    tier: Tier, catalogue: Catalogue, decided: Iterable[str], *, index: int
+    tier: Tier, catalogue: Catalogue, decided: Iterable[str], there: Iterable[Model], *, index: int
 ) -> dict[str, Any]:
-    """Describe a tier by what it may map to.
+    """Describe a tier by what it may map to, as far as that is ``there``, else by what is.
 
     Its context is the smallest of its models', except where each request is decided by what it
     needs: there some model must do, not every one.
@@ -48,8 +61,9 @@ def tier_entry(
     ids = sorted(tier.model_ids) or sorted(decided)
     if not ids and tier.fallback and (fallback := catalogue.tier(tier.fallback)):
         ids = sorted(fallback.model_ids)
-    models = [m for i in ids if (m := catalogue.model(i))]
-    contexts = [m.context_tokens for m in models if m.context_tokens]
+    served = {model.id: model for model in there}
+    models = [m for i in ids if (m := served.get(i))] or list(served.values())
+    contexts = [tokens for m in models if (tokens := _context_of(m))]
     outputs = [m.max_output_tokens for m in models if m.max_output_tokens]
     priced = [m for m in models if m.price]
     dearest = max(priced, key=lambda m: m.price.output if m.price else 0.0, default=None)
@@ -94,13 +108,13 @@ def model_entry(model: Model) -> dict[str, Any]:
         f"{model.name} by {model.vendor}.",
         released=model.released,
         owner=model.vendor,
-        context=model.context_tokens or 0,
+        context=_context_of(model),
         output=model.max_output_tokens,
         price=model.price,
         inputs=inputs,
         reasoning=model.reasoning,
         free=model.free,
-        policy=LOGGED if model.data_policy == "may_log" else NOT_STATED,
+        policy=HANDLED.get(model.data_policy, NOT_STATED),
         tools="tools" in model.abilities,
     )
     entry["expiration_date"] = model.retires.isoformat() if model.retires else None

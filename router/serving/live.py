@@ -5,17 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from classifier.model import ARTEFACT_FILES
 from router.decision.tiers import Data, Decides
 from router.errors import BadArtefact
-from router.evidence.catalogue import CATALOGUE_FILE, Catalogue, load_catalogue
+from router.evidence.catalogue import (
+    CATALOGUE_FILE,
+    MODELS_DIR,
+    Catalogue,
+    is_whole,
+    load_catalogue,
+)
 from router.evidence.names import Names, UnknownName
 from router.evidence.table import TABLE_FILE
-from router.providers.endpoints import Providers
+from router.providers.endpoints import PROVIDERS_FILE, Providers
+from router.providers.inventory import Inventory
+from router.providers.stock import shelves_of, with_own
 from router.values import Interface, Limits
 
 log = logging.getLogger(__name__)
@@ -23,6 +31,8 @@ log = logging.getLogger(__name__)
 WATCHED: Final = (CATALOGUE_FILE, TABLE_FILE, *ARTEFACT_FILES)
 """Files of the models folder whose change is picked up.  Providers are not: who is called, under
 which key, is settled when the gateway starts."""
+
+NOBODY_ASKED: Final = Inventory()
 
 _FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":;,]+[/\\])+(?=[^/\\\s])")
 """The folders of an absolute path, of POSIX or Windows."""
@@ -40,8 +50,11 @@ class LiveData:
         load_engine: LoadEngine,
         aliases: Mapping[str, str] | None = None,
         limits: Mapping[str, Limits] | None = None,
+        inventory: Inventory = NOBODY_ASKED,
     ) -> None:
         """Load everything; raises BadArtefact for a bad catalogue, not for a bad engine.
+
+        ``inventory`` is what servers of one's own list.
 
         ``limits`` are those of keys, by the holder's name: a catalogue that lacks a model which they
         list is bad, because what it would let serve is not what was meant.
@@ -51,8 +64,11 @@ class LiveData:
         self._folder = folder
         self._providers = providers
         self._load_engine = load_engine
+        self.inventory = inventory
         self._stamp = self._stamps()
         self.problem = ""
+        self._held: frozenset[str] = frozenset()
+        self._whole = False
         self.current = self._load(None)
 
     def refresh(self) -> bool:
@@ -61,6 +77,14 @@ class LiveData:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
+        return self._renewed()
+
+    def restock(self, inventory: Inventory) -> bool:
+        """Take what servers of one's own list now; say whether the data is new."""
+        before, self.inventory = self.inventory, inventory.after(self.inventory)
+        return self.inventory.listed != before.listed and self._renewed()
+
+    def _renewed(self) -> bool:
         last = self.current
         try:
             self.current = self._load(last)
@@ -75,13 +99,22 @@ class LiveData:
         An engine that cannot be loaded leaves ``last`` in place, if that has one: the catalogue and
         the table that go with it belong together.
         """
-        catalogue = load_catalogue(self._folder / CATALOGUE_FILE)
-        catalogue = catalogue.can_also(self._providers.dialects.abilities)
+        providers, path = self._providers, self._folder / CATALOGUE_FILE
+        present = self._present()
+        listed = load_catalogue(path, whole=self._whole)
+        listed = listed.can_also(providers.dialects.abilities)
+        spellings, aggregators = providers.spellings(listed), providers.aggregators
+        known = Names(listed, spellings, aggregators)
+        shelves = shelves_of(providers.own, self.inventory, listed, known)
+        catalogue = with_own(listed, providers.own, shelves, self.inventory.on)
+        for shelf in shelves.values():
+            spellings |= shelf.spellings
+        names = Names(catalogue, spellings, aggregators)
+        unlisted = any(s.provider.name not in self.inventory.listed for s in providers.own)
         for name, to in self._aliases.items():
-            if catalogue.tier(to) is None and ("/" not in to or catalogue.names_tier(to)):
+            named = "/" in to or unlisted or names.of(to).known
+            if catalogue.tier(to) is None and (catalogue.names_tier(to) or not named):
                 raise BadArtefact(f"aliases: {name} = {to!r}: no such tier, and no model's id")
-        providers = self._providers
-        names = Names(catalogue, providers.spellings(catalogue), providers.aggregators)
         for holder, limits in self._limits.items():
             try:
                 names.within(limits)
@@ -98,9 +131,28 @@ class LiveData:
                 self.problem = problem
                 return last
         self.problem = problem or ""
+        self._held, self._whole = present, is_whole(path)
+        providers.restock(shelves)
         reachable = {i: providers.reachable(catalogue, i) for i in Interface}
-        openings = {i: _set_one_of(providers.openings(i)) for i in Interface}
+        empty = [name for name, shelf in shelves.items() if not shelf.names]
+        openings = {i: _ways(providers.openings(i), empty) for i in Interface}
         return Data(catalogue, engine, problem, reachable, names, self._aliases, openings)
+
+    def _present(self) -> frozenset[str]:
+        """Return which files the folder has; raises BadArtefact where one is gone, or there is none.
+
+        What was there, or was whole, when all was good is being written: the shipped data does not
+        take its place while the gateway runs.
+        """
+        files = (*WATCHED, PROVIDERS_FILE)
+        present = frozenset(name for name in files if (self._folder / name).exists())
+        if gone := sorted(self._held - present):
+            raise BadArtefact(f"{gone[0]} is gone; put it back, or start again without it")
+        if not present:
+            raise BadArtefact(
+                f"{self._folder}: no models folder: it has none of {', '.join(files)}"
+            )
+        return present
 
     def _told(self, problem: Exception) -> str:
         """Return a problem as clients may hear it: files by name alone, wherever they lie."""
@@ -110,16 +162,19 @@ class LiveData:
         return _FOLDERS.sub("", text)
 
     def _stamps(self) -> tuple[tuple[str, int, int], ...]:
-        """Identify the files' state: name, modification time, size."""
+        """Identify the state of the folder's files and of those they lie over."""
         found = []
-        for name in WATCHED:
+        for path in (folder / name for folder in (self._folder, MODELS_DIR) for name in WATCHED):
             try:
-                stat = (self._folder / name).stat()
+                stat = path.stat()
             except OSError:
                 continue
-            found.append((name, stat.st_mtime_ns, stat.st_size))
+            found.append((str(path), stat.st_mtime_ns, stat.st_size))
         return tuple(found)
 
 
-def _set_one_of(variables: tuple[str, ...]) -> str:
-    return f"set {' or '.join(variables)}" if variables else ""
+def _ways(variables: Iterable[str], empty: Iterable[str]) -> str:
+    """Say how more models come into reach: a key to set, or a server to fill."""
+    keys = " or ".join(variables)
+    ways = [f"set {keys}"] if keys else []
+    return "; or ".join([*ways, *(f"add one to {name}, which lists none" for name in empty)])

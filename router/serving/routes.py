@@ -24,7 +24,7 @@ from router.serving.asgi import Headers, Receive, Scope, Send, read_headers
 from router.serving.front import Paths
 from router.serving.gateway import Gateway, must_reach
 from router.serving.headers import error_headers
-from router.serving.listing import entries, model_entry
+from router.serving.listing import entries
 from router.serving.passage import Inbound
 from router.values import Interface
 from router.wire.format import FORMATS, pattern_of, spoken_in
@@ -225,15 +225,19 @@ async def models(request: Request, hidden: bool = True) -> Response:
 async def model(request: Request, model_id: str) -> Response:
     """Describe one tier or model."""
     listed = _listed(request, hidden=True)
-    catalogue = _gateway(request).data.current.catalogue
-    tier = catalogue.tier(model_id)
-    wanted = tier.id if tier else model_id
+    data = _gateway(request).data.current
+    tier = data.catalogue.tier(model_id)
+    named = data.names.of(model_id)
+    wanted = tier.id if tier else model_id if named.variant else named.id
     for entry in listed:
         if entry["id"] == wanted:
             return Json(entry)
-    if found := catalogue.model(model_id):
-        return Json(model_entry(found))
-    raise UnknownModel(f"there is no model {model_id!r}; GET /v1/models lists what there is")
+    lacks = (
+        f"no configured provider serves {model_id!r}"
+        if named.known
+        else f"there is no model {model_id!r}"
+    )
+    raise UnknownModel(f"{lacks}; GET /v1/models lists what there is")
 
 
 def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:

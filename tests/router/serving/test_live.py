@@ -152,3 +152,32 @@ def test_a_bad_catalogue_is_refused_at_start(folder):
     (folder / "catalogue.toml").write_text("nonsense = 1")
     with pytest.raises(BadArtefact):
         live_of(folder)
+
+
+def test_an_overlay_is_laid_over_the_shipped_data_and_picked_up_like_it(tmp_path):
+    path = tmp_path / "catalogue.toml"
+    with pytest.raises(BadArtefact, match="no models folder"):
+        live_of(tmp_path)
+    row = '[[models]]\nid = "mine/{}"\nname = "M"\nvendor = "mine"\ninterfaces = ["chat"]\n'
+    path.write_text(row.format("one"))
+    live = live_of(tmp_path, Engine.load)
+    shipped = len(live.current.catalogue.models) - 1
+    assert live.current.engine.catalogue.model("mine/one")
+    touch(path, row.format("one") + row.format("two"))
+    assert live.refresh()
+    assert live.current.names.of("two").id == "mine/two"
+    path.unlink()
+    assert not live.refresh()
+    assert live.problem == "catalogue.toml is gone; put it back, or start again without it"
+    assert len(live.current.catalogue.models) == shipped + 2
+
+
+def test_half_of_a_whole_catalogue_is_one_that_is_being_written_and_no_overlay(folder):
+    live = live_of(folder)
+    path = folder / "catalogue.toml"
+    good = path.read_text()
+    touch(path, good[: good.index("\n[[tiers]]")])
+    assert not live.refresh()
+    assert "tiers: Field required" in live.problem
+    touch(path, good)
+    assert live.refresh()
