@@ -291,6 +291,15 @@ def parsed(data: bytes) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
+def nameless(fields: Mapping[str, Any]) -> bool:
+    """Say whether an event of a format that names its events has no name, and says something.
+
+    It is another format's, or its server's own: it goes to the client as it came, and no other model
+    is paid for it.
+    """
+    return "type" not in fields and any(fields.values())
+
+
 def count(fields: object, *path: str) -> int:
     """Return the number at a path of keys; zero where there is none that can be one of tokens."""
     for key in path:

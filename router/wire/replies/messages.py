@@ -17,6 +17,7 @@ from router.wire.parts import (
     count,
     is_openai_error,
     mappings,
+    nameless,
     parsed,
 )
 
@@ -107,7 +108,7 @@ def answers(fields: Mapping[str, Any]) -> bool:
             message = fields.get("message")
             content = message.get("content") if isinstance(message, Mapping) else None
             return any(map(_is_said, mappings(content)))
-    return False
+    return nameless(fields)
 
 
 def _is_said(block: object) -> bool:

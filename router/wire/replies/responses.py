@@ -9,7 +9,16 @@ from router.values import Usage
 from router.wire import sse
 from router.wire.faults import error_in
 from router.wire.loose import dumps
-from router.wire.parts import CUT_SHORT, Progress, add_missing, cost_in, count, mappings, parsed
+from router.wire.parts import (
+    CUT_SHORT,
+    Progress,
+    add_missing,
+    cost_in,
+    count,
+    mappings,
+    nameless,
+    parsed,
+)
 
 HEARTBEAT: Final = b": waiting\n\n"
 """A sign of life: a comment, which every reader of events skips."""
@@ -87,7 +96,7 @@ def answers(fields: Mapping[str, Any]) -> bool:
     """Say whether an event holds a part of an answer, or a reason why there is none."""
     kind, response = str(fields.get("type")), fields.get("response")
     if kind in STARTS or not kind.startswith("response."):
-        return False
+        return nameless(fields)
     if kind in LAST:
         return isinstance(response, Mapping) and not is_empty(response)
     if isinstance(item := fields.get("item"), Mapping):
