@@ -41,15 +41,20 @@ _RUNS = re.compile(r"test|lint|check|diagnos|compile|build|python|notebook|jupyt
 _RUN_COMMANDS = re.compile(
     r"\b(?:pytest|unittest|tox|nox|jest|vitest|mocha|rspec|phpunit|ctest|test|tests|check|lint|"
     r"ruff|mypy|pyright|tsc|eslint|clippy|vet|build|compile|"
-    r"ls|cat|head|tail|grep|rg|ag|find|fd|tree|wc|pwd|which|env|sed -n|"
-    r"git (?:status|diff|log|show|blame|branch|ls-files))\b"
+    r"(?:python3?|node|ruby|php|perl|deno run|bun|go run|cargo run|java|dotnet run) [\w./-]+)\b"
 )
-"""Parts of a shell command that only runs tests or looks around."""
+"""Parts of a shell command that runs tests, a build or a script."""
+
+_LOOK_COMMANDS = re.compile(
+    r"\b(?:ls|cat|head|tail|grep|rg|ag|find|fd|tree|wc|pwd|which|env|nl|less|sed -n|"
+    r"git (?:status|diff|log|show|blame|branch|ls-files|grep))\b"
+)
+"""Parts of a shell command that looks around."""
 
 _CHANGES = re.compile(
     r"\bsed (?:-\w+ )*-i|\bperl -\w*i|\b(?:apply_patch|patch|tee|mv|cp|rm|mkdir|touch|chmod|ln) |"
     r"\bgit (?:apply|checkout|commit|reset|stash|merge|rebase|revert|restore|pull|cherry-pick)\b|"
-    r"\b(?:install|add|upgrade|migrate|generate|format|--fix|--write)\b|<<|"
+    r"\b(?:install|upgrade|migrate|generate|--fix|--write)\b|<<|"
     r"(?<![-=<>&|\d])>>?\s*(?!&|/dev/null)[\w./~$\"'\\]"
 )
 """Parts of a shell command that change something."""
@@ -59,6 +64,13 @@ _FAILURE = re.compile(
     r"permission denied|exit(?:ed)?(?: with)?(?: code| status)?:? [1-9])",
     re.IGNORECASE,
 )
+_FAILED_LOOK = re.compile(
+    r"\W*(?:<\w+>)?\W*(?:error|fail(?:ed|ure)|fatal|exception|traceback|could ?n[o']t|cannot|can't|no such|"
+    r"permission denied|(?:file|path) (?:not found|does not exist)|not found|enoent|command not found)",
+    re.IGNORECASE,
+)
+"""How the result of a look that failed begins; what a file says further on is the file's."""
+
 _FAILURE_WORDS = (
     "error", "exception", "traceback", "fatal", "panic", "command not found", "no such file",
     "permission denied", "exit",
@@ -126,15 +138,19 @@ class _Seen:
 
     def result(self, turn: Turn) -> None:
         """Take in what came of it."""
-        text = "\n".join(_ends(text) for text in turn.texts)
         call = self._made.get(turn.result_of) if turn.result_of else None
-        tests_failed = _tells_failed_tests(text)
-        if not tests_failed and not turn.failed and _tells_passed_tests(text):
+        kind = None if call is None else kind_of(call)
+        text = "\n".join(_ends(text) for text in turn.texts)
+        tests_failed = kind is not Act.LOOK and _tells_failed_tests(text)
+        if kind is Act.LOOK:
+            failed = turn.failed or bool(_FAILED_LOOK.match(text))
+        elif not tests_failed and not turn.failed and _tells_passed_tests(text):
             self.errors = self.failing = self.retries = 0
             self._lately = set()
             return
-        own = call is None or self._changed or kind_of(call) is not Act.RUN
-        if own and (tests_failed or turn.failed or _tells_failure(text)):
+        else:
+            failed = tests_failed or turn.failed or _tells_failure(text)
+        if failed and (self._changed or kind is not Act.RUN):
             self.failing += tests_failed
             self.errors += not tests_failed
             self.retries -= turn.result_of in self._repeats
@@ -145,6 +161,7 @@ class Act(Enum):
     """What a call does to the work."""
 
     LOOK = "look"
+    """What its result says is what it looked at: only that it failed counts."""
     RUN = "run"
     """Runs something, and changes nothing that is known of."""
     CHANGE = "change"
@@ -154,13 +171,19 @@ def kind_of(call: ToolCall) -> Act:
     """Say what a call does; a tool or a command that is not known counts as changing something."""
     words = [word.lower() for word in _WORD.findall(call.name)]
     if _SHELL.search(call.name):
-        command = call.arguments[:COMMAND_CHARS]
-        runs = _RUN_COMMANDS.search(command) and not _CHANGES.search(command)
-        return Act.RUN if runs else Act.CHANGE
+        return _kind_of_command(call.arguments[:COMMAND_CHARS])
     if _RUNS.search(call.name):
         return Act.RUN
     looks = not LOOKS.isdisjoint(words[:1]) or not NOTES.isdisjoint(words)
     return Act.LOOK if looks else Act.CHANGE
+
+
+def _kind_of_command(command: str) -> Act:
+    """Say what a shell command does: of what it runs and what it looks at, the first says so."""
+    runs, looks = _RUN_COMMANDS.search(command), _LOOK_COMMANDS.search(command)
+    if _CHANGES.search(command) or not (runs or looks):
+        return Act.CHANGE
+    return Act.LOOK if looks and not (runs and runs.start() < looks.start()) else Act.RUN
 
 
 def has_open_call(turns: tuple[Turn, ...]) -> bool:

@@ -36,16 +36,23 @@ _PICK = re.compile(
 """How one of several options is taken: "2.", "B", "the first one"."""
 
 _AGREES = re.compile(
-    r"(?:yes|yeah|yep|yup|ok(?:ay)?|sure|please do|go ahead|do (?:it|that|so)|sounds good|"
-    r"s[ií]|claro|vale|oui|d'accord|bien s[uû]r|ja|jawohl|klar|gerne|sim|certo|tak|да|давай|"
-    r"конечно|evet|tamam|نعم|हाँ|हां)\b"
-    r"|好|是的|对的?|行|可以|继续|嗯|同意|はい|ええ|うん|お願い|いいです|そう|네|예|응|좋|그래",
+    r"(?:(?:yes|yeah|yep|yup|y|ok(?:ay)?|sure|please|go ahead|go on|do (?:it|that|so)|sounds good|"
+    r"looks good|lgtm|perfect|great|correct|right|exactly|both|all of (?:it|them)|continue|proceed|"
+    r"no|nope|not yet|skip it|leave it|"
+    r"s[ií]|claro|vale|hazlo|por favor|oui|d'accord|bien s[uû]r|vas-y|ja|jawohl|klar|gerne|bitte|mach das|nein|"
+    r"sim|certo|tak|да|давай(?:те)?|конечно|хорошо|нет|evet|tamam|نعم|हाँ|हां|"
+    r"好的?|好啊|是的?|对的?|行|可以|继续|嗯|同意|请继续|没问题|不用|はい|ええ|うん|お願いします?|お願い|いいです(?:よ)?|そうです|"
+    r"네|예|응|좋아요?|그래요?|계속(?:해 ?주세요)?|부탁(?:해요|드립니다)?)(?:[\s,.!;:、。，！…]+|$))+",
     re.IGNORECASE,
 )
-"""How a user agrees, at the start of an answer, in the languages that coding clients hear most."""
+"""An answer that only agrees or declines, in the languages that coding clients hear most."""
 
 _ENDS = re.compile(r"(?:thanks?|thank you|thx|ty|stop|cancel|quit|hi|hello|bye)\b", re.IGNORECASE)
 """How a short line ends or greets, and carries nothing on."""
+
+_CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)
+_QUESTION = re.compile(r"[?？؟][\s\"'”’)\]*_»」』]*(?:$|\n|[A-Z(\[*-])")
+"""A question that ends a sentence: ``a?.b`` and ``?page=2`` are none."""
 
 QUESTION_CHARS: Final = 300
 """How much of the assistant's last words is searched for a question: it stands at their end."""
@@ -55,19 +62,20 @@ FOLLOW_UP_CHARS: Final = 60
 
 
 def asks_back(words: str) -> bool:
-    """Whether the assistant's last words put a question to the user."""
-    return any(mark in words[-QUESTION_CHARS:] for mark in "?？؟")
+    """Whether the assistant's last words put a question to the user, and not only their code."""
+    last = _CODE.sub("", words[-QUESTION_CHARS:])
+    return bool(_QUESTION.search(last))
 
 
 def is_answer(words: str) -> bool:
     """Whether words said to a question only answer it: agreement, a pick, a name, a sign.
 
-    What has several words and neither agrees nor picks may be a wish of its own.
+    What says more than that may be a wish of its own.
     """
     words = words.strip()
     if len(words) > FOLLOW_UP_CHARS or _ENDS.match(words):
         return False
-    if _AGREES.match(words) or _PICK.fullmatch(words):
+    if _AGREES.fullmatch(words) or _PICK.fullmatch(words):
         return True
     return not any(c.isalpha() for c in words) or (words.isascii() and len(words.split()) == 1)
 

@@ -123,6 +123,12 @@ def test_an_answer_to_the_assistant_carries_the_ask_on_over_any_number_of_turns(
         ("Anything else?", NEXT),
         ("Anything else?", "rename foo to bar"),
         ("Anything else?", "thanks!"),
+        ("Anything else?", "Sure, write a queue in C++20"),
+        ("Shall I?", "Do it for the whole code base: port it"),
+        ("要继续吗？", "行列の固有値を計算して"),
+        ("还有别的吗？", "对冲基金的风险模型怎么写"),
+        ("I changed `user?.name`.", "B"),
+        ("See /list?page=2 for it.", "B"),
         ("All tests pass.", "src/main.py"),
         ("Should I? " + "x" * 400, "B"),
     ],
@@ -163,6 +169,31 @@ def test_what_was_red_before_anything_was_changed_is_no_failure(change):
     assert worked(TESTED, change, TESTED).failures == 1
     again = ("edit", '{"path": "b.py", "new": "y"}', "ok")
     assert worked(TESTED, change, TESTED, again, TESTED).failures == 2
+
+
+MODULE = "1\timport io\n2\ttry: ...\n3\texcept OSError as error:\n4\t    raise Bad('fatal error') # 2 failed"
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        ("read", "a.py"),
+        ("Grep", "error"),
+        ("bash", '{"command": "sed -n 1,80p a.py"}'),
+        ("shell", '["bash", "-lc", "cd app && git diff | head"]'),
+        ("bash", '{"command": "git log --format=%s"}'),
+    ],
+)
+def test_what_a_file_says_is_no_failure_and_no_success(look):
+    assert worked((*look, MODULE), EDITED, (*look, MODULE)).failures == 0
+    assert worked(EDITED, TESTED, (*look, "5 passed")).failures == 1
+    assert worked(EDITED, (*look, "Error: no such file or directory")).errors == 1
+
+
+def test_a_script_that_shows_the_fault_before_anything_was_changed_is_no_failure():
+    script = ("bash", '{"command": "python repro.py"}', "Traceback (most recent call last):")
+    assert worked(script).failures == 0
+    assert worked(script, EDITED, script).failures == 1
 
 
 def test_a_call_made_again_after_a_change_is_no_repeat():
