@@ -61,7 +61,7 @@ OUTCOME_COLUMNS: Final[dict[str, pl.DataType]] = {
 PROMPT_COLUMNS: Final = (
     Column("prompt_id", as_key, required=True),
     Column("benchmark", as_key, required=True),
-    Column("group", as_key, ("group_key", "cluster_id", "group_id")),
+    Column("group", as_key, ("group_key", "cluster_id", "group_id", "group")),
     Column("text", as_prompt, ("prompt_text", "text")),
     Column("category", as_key, ("domain", "category")),
     Column("kind", as_key, ("category",), otherwise=""),

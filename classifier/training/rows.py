@@ -92,7 +92,9 @@ def as_key(value: Any) -> str | None:
     """Read an identifier or a name: a text, or a number, 3 and 3.0 being ``3``."""
     if isinstance(value, bool) or not (value is None or isinstance(value, str | int | float)):
         raise Misfit("expected a text or a number")
-    if isinstance(value, int | float) and not is_missing(value):
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float) and not is_missing(value):
         whole = math.isfinite(value) and value == int(value)
         return str(int(value)) if whole else str(value)
     return as_text(value)

@@ -27,6 +27,10 @@ ANSWERS_IDLE_S: Final = 30 * 86_400.0
 (https://platform.openai.com/docs/guides/your-data, read 2026-11)."""
 
 
+ANSWERS: Final = 200_000
+"""How many rows of that are kept, two for an answer: some 100 MB of disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """What outlives a request.  What sessions hold is dated by ``time.time``."""
@@ -57,7 +61,7 @@ def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None
     if answers is None and settings.state_dir is not None:
         try:
             answers = FileSessions(
-                settings.state_dir / ANSWERS_FILE, limit=settings.sessions, idle_s=ANSWERS_IDLE_S
+                settings.state_dir / ANSWERS_FILE, limit=ANSWERS, idle_s=ANSWERS_IDLE_S
             )
         except (OSError, sqlite3.Error) as error:
             problem = f"stored answers are forgotten on a restart: {settings.state_dir}: {error}"

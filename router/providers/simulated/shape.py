@@ -15,6 +15,15 @@ MAX_CHOICES: Final = 128
 MAX_DEPTH: Final = 5
 """How deep a value goes to satisfy a schema; one that refers to itself has no end."""
 
+MAX_VALUES: Final = 2000
+MAX_ITEMS: Final = 16
+MAX_CHARS: Final = 1000
+CHARS_A_VALUE: Final = 64
+"""Most values that satisfy one schema, items of a list and characters of a text; and how many of a
+given value count as one.  The largest schema of a recorded client's tool has 60 properties."""
+
+SCALARS: Final = frozenset({"string", "integer", "number", "boolean", "null"})
+
 LIMITS: Final[Mapping[Interface, tuple[str, ...]]] = {
     Interface.CHAT: ("max_completion_tokens", "max_tokens"),
     Interface.RESPONSES: ("max_output_tokens",),
@@ -96,50 +105,67 @@ def _schema(fields: Mapping[str, Any], interface: Interface) -> Mapping[str, Any
     return None
 
 
-def value_of(schema: object, root: Mapping[str, Any] | None = None, depth: int = 0) -> object:
-    """Make a value that satisfies a JSON schema, as far as types and required fields go."""
-    if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
-        return {}
-    root = schema if root is None else root
-    if "const" in schema:
-        return schema["const"]
-    if isinstance(options := schema.get("enum"), list) and options:
-        return options[0]
-    for key in ("$ref", "anyOf", "oneOf", "allOf"):
-        if key in schema:
-            return value_of(_pointed_at(schema[key], root), root, depth + 1)
-    kinds = schema.get("type")
-    kind = next(iter(kinds), None) if isinstance(kinds, list) else kinds
-    if kind == "array":
-        least = min(_count(schema.get("minItems")), 16)
-        return [value_of(schema.get("items"), root, depth + 1) for _ in range(least)]
-    return _scalar(kind, schema, _object(schema, root, depth))
+def value_of(schema: object) -> object:
+    """Make a value that satisfies a JSON schema, as far as types and required fields go.
+
+    It has at most ``MAX_VALUES`` values: a few references can ask for any number.
+    """
+    root = schema if isinstance(schema, Mapping) else {}
+    return _Maker(root).make(schema, 0)
 
 
-def _scalar(kind: object, schema: Mapping[str, Any], other: object) -> object:
-    """Return a value of a simple type; ``other`` where it is none."""
+class _Maker:
+    """Makes values under one root, of which references speak, as long as any are left."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = MAX_VALUES
+
+    def make(self, schema: object, depth: int) -> object:
+        """Make the value of a schema so deep inside."""
+        self._left -= 1
+        if not isinstance(schema, Mapping) or depth > MAX_DEPTH or self._left < 0:
+            return {}
+        if "const" in schema:
+            return self._given(schema["const"])
+        if isinstance(options := schema.get("enum"), list) and options:
+            return self._given(options[0])
+        for key in ("$ref", "anyOf", "oneOf", "allOf"):
+            if key in schema:
+                return self.make(_pointed_at(schema[key], self._root), depth + 1)
+        kinds = schema.get("type")
+        kind = next(iter(kinds), None) if isinstance(kinds, list) else kinds
+        if kind == "array":
+            least = min(_count(schema.get("minItems")), MAX_ITEMS)
+            return [self.make(schema.get("items"), depth + 1) for _ in range(least)]
+        if isinstance(kind, str) and kind in SCALARS:
+            return _scalar(kind, schema)
+        return self._object(schema, depth)
+
+    def _given(self, value: object) -> object:
+        """Return a value of the schema's own; a long one counts as many."""
+        self._left -= len(repr(value)) // CHARS_A_VALUE
+        return value if self._left >= 0 else {}
+
+    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, object]:
+        required, properties = schema.get("required"), schema.get("properties")
+        if not isinstance(required, list) or not isinstance(properties, Mapping):
+            return {}
+        names = (name for name in required if isinstance(name, str) and self._left > 0)
+        return {name: self.make(properties.get(name), depth + 1) for name in names}
+
+
+def _scalar(kind: str, schema: Mapping[str, Any]) -> object:
+    """Return a value of a simple type."""
     match kind:
         case "string":
-            return "simulated".ljust(_count(schema.get("minLength")), ".")
-        case "integer" | "number":
-            least = schema.get("minimum")
-            return least if isinstance(least, int | float) else 1
+            return "simulated".ljust(min(_count(schema.get("minLength")), MAX_CHARS), ".")
         case "boolean":
             return False
         case "null":
             return None
-    return other
-
-
-def _object(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> dict[str, object]:
-    required, properties = schema.get("required"), schema.get("properties")
-    if not isinstance(required, list) or not isinstance(properties, Mapping):
-        return {}
-    return {
-        name: value_of(properties.get(name), root, depth + 1)
-        for name in required
-        if isinstance(name, str)
-    }
+    least = schema.get("minimum")
+    return least if isinstance(least, int | float) else 1
 
 
 def _pointed_at(to: object, root: Mapping[str, Any]) -> object:

@@ -207,6 +207,28 @@ async def test_the_only_tool_is_called_when_the_ask_speaks_of_it():
     assert reply.json()["output"][0]["type"] == "function_call"
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 300_000_000},
+        {"type": "array", "minItems": 10**9, "items": {"type": "array", "minItems": 10**9}},
+        {
+            "type": "object",
+            "required": [f"p{i}" for i in range(120)],
+            "properties": {f"p{i}": {"$ref": "#"} for i in range(120)},
+        },
+        {
+            "type": "object",
+            "required": [f"p{i}" for i in range(900)],
+            "properties": {f"p{i}": {"$ref": "#/c"} for i in range(900)},
+            "c": {"const": "x" * 100_000},
+        },
+    ],
+)
+def test_a_small_schema_never_asks_for_a_large_answer(schema):
+    assert len(json.dumps(value_of(schema))) < 300_000
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 40) | st.text(max_size=8),
     lambda inner: (
