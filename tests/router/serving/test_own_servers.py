@@ -257,3 +257,20 @@ async def test_the_headers_and_the_record_tell_what_the_reply_calls_its_model(
             assert said.headers.get("x-auto-served-model") == own_name
             assert client.records[-1].served_model == own_name
             assert client.records[-1].unit.model == "openai/gpt-5.5"
+
+
+async def test_where_the_headers_are_sent_already_a_comment_tells_it():
+    times = {"connect_s": 20, "first_byte_s": 20, "reply_s": 20, "idle_s": 20, "heartbeat_s": 0.02}
+    async with fake_upstream() as fake, gateway(fake, timeouts=times) as client:
+        begun = asyncio.Event()
+
+        async def late(seen, writer):
+            await begun.wait()
+            return await calls_itself("some-new-model")(seen, writer)
+
+        fake.play = late
+        body = ask(CHAT, "openai/gpt-5.5", stream=True)
+        async with client.stream("POST", PATHS[CHAT], json=body) as said:
+            assert "x-auto-served-model" not in said.headers
+            begun.set()
+            assert b": x-auto-served-model: some-new-model" in await said.aread()
