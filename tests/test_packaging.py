@@ -102,3 +102,13 @@ def test_artefacts_are_found_in_a_checkout_and_in_a_wheel(tmp_path):
 def test_the_version_is_written_down_once():
     shown = CliRunner().invoke(app, ["--version"])
     assert shown.stdout.strip() == __version__ == PYPROJECT["project"]["version"]
+
+
+def test_what_scripts_import_by_its_old_place_is_the_same():
+    from classifier import dataset
+    from classifier.training.dataset import read_jsonl
+    from router import catalogue
+    from router.evidence.catalogue import MODELS_DIR, load_catalogue
+
+    assert dataset.read_jsonl is read_jsonl
+    assert (catalogue.MODELS_DIR, catalogue.load_catalogue) == (MODELS_DIR, load_catalogue)
