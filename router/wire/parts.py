@@ -105,7 +105,7 @@ def places_in(value: object, path: Path, kind: str) -> Iterator[Place]:
 def in_body(path: str, fields: Mapping[str, Any]) -> Wanted:
     """Read model and stream flag where they stand in the body."""
     model = fields.get("model")
-    return Wanted(model if isinstance(model, str) and model else None, fields.get("stream") is True)
+    return Wanted(model if isinstance(model, str) and model else None, bool(fields.get("stream")))
 
 
 def model_in_body(fields: Mapping[str, Any], model: str) -> dict[str, Any]:

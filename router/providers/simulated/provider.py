@@ -108,7 +108,7 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
             return httpx.Response(
                 200, headers={"content-type": "application/json"}, content=b'{"a":'
             )
-        if fields.get("stream") is True:
+        if fields.get("stream"):
             stream = _Stream(
                 WRITERS[interface].events(answer), faults, self._event_s, read_s, interface
             )
