@@ -266,7 +266,7 @@ def _bound_elsewhere(eligible: Eligibility, sought: Sought) -> str | None:
 
 
 def _not_taken(eligible: Eligibility, sought: Sought) -> str | None:
-    return eligible.bars(Unit(sought.id))
+    return eligible.bars(Unit(sought.id, sought.effort))
 
 
 def _out_of_reach(eligible: Eligibility, sought: Sought) -> str | None:

@@ -9,7 +9,8 @@ that may serve does.  What is near follows from what the tier is for:
 * one that maps by balance is for background jobs: the cheapest;
 * one that maps to free models only stays so: nothing that costs stands in, whatever else it is for.
 
-Models without evidence come after those with, the dearest first where the best is wanted, else the
+A model that its vendor lets think only without tools comes after all that keep the tier's effort,
+and serves such a request without thinking.  Models without evidence come after those with, the dearest first where the best is wanted, else the
 cheapest: of two that nobody measured the price is all there is to go by.  What a server of one's own
 lists and the catalogue does not know comes last, in that server's order.
 """
@@ -21,7 +22,7 @@ from dataclasses import replace
 from math import inf
 from typing import Final, NamedTuple
 
-from router.decision.eligible import Eligibility, Refusal, Way
+from router.decision.eligible import Bar, Eligibility, Refusal, Way
 from router.evidence.catalogue import Economics, Model, Tier
 from router.evidence.names import ROUTERS
 from router.values import DEFAULT_DIAL, DIALS, Unit
@@ -44,6 +45,10 @@ NEAR: Final = {
 """Rule of a tier → what stands in for its models, in words."""
 
 
+UNTHINKING: Final = "none"
+"""The effort at which a model does not think."""
+
+
 class StandIns(NamedTuple):
     """Who may stand in, nearest first, and what stands against everybody else."""
 
@@ -64,16 +69,27 @@ def nearest(
     if free and not eligible.limits.prompt_logging:  # their tier says that they may log
         logging = eligible.limits.model_copy(update={"prompt_logging": True})
         eligible = replace(eligible, limits=logging)
-    able, refusals = [], {}
+    able, unthinking, refusals = [], [], {}
     for model in eligible.catalogue.models:
         if model.vendor == ROUTERS or (free and not model.costs_nothing):
             continue
-        if refusal := eligible.refusal(model.id, Way.STANDS_IN, effort=_effort(tier, model)):
-            refusals[model.id] = refusal
-        else:
+        refusal = eligible.refusal(model.id, Way.STANDS_IN, effort=_effort(tier, model))
+        if refusal is None:
             able.append(model)
-    ranked = _ranked(tier, able, eligible.catalogue.economics, standing)
-    return StandIns(tuple(Unit(model.id, _effort(tier, model)) for model in ranked), refusals)
+        elif refusal.bar is Bar.ABILITY and _serves_unthinking(model, eligible):
+            unthinking.append(model)
+        else:
+            refusals[model.id] = refusal
+    economics = eligible.catalogue.economics
+    first = [Unit(m.id, _effort(tier, m)) for m in _ranked(tier, able, economics, standing)]
+    last = [Unit(m.id, UNTHINKING) for m in _ranked(tier, unthinking, economics, standing)]
+    return StandIns((*first, *last), refusals)
+
+
+def _serves_unthinking(model: Model, eligible: Eligibility) -> bool:
+    """Say whether a model that may not serve at the tier's effort may without thinking."""
+    may = UNTHINKING in model.efforts
+    return may and eligible.refusal(model.id, Way.STANDS_IN, effort=UNTHINKING) is None
 
 
 def _effort(tier: Tier, model: Model) -> str | None:

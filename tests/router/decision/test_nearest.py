@@ -11,8 +11,9 @@ from router.callers.keys import OWNER
 from router.decision.coverage import gaps, said_of_gaps
 from router.decision.engine import Engine
 from router.decision.nearest import MODERATE
-from router.decision.tiers import Data, plan
+from router.decision.tiers import Data, Standing, plan
 from router.errors import NoModelFits
+from router.evidence.dialects import load_dialects
 from router.evidence.names import Names
 from router.providers.endpoints import Providers, load_providers
 from router.values import Caller, Interface, Limits
@@ -155,3 +156,31 @@ def test_what_is_said_at_the_start_is_what_requests_meet():
                 except NoModelFits:
                     served = False
                 assert served != (interface.value in found.get(f"kilo-auto/{tier}", []))
+
+
+def planned_with_tools(tier, interface, *vendors):
+    """Plan for a request with a tool, by what the vendors take; also what says what they do not."""
+    asked = request(f"kilo-auto/{tier}", interface)
+    asked = replace(asked, needs=replace(asked.needs, tools=True, n_tools=1))
+    providers = Providers(ROWS, dict.fromkeys(vendors, "k"), load_dialects())
+    bars = providers.bars(asked.needs)
+    return plan(asked, OWNER, data_of(*vendors), Standing(bars=bars)), bars
+
+
+@pytest.mark.parametrize("interface", list(Interface), ids=str)
+@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("tier", TIERS)
+def test_no_tier_asks_a_vendor_for_an_effort_that_it_refuses(tier, vendor, interface):
+    try:
+        made, bars = planned_with_tools(tier, interface, vendor)
+    except NoModelFits:
+        return
+    assert [bars(target.unit) for target in made.targets] == [None] * len(made.targets)
+
+
+def test_who_can_keep_the_effort_stands_in_before_who_serves_without_thinking():
+    made, _ = planned_with_tools("frontier", Interface.CHAT, "openai")
+    efforts = [target.unit.effort for target in made.targets]
+    assert efforts[0] == "medium"
+    assert "none" in efforts
+    assert efforts == sorted(efforts, key="none".__eq__)
