@@ -37,7 +37,7 @@ from pydantic import Field, ImportString, SecretStr, ValidationError, field_vali
 from router.callers.keys import OWNER, Key
 from router.callers.local import Home, host_named, origin_named
 from router.errors import BadArtefact
-from router.evidence.catalogue import MODELS_DIR
+from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR, load_catalogue
 from router.evidence.dialects import DIALECTS_FILE, load_dialects
 from router.providers.endpoints import (
     PROVIDERS_FILE,
@@ -278,7 +278,13 @@ class Settings(Entry):
             keys={name: key.get_secret_value() for name, key in self.keys.items()},
             environ=environ,
             dialects=dialects,
+            vendors=self._vendors() if self.providers else (),
         )
+
+    def _vendors(self) -> frozenset[str]:
+        """Return whose models the catalogue has."""
+        catalogue = load_catalogue(self.models_dir / CATALOGUE_FILE)
+        return frozenset(model.vendor for model in catalogue.models)
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:

@@ -6,7 +6,8 @@ in a format when some configured provider serves it and speaks that format.
 
 Who says more closely what it serves is asked first: a model by name, then a longer beginning of the
 name, then a catch-all.  A name of a *private* provider, one of your own, is for that one alone,
-whether or not it is set up: it never leaves the machine for a catch-all.
+whether or not it is set up: it never leaves the machine for a catch-all.  A beginning that is a
+vendor's, or another provider's, is nobody's own unless its row says ``private = true``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ PROVIDERS_FILE: Final = "providers.toml"
 
 MAX_FOUND: Final = 1024
 """Models whose endpoints are remembered: clients may name any."""
+
+NO_SHARED: Final[Mapping[str, frozenset[str]]] = {}
 
 SIMULATED: Final = "simulated"
 UPSTREAM: Final = "upstream"
@@ -128,7 +131,7 @@ class Provider(Entry):
         default=None,
         description="What it serves by `serves` or `bare` goes to no other provider. Not set: true "
         "where `auth` is `none`, where `url_env` is set, and for a row of your own on this machine "
-        "or a private network.",
+        "or a private network; but not what begins as a vendor's or another provider's names do.",
     )
     slug: str = Field(
         default="",
@@ -258,8 +261,12 @@ class Providers:
         rows: Iterable[Provider],
         keys: Mapping[str, str],
         dialects: Dialects = NO_DIALECTS,
+        shared: Mapping[str, frozenset[str]] = NO_SHARED,
     ) -> None:
-        """Keep every row that has an address and, where it needs one, a key."""
+        """Keep every row that has an address and, where it needs one, a key.
+
+        ``shared`` maps rows to the beginnings of names that they have in common with others.
+        """
         self.dialects = dialects
         self._found: dict[tuple[str, Interface], tuple[Endpoint, ...]] = {}
         self._known = {row.name: row for row in rows}
@@ -267,8 +274,13 @@ class Providers:
         self.names = frozenset(self._known)
         """To which a caller may bring a key of its own."""
         self.configured = tuple(r for r in self._known.values() if r.base_url and self._ready(r))
-        self._private = tuple(r for r in self._known.values() if r.is_private)
-        self._taken = tuple(start for row in self._private for start in row.beginnings)
+        self._owners = {
+            start: row
+            for row in self._known.values()
+            for start in row.beginnings
+            if row.is_private and start not in shared.get(row.name, ())
+        }
+        self._taken = tuple(self._owners)
         self._shelves: Mapping[str, Shelf] = {}
         self._served: tuple[Catalogue | None, dict[str, frozenset[str]]] = None, {}
 
@@ -324,9 +336,10 @@ class Providers:
         taken = model.lower().startswith(self._taken) and not row.is_private
         return None if taken else fit
 
-    def _owner(self, model: str) -> Provider | None:
+    def _owner(self, model: str) -> tuple[str, Provider | None]:
+        """Return how a private name begins, and whose it is."""
         low = model.lower()
-        return next((row for row in self._private if low.startswith(row.beginnings)), None)
+        return next((at for at in self._owners.items() if low.startswith(at[0])), ("", None))
 
     def _rows(self, interface: Interface, own_keys: Mapping[str, str]) -> Iterator[Provider]:
         """Yield who speaks a format and can be called, those under the client's keys first."""
@@ -460,16 +473,18 @@ class Providers:
         return tuple(row.key_env[0] for row in rows if row.key_env and row not in self.configured)
 
     def owner_of(self, model: str) -> str:
-        """Say whose private name this is and how to set it up, or what there is; empty else."""
-        row = self._owner(model)
+        """Say whose private name this is, and what it has or how to set it up; empty else."""
+        start, row = self._owner(model)
         for name, shelf in self._shelves.items():
             if name == UPSTREAM or (row is not None and row.name == name):
                 return f"{name} lists {', '.join(list(shelf.ids)[:SHOWN]) or 'no model'}"
-        if row is None or row in self.configured:
+        if row is None:
             return ""
-        return f"names beginning {row.serves[0]!r} are for {row.name}" + (
-            f"; set {row.url_env} to its address" if row.url_env else ""
-        )
+        said = f"names beginning {start!r} are for {row.name}"
+        if row in self.configured:
+            speaks = " and ".join(sorted(row.formats))
+            return f"{said} alone, which speaks {speaks}; private = false in its row lets others in"
+        return said + (f"; set {row.url_env} to its address" if row.url_env else "")
 
 
 def _versioned(base_url: str) -> str:
@@ -502,6 +517,19 @@ def _own(row: Provider) -> Provider:
     return row.model_copy(update={"private": True})
 
 
+def _shared(row: Provider, others: Iterable[str]) -> frozenset[str]:
+    """Return how names begin that a row serves and others too; none where it says whose they are."""
+    if row.private is not None:
+        return frozenset()
+    others = tuple(others)
+    overlaps = (
+        start
+        for start in row.beginnings
+        if any(start.startswith(other) or other.startswith(start) for other in others)
+    )
+    return frozenset(overlaps)
+
+
 def is_near(url: str) -> bool:
     """Say whether an address is of this machine or of a private network."""
     host = urlsplit(url).hostname or ""
@@ -529,13 +557,24 @@ def configured_providers(
     keys: Mapping[str, str],
     environ: Mapping[str, str],
     dialects: Dialects = NO_DIALECTS,
+    vendors: Iterable[str] = (),
 ) -> Providers:
     """Join the table with the configuration's rows, keys and the environment's.
 
+    What begins with one of ``vendors``, or as another provider's names do, is private to nobody.
     ``keys`` maps provider names to keys and wins over the environment.  When nobody can be
     called, the simulated provider answers.
     """
+    own_rows = tuple(own_rows)
     table = {row.name: row for row in rows}
+    public = {
+        s: row.name for row in table.values() if not row.is_private for s in row.beginnings if s
+    }
+    public |= {f"{vendor}/": "" for vendor in vendors}
+    shared = {
+        row.name: _shared(row, (s for s, name in public.items() if name != row.name))
+        for row in own_rows
+    }
     table |= {row.name: row if row.name in table else _own(row) for row in own_rows}
     found: dict[str, str] = {}
     for name, row in table.items():
@@ -544,7 +583,7 @@ def configured_providers(
         for variable in row.key_env:
             if value := environ.get(variable):
                 found.setdefault(name, value)
-    providers = Providers(table.values(), {**found, **keys}, dialects)
+    providers = Providers(table.values(), {**found, **keys}, dialects, shared)
     if providers.configured:
         return providers
     return Providers([*table.values(), SIMULATED_ROW], {}, dialects)

@@ -233,3 +233,32 @@ def test_a_highest_price_leaves_out_dearer_models():
     prices = [catalogue.model(model_id).price for model_id in found]
     assert found
     assert all(price.input <= 1 and price.output <= 2 for price in prices)
+
+
+@pytest.mark.parametrize("auth", ["none", "bearer"])
+@pytest.mark.parametrize("start", ["openai/", "openai/gpt-", "gpt-", "qwen/", "google/"])
+def test_a_vendors_names_are_private_to_nobody_who_does_not_say_so(start, auth):
+    model = f"{start}x"
+    fields = {"name": "lite", "base_url": "http://127.0.0.1:9/v1", "auth": auth}
+    row = Provider.model_validate(fields | {"formats": ["chat"], "serves": [start, "mine/"]})
+    keys = {"lite": "k", "openrouter": "r"}
+
+    def found(row):
+        return configured_providers(ROWS, own_rows=[row], keys=keys, environ={}, vendors=["qwen"])
+
+    assert asked(found(row), model) == ["lite", "openrouter"]
+    assert asked(found(row), model, Interface.RESPONSES) == ["openrouter"]
+    assert asked(found(row), "mine/x") == ["lite"]
+    alone = found(row.model_copy(update={"private": True}))
+    assert asked(alone, model) == ["lite"]
+    assert asked(alone, model, Interface.RESPONSES) == []
+    assert f"names beginning {start!r} are for lite alone, which speaks chat" in alone.owner_of(
+        model
+    )
+
+
+def test_the_catalogues_vendors_are_among_those_whose_names_are_private_to_nobody():
+    row = {"name": "lite", "base_url": "http://127.0.0.1:9/v1", "auth": "none"}
+    rows = [Provider.model_validate(row | {"formats": ["chat"], "serves": ["moonshotai/"]})]
+    found = Settings(providers=rows).make_providers({"OPENROUTER_API_KEY": "r"})
+    assert asked(found, "moonshotai/kimi-k2.6") == ["lite", "openrouter"]
