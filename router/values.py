@@ -259,11 +259,12 @@ MODEL_CHARS: Final = 256
 
 
 def checked_name(model: str) -> str:
-    """Return a model's name as a caller wrote it; raises ValueError for what cannot be one.
+    """Return a model's name as a caller wrote it, blanks around it aside; raises ValueError for none.
 
     Names are remembered by what serves them, so nobody may make them long, and they are told in
     headers and logs, so they are one line.
     """
+    model = model.strip()
     if len(model) > MODEL_CHARS:
         raise ValueError(f"the name of a model has at most {MODEL_CHARS} characters")
     if not model.isprintable():

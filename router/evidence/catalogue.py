@@ -309,11 +309,15 @@ class Catalogue(Entry):
 
     def names_tier(self, name: str) -> bool:
         """Whether a name is of the form that tiers' ids have, whether or not there is such a tier."""
-        return name.partition("/")[0] in self._tier_namespaces
+        return name.partition("/")[0].strip().lower() in self._tier_namespaces
 
     @cached_property
     def _tier_namespaces(self) -> frozenset[str]:
-        return frozenset(tier.id.partition("/")[0] for tier in self.tiers)
+        return frozenset(tier.id.partition("/")[0].lower() for tier in self.tiers)
+
+    @cached_property
+    def _tiers_by_name(self) -> dict[str, Tier]:
+        return {name.lower(): tier for tier in self.tiers for name in (tier.id, *tier.aliases)}
 
     @cached_property
     def fallback(self) -> Tier | None:
@@ -350,8 +354,8 @@ class Catalogue(Entry):
         return self.model_copy(update={"models": tuple(models)})
 
     def tier(self, name: str) -> Tier | None:
-        """Return a tier by its id or a legacy id."""
-        return next((t for t in self.tiers if name in (t.id, *t.aliases)), None)
+        """Return a tier by its id or a legacy id, in any case."""
+        return self._tiers_by_name.get(name.strip().lower())
 
 
 CATALOGUE_FILE: Final = "catalogue.toml"

@@ -103,9 +103,9 @@ def places_in(value: object, path: Path, kind: str) -> Iterator[Place]:
 
 
 def in_body(path: str, fields: Mapping[str, Any]) -> Wanted:
-    """Read model and stream flag where they stand in the body."""
-    model = fields.get("model")
-    return Wanted(model if isinstance(model, str) and model else None, bool(fields.get("stream")))
+    """Read model and stream flag where they stand in the body; blanks around a name say nothing."""
+    model = name_of(fields.get("model")).strip()
+    return Wanted(model or None, bool(fields.get("stream")))
 
 
 def model_in_body(fields: Mapping[str, Any], model: str) -> dict[str, Any]:

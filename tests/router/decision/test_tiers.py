@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from router.callers.keys import OWNER
 from router.decision.mapping import rank
-from router.decision.tiers import Data, plan
-from router.errors import NoModelFits, Unauthenticated
+from router.decision.tiers import Data, plan, tier_of
+from router.errors import NoModelFits, Unauthenticated, UnknownModel
 from router.evidence.catalogue import Weighted, load_catalogue
 from router.evidence.names import Names
 from router.values import Caller, Interface, Limits, Unit
@@ -187,3 +187,13 @@ def test_the_reason_names_what_was_passed_over_and_what_serves_in_its_place():
     made = plan(free, Caller("k", limits=Limits(deny=frozenset({first}))), DATA)
     assert [t.unit.model for t in made.targets] == [second, third]
     assert f"{first}: denied" in made.why or mapped[0] != first
+
+
+@pytest.mark.parametrize(
+    "write", [str.upper, str.title, " {} ".format], ids=["upper", "title", "blanks"]
+)
+@pytest.mark.parametrize("name", [n for t in CATALOGUE.tiers for n in (t.id, *t.aliases)])
+def test_a_tier_is_itself_in_any_case(name, write):
+    assert tier_of(write(name), CATALOGUE) is CATALOGUE.tier(name)
+    with pytest.raises(UnknownModel, match="there is no tier"):
+        tier_of(write("kilo-auto/none"), CATALOGUE)

@@ -274,3 +274,16 @@ async def test_where_the_headers_are_sent_already_a_comment_tells_it():
             assert "x-auto-served-model" not in said.headers
             begun.set()
             assert b": x-auto-served-model: some-new-model" in await said.aread()
+
+
+@pytest.mark.parametrize("name", [" ollama/secret", "ollama/secret ", "\tOLLAMA/secret"])
+async def test_a_private_name_stays_at_home_however_it_is_written(name):
+    rest = {"name": "rest", "formats": ["chat"], "serves": [""]}
+    async with fake_upstream() as fake, fake_upstream() as out:
+        fake.lists = lists("secret")
+        rows = own_row(fake)["providers"] + [rest | {"base_url": f"{out.url}/v1"}]
+        async with gateway(providers=rows, keys={"rest": "k"}) as client:
+            for asked in ({"model": name}, {"model": "ollama/none", "models": [name]}):
+                await client.post(PATHS[CHAT], json=ask(CHAT, "") | asked)
+        assert [seen.fields["model"] for seen in fake.seen] == ["secret", "secret"]
+        assert not out.seen

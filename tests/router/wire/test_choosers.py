@@ -172,3 +172,11 @@ def test_what_only_lenient_parsers_take_is_settled_too(rest):
     twice = b'{"model":"c/d",%b,"model":"a/b"}' % rest
     read = parse(twice, interface=Interface.CHAT)
     assert (read.model, read.body) == ("a/b", body)
+
+
+@every_format
+@pytest.mark.parametrize("name", [" a/b", "a/b ", "\ta/b\n", "\u00a0a/b"])
+def test_blanks_around_a_name_are_no_part_of_it(interface, name):
+    asked = read(interface, model=name, models=[name.replace("a", "c")])
+    assert (asked.model, asked.choosers.models) == ("a/b", ("c/b",))
+    assert read(interface, model="  ").model is None
