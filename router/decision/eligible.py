@@ -121,9 +121,12 @@ class Eligibility:
 
     def opens(self, choosers: Choosers) -> Refusal | None:
         """Say what stands against a body that lets its upstream bring in whom nobody can tell."""
-        if not choosers.open or not (self.anonymous or self.limited):
+        named = choosers.open if self.anonymous or self.limited else ()
+        if self.anonymous or self.limits.max_cost_usd is not None:
+            named += choosers.dearer
+        if not named:
             return None
-        brings = f"`{choosers.open[0]}` may bring in other models, services or prices"
+        brings = f"`{named[0]}` may bring in other models, services or prices"
         if self.anonymous:
             return Refusal(Bar.KEY, f"needs an API key: {brings}")
         return Refusal(

@@ -143,7 +143,7 @@ def from_fields(
     continued = format.continues(fields)
     items = fields.get(format.ITEMS)
     conversation = _conversation(reading, declared)
-    choosers, model = read_choosers(fields), wanted.model
+    choosers, model = read_choosers(fields, format.listed_tools(fields)), wanted.model
     if not model and choosers.models:
         model, *others = choosers.models
         choosers = replace(choosers, models=tuple(others))

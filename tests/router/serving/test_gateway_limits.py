@@ -58,6 +58,8 @@ def ways_to(model, interface):
     yield "fallbacks", plain | {"fallbacks": [{"model": model}]}
     yield "after a tier", ask(interface, "kilo-auto/free") | {"models": [model]}
     yield "a tool", plain | {"tools": [{"type": "advisor_20260301", "model": model}]}
+    deep = {"type": "namespace", "name": "n", "tools": [{"type": "x", "y": [{"models": [model]}]}]}
+    yield "a tool in a tool", plain | {"tools": [deep]}
     yield "a preset", plain | {"preset": "mine"}
     yield "a plugin", plain | {"plugins": [{"id": "auto-router", "allowed_models": [model]}]}
 
@@ -89,6 +91,33 @@ async def test_without_a_key_only_a_free_model_by_its_own_name_is_had(interface)
         assert reply.status_code == 200
         assert [seen.fields["model"] for seen in fake.seen] == [free]
         assert OPUS.encode() not in fake.seen[0].body
+
+
+PAID = [
+    {"tools": [{"type": "openrouter:web_search"}]},
+    {"web_search_options": {}},
+    {"plugins": {"id": "web"}},
+    {"plugins": "web"},
+    {"service_tier": "priority"},
+]
+
+
+@every_format
+async def test_without_a_key_or_under_a_cap_no_paid_service_is_had(interface):
+    cap, denies = ({"authorization": f"Bearer {name}"} for name in ("max_cost_usd", "deny"))
+    free = "stepfun/step-3.7-flash:free"
+    async with fake_upstream() as fake, gateway(fake, callers=KEYS) as client:
+        for more in PAID:
+            for model in (free, "kilo-auto/free"):
+                body = ask(interface, model) | more
+                reply = await client.post(PATHS[interface], json=body)
+                assert reply.status_code == 401, (more, reply.text)
+                reply = await client.post(PATHS[interface], json=body, headers=cap)
+                assert reply.status_code == 400, (more, reply.text)
+        assert fake.seen == []
+        body = ask(interface, MINI) | {"service_tier": "priority"}
+        reply = await client.post(PATHS[interface], json=body, headers=denies)
+        assert reply.status_code == 200, reply.text
 
 
 async def test_within_a_limit_any_name_of_the_model_serves():

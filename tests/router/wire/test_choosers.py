@@ -64,6 +64,77 @@ def test_a_tool_of_the_provider_names_a_model_and_a_function_does_not():
     image = {"type": "openrouter:image", "parameters": {"model": "c/d"}}
     asked = read(model="m", tools=[function, advisor, image])
     assert asked.choosers.tools == (("tools[1].model", "a/b"), ("tools[2].model", "c/d"))
+    assert asked.choosers.open == ("tools: openrouter:image",)
+
+
+NAMING = [
+    {"type": "openrouter:fusion", "parameters": {"models": ["c/d"]}},
+    {"type": "openrouter:fusion", "parameters": {"analysis_models": [{"id": "c/d"}]}},
+    {"type": "advisor", "config": {"model": "c/d"}},
+    {"type": "namespace", "name": "n", "tools": [{"type": "advisor", "Model": "c/d"}]},
+    {"name": "x", "model": "c/d"},
+]
+
+
+@every_format
+@pytest.mark.parametrize("tool", NAMING)
+def test_wherever_a_tool_names_a_model_it_is_found(interface, tool):
+    assert [name for _, name in read(interface, tools=[tool]).choosers.tools] == ["c/d"]
+
+
+@pytest.mark.parametrize("tool", NAMING)
+def test_a_tool_that_an_item_adds_names_its_models_too(tool):
+    added = {"type": "additional_tools", "tools": [tool]}
+    asked = read(Interface.RESPONSES, input=[added])
+    assert [name for _, name in asked.choosers.tools] == ["c/d"]
+
+
+@every_format
+def test_a_schema_names_no_model(interface):
+    schema = {"properties": {"model": {"enum": ["c/d"]}}, "default": {"model": "c/d"}}
+    tools = [
+        {"name": "f", "input_schema": schema},
+        {"type": "custom", "name": "f", "input_schema": schema},
+        {"type": "function", "name": "f", "parameters": schema},
+        {"type": "function", "function": {"name": "f", "parameters": schema}},
+        {"type": "openrouter:datetime"},
+    ]
+    nested = {"type": "namespace", "name": "n", "tools": tools}
+    assert read(interface, model="m", tools=[*tools, nested]).choosers == NO_CHOOSERS
+
+
+@every_format
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"tools": [{"type": "openrouter:web_search"}]}, "tools: openrouter:web_search"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"plugins": {"id": "web"}}, "plugins: web"),
+        ({"plugins": "web"}, "plugins: web"),
+    ],
+)
+def test_paid_services_in_any_shape_are_named(interface, fields, named):
+    assert read(interface, model="m", **fields).choosers.open == (named,)
+
+
+@every_format
+def test_what_raises_the_price_is_named(interface):
+    asked = read(interface, model="m", service_tier="priority", speed="fast")
+    assert asked.choosers.dearer == ("service_tier: priority", "speed: fast")
+    plain = read(interface, model="m", service_tier="flex", speed="standard")
+    assert plain.choosers == NO_CHOOSERS
+
+
+FOLDED = ["Model", "MODELS", "model\u017f", "Provider", "Tools", "tool\u017f", "Service_Tier"]
+
+
+@every_format
+@pytest.mark.parametrize("key", FOLDED)
+def test_a_field_that_some_servers_would_take_for_another_is_sent_to_none(interface, key):
+    asked = read(interface, **{"model": "a/b", key: "c/d", "Other": 1})
+    assert key not in orjson.loads(asked.body)
+    assert key not in asked.fields
+    assert asked.fields["Other"] == 1
 
 
 # Keys that are written twice.
@@ -91,7 +162,9 @@ def test_of_a_model_that_is_named_twice_nobody_sees_more_than_the_last(body):
     assert asked.model == last["model"] == "b/two"
 
 
-names = st.sampled_from(["model", "models", "provider", "plugins", "preset", "x", "mod\\u0065l"])
+names = st.sampled_from(
+    ["model", "models", "provider", "plugins", "preset", "x", "mod\\u0065l", "tools"]
+)
 values = st.sampled_from(['"a"', "null", "[]", "{}", '{"model":"b"}', '[{"model":{"models":1}}]'])
 
 
@@ -101,7 +174,7 @@ def test_however_a_body_is_written_every_parser_sees_one_of_each_field(members):
     once, fields = settled(body, orjson.loads(body))
     first, last = first_and_last(once)
     assert orjson.loads(once) == fields == last
-    kept = {"model", "provider", "plugins", "preset"}
+    kept = {"model", "provider", "plugins", "preset", "tools"}
     assert {k: first[k] for k in kept & first.keys()} == {k: last[k] for k in kept & last.keys()}
 
 
