@@ -74,6 +74,8 @@ class Bound(NamedTuple):
     what: str
     models: tuple[str, ...]
     """How the ids of the models begin that can serve it."""
+    tool: str = ""
+    """The type of the tool that it is, where it is one."""
 
     def refuses(self, model: str) -> str | None:
         """Say why a model cannot serve it; None when it can."""

@@ -152,7 +152,7 @@ def plan(
     try:
         made = _by_tier(tier, request, eligible, caller, data, standing)
     except NoModelFits as error:
-        raise NoModelFits(f"{error} {_way_out(request, data)}".strip()) from None
+        raise NoModelFits(f"{error} {_way_out(tier, request, data, reachable)}".strip()) from None
     if request.needs.provider_state and standing.session.incumbent is None:
         made = replace(made, why=f"{made.why} {UNKNOWN_CONVERSATION}")
     if not others:
@@ -354,13 +354,39 @@ def _nobody(
     )
 
 
-def _way_out(request: ChatRequest, data: Data) -> str:
+def _way_out(tier: Tier, request: ChatRequest, data: Data, reachable: frozenset[str]) -> str:
     """Say how more models come into reach of a request."""
+    tools = list(dict.fromkeys(bound.tool for bound in request.needs.bound if bound.tool))
+    if request.needs.bound and not _lacks_reach(tier, request, data, reachable):
+        return _for_more([_turning_off(tools)] if tools else [])
     interface, kept_out = request.interface, request.choosers.preferences.named
     others = [i.value for i in Interface if i is not interface and data.reachable.get(i)]
     ways = [f"leave out {kept_out}"] if kept_out else []
+    ways += [_turning_off(tools)] if tools else []
     if way := data.openings.get(interface):
         ways.append(way)
     if others and not data.reachable.get(interface):
         ways.append(f"ask over {' or '.join(others)}")
+    return _for_more(ways)
+
+
+def _for_more(ways: list[str]) -> str:
     return f"For more models {'; or '.join(ways)}." if ways else ""
+
+
+def _turning_off(tools: list[str]) -> str:
+    """Say how a client is kept from listing the tools that bind it."""
+    hint = ' (Codex: web_search = "disabled" in its config.toml)' if "web_search" in tools else ""
+    return f"turn off {' and '.join(tools)} in the client{hint}"
+
+
+def _lacks_reach(tier: Tier, request: ChatRequest, data: Data, reachable: frozenset[str]) -> bool:
+    """Say whether a further key would bring a model that may serve what binds a request."""
+    free = bool(tier.model_ids) and all(
+        model is not None and model.free for model in map(data.catalogue.model, tier.model_ids)
+    )
+    return any(
+        model.id not in reachable and not any(b.refuses(model.id) for b in request.needs.bound)
+        for model in data.catalogue.models
+        if model.costs_nothing or not free
+    )

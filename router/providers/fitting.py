@@ -10,14 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from router.evidence.dialects import ANYTHING, Facts
 from router.values import Target
 from router.wire.format import Format
-from router.wire.parts import Place, positive_int
+from router.wire.parts import HostedTool, Place, positive_int
 from router.wire.schemas import said_without
 from router.wire.splice import Path
 
@@ -68,12 +68,16 @@ def fitted(
     target: Target,
     facts: Facts,
     room: int | None,
+    hosted: Collection[HostedTool] = (),
 ) -> Rewrite:
     """Return how to change a body whose top level routing gives ``changes``.
 
     ``room`` is the longest answer that the model gives, in tokens; None where that is not known.
+    ``hosted`` tools are left out where the model's vendor does not run them.
     """
     rewrite = top_level(format, fields, changes, facts, room)
+    foreign = not_run(hosted, target)
+    rewrite.cuts += (tool.path for tool in foreign)
     dropped = facts.items | (format.EFFORT_ITEMS if target.unit.effort else frozenset())
     adds = False
     for place in format.places(fields) if facts.deep or dropped else ():
@@ -83,8 +87,21 @@ def fitted(
         else:
             _fit_place(place, format, facts, rewrite)
     if adds:
-        rewrite.changes["tools"] = format.listed_tools(fields)
+        gone = {id(_value_at(fields, tool.path)) for tool in foreign}
+        listed = format.listed_tools(fields)
+        rewrite.changes["tools"] = [tool for tool in listed if id(tool) not in gone]
     return rewrite
+
+
+def not_run(hosted: Collection[HostedTool], target: Target) -> list[HostedTool]:
+    """Return the tools that a target's vendor does not run."""
+    return [tool for tool in hosted if tool.bound.refuses(target.unit.model)]
+
+
+def _value_at(fields: Any, path: Path) -> Any:
+    for step in path:
+        fields = fields[step]
+    return fields
 
 
 def top_level(

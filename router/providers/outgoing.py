@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from router import __version__
 from router.providers.attempts import Attempt, Larger, no_larger
-from router.providers.fitting import Rewrite, fitted, top_level
+from router.providers.fitting import Rewrite, fitted, not_run, top_level
 from router.wire.format import FORMATS, Format
 from router.wire.preferences import FIELD as PREFERENCES
 from router.wire.request import ChatRequest
@@ -110,14 +110,16 @@ def _fit(order: Order, attempt: Attempt, format: Format) -> Rewrite:
         return Rewrite(changes)
     target, facts = attempt.target, attempt.endpoint.facts
     room = order.room(target.unit.model)
-    return fitted(format, order.request.fields, changes, target, facts, room)
+    request = order.request
+    return fitted(format, request.fields, changes, target, facts, room, request.hosted)
 
 
 def left_out(order: Order, attempt: Attempt) -> tuple[str, ...]:
     """Return what of a routed request the vendor of an attempt would have refused."""
     if not order.routed:
         return ()
-    return _top_level(order, attempt).left_out
+    tools = dict.fromkeys(t.bound.tool for t in not_run(order.request.hosted, attempt.target))
+    return (*_top_level(order, attempt).left_out, *tools)
 
 
 def _top_level(order: Order, attempt: Attempt) -> Rewrite:

@@ -6,11 +6,11 @@ named by its type alone: who does not run it can do nothing with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from router.values import Bound
-from router.wire.parts import mappings
+from router.wire.parts import HostedTool, Place, mappings, name_of
 
 OPENAI: Final = ("openai/",)
 ANTHROPIC: Final = ("anthropic/",)
@@ -46,17 +46,65 @@ RESPONSES_TOOLS: Final[Mapping[str, tuple[str, ...]]] = {
 docs.x.ai/docs/guides/tools/overview, read 2026-11-29)."""
 
 
+CLIENT_RUN: Final = (
+    *("apply_patch", "bash", "computer", "local_shell", "memory", "shell", "text_editor"),
+)
+"""How types begin of vendors' tools that the client runs: without its hands it can do nothing."""
+
+LEANS_ON: Final = ("connector_id", "server_label", "server_url", "vector_store_ids")
+"""Members of a tool that name what its vendor keeps, or whom it calls for the client."""
+
+
 def bound_tools(
-    tools: object, run_by: Mapping[str, tuple[str, ...]], others: tuple[str, ...]
-) -> Iterator[Bound]:
-    """Yield the tools that vendors run; those that ``run_by`` does not name are run by ``others``."""
-    for tool in mappings(tools):
+    tools: Iterable[Place],
+    run_by: Mapping[str, tuple[str, ...]],
+    others: tuple[str, ...],
+    *,
+    choice: object,
+    used: Collection[str] = (),
+) -> tuple[list[Bound], tuple[HostedTool, ...]]:
+    """Return what binds of the tools that vendors run, and what may be left out for other vendors.
+
+    Those that ``run_by`` does not name are run by ``others``.  One binds that ``choice`` forces, that
+    was ``used`` before, whose vendor keeps something for it, that the client's own hands are, or
+    that stands beside no tool of the client's own: coding agents list a search beside their own
+    tools and can do without it; who lists nothing else wants just that.
+    """
+    own, hosted = False, []
+    for path, _, tool in tools:
         kind = _kind(tool)
+        own = own or kind in CLIENTS_OWN
         if kind in CLIENTS_OWN or kind.startswith(AGGREGATORS):
             continue
         models = run_by.get(kind, others)
         if models != ANYONE:
-            yield Bound(f"its tool {kind[:40]}", models)
+            said = Bound(f"its tool {kind[:40]}", models, kind[:40])
+            hosted.append((HostedTool(path, said), tool))
+    forced = {*_named_by(choice)} if hosted else set()
+    free = [at for at, tool in hosted if own and not _binds(at.bound.tool, tool, forced, used)]
+    return [at.bound for at, _ in hosted if at not in free], tuple(free)
+
+
+def _binds(kind: str, tool: Mapping[str, Any], forced: set[str], used: Collection[str]) -> bool:
+    """Say whether a tool cannot be left out, though the client has others."""
+    container = tool.get("container")
+    keeps = isinstance(container, str) or (
+        isinstance(container, Mapping) and "file_ids" in container
+    )
+    return (
+        keeps
+        or kind.startswith(CLIENT_RUN)
+        or any(tool.get(member) for member in LEANS_ON)
+        or not forced.isdisjoint((kind, name_of(tool.get("name")) or kind))
+        or any(kind.startswith(before) for before in used)
+    )
+
+
+def _named_by(choice: object) -> Iterator[str]:
+    """Yield the types and names of the tools of which a choice says that one is to be called."""
+    if isinstance(choice, Mapping):
+        for tool in (choice, *mappings(choice.get("tools"))):
+            yield from filter(None, (name_of(tool.get(key)) for key in ("type", "name")))
 
 
 def _kind(tool: Mapping[str, Any]) -> str:

@@ -91,7 +91,8 @@ def read(fields: Mapping[str, Any]) -> Reading:
     messages = [*mappings(fields.get("messages"))]
     turns = tuple(_turn(message, media) for message in messages)
     wanted = fields.get("response_format")
-    bound = [*bound_tools(fields.get("tools"), CHAT_TOOLS, ANYONE)]
+    tools = places_in(fields.get("tools"), ("tools",), "tool")
+    bound, hosted = bound_tools(tools, CHAT_TOOLS, ANYONE, choice=fields.get("tool_choice"))
     bound += [Bound(FILE, OPENAI)] if media.file_ids else []
     bound += named(fields, KEPT, GOOGLE) + named(_google_extra(fields), KEPT, GOOGLE)
     return Reading(
@@ -104,6 +105,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
         json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
         media=media,
         bound=tuple(bound),
+        hosted=hosted,
         begun=bool(messages) and _begins_answer(messages[-1]),
     )
 

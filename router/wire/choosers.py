@@ -185,7 +185,9 @@ def settled(body: bytes, fields: dict[str, Any]) -> tuple[bytes, dict[str, Any]]
     ``fields`` is ``body`` parsed; the body comes back as it is where nothing is to be done, as it
     nearly always is.
     """
-    cut = [name for name in TRIED_HERE if name in fields and _is_tried_here(name, fields)]
+    cut: list[str] = [
+        name for name in TRIED_HERE if name in fields and _is_tried_here(name, fields)
+    ]
     cut += [key for key in fields if (low := key.casefold()) != key and low in _READ]
     again = _written_again(body, fields)
     if not cut and not again:

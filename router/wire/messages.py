@@ -96,7 +96,9 @@ def read(fields: Mapping[str, Any]) -> Reading:
     media = Media()
     messages = [*mappings(fields.get("messages"))]
     turns = tuple(t for message in messages for t in _turns(message, media))
-    bound = [*bound_tools(fields.get("tools"), {}, ANTHROPIC), *named(fields, KEPT, ANTHROPIC)]
+    tools = places_in(fields.get("tools"), ("tools",), "tool")
+    bound, hosted = bound_tools(tools, {}, ANTHROPIC, choice=fields.get("tool_choice"))
+    bound += named(fields, KEPT, ANTHROPIC)
     bound += [Bound(FILE, ANTHROPIC)] if media.file_ids else []
     if any(map(_holds_server_tools, messages)):
         bound.append(Bound("what Anthropic's own tools did", ANTHROPIC))
@@ -109,6 +111,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
         or _wants_schema({"format": fields.get("output_format")}),
         media=media,
         bound=tuple(bound),
+        hosted=hosted,
         begun=bool(messages) and _begins_answer(messages[-1]),
     )
 

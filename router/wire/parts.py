@@ -16,13 +16,20 @@ from router.wire.splice import Path
 TEXT_TYPES: Final = frozenset({"text", "input_text", "output_text", "refusal", "summary_text"})
 
 
+class HostedTool(NamedTuple):
+    """A tool that some vendors run, where a request lists it."""
+
+    path: Path
+    bound: Bound
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a format's module finds in a body, before any meaning is given to it.
 
     ``provider_state``: the body continues a conversation that its provider keeps; ``bound``: what
-    else in it works with some vendors only; ``begun``: the client begins the answer, which the
-    model is to go on with.
+    else in it works with some vendors only; ``hosted``: tools that do, and that others are not sent;
+    ``begun``: the client begins the answer, which the model is to go on with.
     """
 
     turns: tuple[Turn, ...]
@@ -33,6 +40,7 @@ class Reading:
     json_schema: bool = False
     provider_state: bool = False
     bound: tuple[Bound, ...] = ()
+    hosted: tuple[HostedTool, ...] = ()
     begun: bool = False
 
 

@@ -26,7 +26,7 @@ from router.wire.clients import Declared, read_declared
 from router.wire.fields import Fields
 from router.wire.format import FORMATS, shape_of
 from router.wire.json_text import as_utf8, read
-from router.wire.parts import Reading, system_text
+from router.wire.parts import HostedTool, Reading, system_text
 from router.wire.pause import PAUSE
 
 BYTES_PER_TOKEN: Final = 3.6
@@ -71,6 +71,8 @@ class ChatRequest:
     """How many are to be told side by side."""
     effort: str | None = None
     """As the client set it; None where it set none."""
+    hosted: tuple[HostedTool, ...] = ()
+    """Tools that a routed request is sent without where the model's vendor does not run them."""
 
     def let_go(self) -> None:
         """Keep of the body its bytes only; it is parsed again when it is read again."""
@@ -166,6 +168,7 @@ def from_fields(
         wants_usage=format.wants_usage(fields),
         n_answers=format.n_answers(fields),
         effort=format.effort_of(fields),
+        hosted=reading.hosted,
     )
 
 

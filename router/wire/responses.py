@@ -107,7 +107,14 @@ def read(fields: Mapping[str, Any]) -> Reading:
         items = [{"role": "user", "content": items}]
     turns = tuple(turn for item in mappings(items) if (turn := _turn(item, media)))
     tools = listed_tools(fields)
-    bound = [*bound_tools(tools, RESPONSES_TOOLS, OPENAI), *named(fields, KEPT, OPENAI)]
+    bound, hosted = bound_tools(
+        _placed_tools(fields),
+        RESPONSES_TOOLS,
+        OPENAI,
+        choice=fields.get("tool_choice"),
+        used={_caller(item) for item in mappings(items)} - {""},
+    )
+    bound += named(fields, KEPT, OPENAI)
     bound += [Bound(FILE, OPENAI)] if media.file_ids else []
     wanted = fields.get("text")
     wanted = wanted.get("format") if isinstance(wanted, Mapping) else None
@@ -120,6 +127,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
         media=media,
         provider_state=bool(fields.get("previous_response_id") or fields.get("conversation")),
         bound=tuple(bound),
+        hosted=hosted,
     )
 
 
@@ -136,6 +144,20 @@ def listed_tools(fields: Mapping[str, Any]) -> list[Any]:
     added = [item.get("tools") for item in items if item.get("type") == MORE_TOOLS]
     lists = [fields.get("tools"), *added]
     return [tool for tools in lists if isinstance(tools, list) for tool in tools]
+
+
+def _placed_tools(fields: Mapping[str, Any]) -> Iterator[Place]:
+    """Yield the same tools with their places."""
+    yield from places_in(fields.get("tools"), ("tools",), "tool")
+    for path, _, item in places_in(fields.get("input"), ("input",), ""):
+        if item.get("type") == MORE_TOOLS:
+            yield from places_in(item.get("tools"), (*path, "tools"), "tool")
+
+
+def _caller(item: Mapping[str, Any]) -> str:
+    """Return the tool of which an item is a call; empty where it is none."""
+    kind = name_of(item.get("type"))
+    return kind.removesuffix("_call") if kind.endswith("_call") else ""
 
 
 def _turn(item: Mapping[str, Any], media: Media) -> Turn | None:

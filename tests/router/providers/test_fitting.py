@@ -236,9 +236,12 @@ def test_deepseek_and_gemini_are_given_what_they_must_find_in_a_history():
 def test_tools_that_an_item_adds_are_listed_where_the_item_is_not_known():
     added = {"type": "additional_tools", "role": "developer", "tools": [TOOL]}
     update = {"type": "configuration_update", "reasoning": {"effort": "max"}}
-    fields = {"input": [added, update, {"role": "user", "content": "hi"}], "tools": [{"type": "x"}]}
+    fields = {
+        "input": [added, update, {"role": "user", "content": "hi"}],
+        "tools": [{"type": "custom"}],
+    }
     found = sent("xai", RESPONSES, GROK, fields)
-    assert found["tools"] == [{"type": "x"}, TOOL]
+    assert found["tools"] == [{"type": "custom"}, TOOL]
     assert found["input"] == fields["input"][2:]
     kept = sent("openai", RESPONSES, GPT, fields)
     assert (kept["input"], kept["tools"]) == (fields["input"], fields["tools"])
