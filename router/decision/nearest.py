@@ -10,9 +10,10 @@ that may serve does.  What is near follows from what the tier is for:
 * one that maps to free models only stays so: nothing that costs stands in, whatever else it is for.
 
 A model that its vendor lets think only without tools comes after all that keep the tier's effort,
-and serves such a request without thinking.  Models without evidence come after those with, the dearest first where the best is wanted, else the
-cheapest: of two that nobody measured the price is all there is to go by.  What a server of one's own
-lists and the catalogue does not know comes last, in that server's order.
+and serves such a request without thinking. Models without evidence come after those with, the
+dearest first where the best is wanted, else the cheapest: of two that nobody measured the price is
+all there is to go by. What a server of one's own lists and the catalogue does not know comes last,
+in that server's order.
 """
 
 from __future__ import annotations
