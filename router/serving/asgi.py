@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from router.errors import TooLarge, TooSlow
+from router.serving.room import Share
 from router.settings import RequestLimits
 from router.values import Interface
 
@@ -23,7 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 SLOWEST_BYTES_PER_S: Final = 16 << 10
-"""A body that arrives slower than this, after its first grace, is refused."""
+"""A body that arrives slower than this for longer than its grace is refused."""
 
 
 class Disconnected(Exception):
@@ -120,30 +121,32 @@ async def read_body(
     receive: Receive,
     headers: Mapping[str, str],
     limits: RequestLimits,
-    hold: Callable[[int], Awaitable[None]],
+    share: Share,
 ) -> bytes:
-    """Read a request's body; raises TooLarge, TooSlow or Disconnected.
+    """Read a request's body; raises TooLarge, TooSlow, Busy or Disconnected.
 
-    ``hold`` is told of each piece, and makes it wait for room; that time is not the client's.
+    Its sender has ``body_s``, which what arrives wins back but never adds to: a fast beginning earns no
+    silence after it.  Time in which a piece waits for room is not the sender's.
     """
     declared = headers.get("content-length", "")
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limits.body_bytes:
         raise _too_large(limits)
     read = bytearray()
-    began = time.monotonic()
+    left_s = limits.body_s
     while True:
-        allowed_s = limits.body_s + len(read) / SLOWEST_BYTES_PER_S
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(began + allowed_s - time.monotonic()):
-                message = await receive()
+            async with asyncio.timeout(left_s) as patience:
+                with share.arriving(patience):
+                    message = await receive()
         except TimeoutError:
             raise TooSlow("the request body did not arrive in time; send it again") from None
         if message["type"] == "http.disconnect":
             raise Disconnected
         piece = message.get("body", b"")
-        arrived = time.monotonic()
-        await hold(len(piece))
-        began += time.monotonic() - arrived
+        left_s -= time.monotonic() - began
+        left_s = min(limits.body_s, left_s + len(piece) / SLOWEST_BYTES_PER_S)
+        await share.grow(len(piece))
         if not message.get("more_body") and not read:
             read = piece
         else:

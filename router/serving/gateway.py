@@ -50,12 +50,13 @@ from router.serving.headers import (
     STREAM_HEADERS,
     early_headers,
 )
-from router.serving.intake import Intake, Share
+from router.serving.intake import Intake
 from router.serving.keeping import account, begin, refuse_anothers, session_of
 from router.serving.live import LiveData
 from router.serving.logs import one_line
 from router.serving.passage import Inbound, Passage, Routed, record_of, telling
 from router.serving.pulse import Pulse
+from router.serving.room import Share
 from router.serving.stores import Stores
 from router.sessions.steps import (
     foreign_items,

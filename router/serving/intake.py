@@ -1,80 +1,26 @@
 """A request's body on its way in: received, decoded and parsed at a cost that is bounded.
 
-Bodies that are here at once share a room of bytes, from their first piece until their answer begins.
-A large one is worked on apart from the event loop, in turn: what is decoded and has no room yet is
+Bodies that are here at once share a room of bytes (``router.serving.room``).  A large one is worked on apart from the event loop, in turn: what is decoded and has no room yet is
 one body at most.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 from router.errors import BadRequest, Busy, TooLarge
 from router.providers.large import LARGE_BYTES, apart
 from router.serving.asgi import Call, read_body
+from router.serving.room import BUSY, Room, Share
 from router.settings import RequestLimits
 from router.values import checked_name
 from router.wire.content import decoded
 from router.wire.format import FORMATS
 from router.wire.json_text import holds_more_values
 from router.wire.request import ChatRequest, parse
-
-
-class Room:
-    """The bytes of all bodies that are held at once."""
-
-    def __init__(self, size_bytes: int, wait_s: float) -> None:
-        """Begin empty; who finds it full waits ``wait_s``."""
-        self._size_bytes = size_bytes
-        self._wait_s = wait_s
-        self._freed = asyncio.Event()
-        self.held_bytes = 0
-
-    def fits(self, own_bytes: int, more_bytes: int) -> bool:
-        """Say whether who holds some bytes may hold more; large bodies leave half to others.
-
-        A body that is alone always fits: how large it may be is another limit's matter.
-        """
-        own, others = own_bytes + more_bytes, self.held_bytes - own_bytes
-        allowed = self._size_bytes if own <= LARGE_BYTES else self._size_bytes // 2
-        return not others or others + own <= allowed
-
-    async def until_fits(self, own_bytes: int, more_bytes: int) -> None:
-        """Wait for room; raises Busy."""
-        try:
-            async with asyncio.timeout(self._wait_s):
-                while not self.fits(own_bytes, more_bytes):
-                    await self._freed.wait()
-        except TimeoutError:
-            raise Busy("the gateway is busy with other large requests; send it again") from None
-
-    def tell(self) -> None:
-        """Let those who wait look again."""
-        self._freed.set()
-        self._freed = asyncio.Event()
-
-
-class Share:
-    """What one request holds of a room; give it back in every case."""
-
-    def __init__(self, room: Room) -> None:
-        """Begin with nothing."""
-        self._room = room
-        self._bytes = 0
-
-    async def grow(self, more_bytes: int) -> None:
-        """Take room for more, or less; raises Busy when there is none in time."""
-        if more_bytes > 0 and not self._room.fits(self._bytes, more_bytes):
-            await self._room.until_fits(self._bytes, more_bytes)
-        self._bytes += more_bytes
-        self._room.held_bytes += more_bytes
-
-    def give_back(self) -> None:
-        """Take up no room any more."""
-        self._room.held_bytes -= self._bytes
-        self._bytes = 0
-        self._room.tell()
 
 
 class Intake:
@@ -88,7 +34,7 @@ class Intake:
 
     async def read(self, call: Call, share: Share) -> ChatRequest:
         """Read what a call asks for; raises BadRequest, Busy or Disconnected."""
-        body = await read_body(call.receive, call.headers, self._limits, share.grow)
+        body = await read_body(call.receive, call.headers, self._limits, share)
         encoding = call.headers.get("content-encoding", "")
         if len(body) <= LARGE_BYTES:
             try:
@@ -103,19 +49,35 @@ class Intake:
         return await self._large(body, encoding, call, share)
 
     async def _large(self, body: bytes, encoding: str, call: Call, share: Share) -> ChatRequest:
-        """Decode and parse what may take long, in turn."""
+        """Decode and parse what may take long, in turn.
+
+        Nobody waits for room with the turn, or with what was decoded, in hand: who must wait lets both
+        go, and does the work again once there is room for it.
+        """
+        work = partial(self._read_large, body, encoding, call)
+        async with self._in_turn():
+            request = await apart(LARGE_BYTES + 1, work)
+            more = len(request.body) - len(body)
+            if share.fits(more):
+                await share.grow(more)
+                return request
+        del request
+        await share.grow(more)
+        async with self._in_turn():
+            return await apart(LARGE_BYTES + 1, work)
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """Wait for one's turn, and have it; raises Busy."""
         try:
             async with asyncio.timeout(self._limits.wait_s):
                 await self._turn.acquire()
         except TimeoutError:
-            raise Busy("the gateway is busy with other large requests; send it again") from None
+            raise Busy(BUSY) from None
         try:
-            work = partial(self._read_large, body, encoding, call)
-            request = await apart(LARGE_BYTES + 1, work)
-            await share.grow(len(request.body) - len(body))
+            yield
         finally:
             self._turn.release()
-        return request
 
     def _read_large(self, body: bytes, encoding: str, call: Call) -> ChatRequest:
         plain = decoded(body, encoding, limit_bytes=self._limits.body_bytes)

@@ -18,7 +18,7 @@ from router.providers.upstream import Reply
 from router.serving.asgi import (
     Call,
 )
-from router.serving.intake import Share
+from router.serving.room import Share
 from router.sessions.session import Session
 from router.sessions.steps import (
     Heard,

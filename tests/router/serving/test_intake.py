@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.errors import Busy
+from router.errors import Busy, TooSlow
 from router.providers.large import LARGE_BYTES
-from router.serving.intake import Room, Share
+from router.serving.asgi import read_body
+from router.serving.room import Room, Share
+from router.settings import RequestLimits
 from router.values import Interface
 from router.wire.json_text import holds_more_values
 from tests.gateway_rig import PATHS, ask, fake_upstream, gateway, good, replies
@@ -214,3 +216,89 @@ async def test_who_waits_goes_on_when_there_is_room():
     first.give_back()
     await waiting
     assert room.held_bytes == 200
+
+
+async def test_who_waits_goes_on_when_another_takes_less():
+    room = Room(1000, 5.0)
+    first, second = Share(room), Share(room)
+    await first.grow(900)
+    waiting = asyncio.create_task(second.grow(200))
+    await asyncio.sleep(0)
+    await first.grow(-500)
+    await waiting
+    assert room.held_bytes == 600
+
+
+def sent(*pieces: bytes):
+    """Return a sender that falls silent after its pieces."""
+    left = list(pieces)
+
+    async def receive():
+        if not left:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": left.pop(0), "more_body": True}
+
+    return receive
+
+
+@pytest.mark.parametrize("first", [b"", b"x", b"x" * (8 << 20)], ids=len)
+async def test_a_fast_beginning_earns_no_silence_after_it(first):
+    limits = RequestLimits(body_s=0.2)
+    began = time.monotonic()
+    with pytest.raises(TooSlow):
+        await read_body(sent(first), {}, limits, Share(Room(64 << 20, 1.0)))
+    assert time.monotonic() - began < 5.0
+
+
+async def test_a_body_that_keeps_its_pace_may_take_long():
+    pieces = [b"x" * (32 << 10)] * 8
+
+    async def receive():
+        await asyncio.sleep(0.1)
+        return {"type": "http.request", "body": pieces.pop(), "more_body": bool(pieces)}
+
+    limits = RequestLimits(body_s=0.5)
+    assert len(await read_body(receive, {}, limits, Share(Room(64 << 20, 1.0)))) == 8 * (32 << 10)
+
+
+async def test_senders_that_fall_silent_keep_no_room_from_others():
+    """However many take it all: each that waits has one of them give way."""
+    limits = {"held_bytes": 4 << 20, "wait_s": 2.0, "body_s": 60.0}
+    async with fake_upstream() as fake, gateway(fake, requests=limits) as client:
+        fake.play = replies(200, ANSWER)
+        url, held = client.base_url, []
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 999999\r\n\r\n"
+        room = client.app.state.gateway.intake.room
+        for _ in range(4):
+            _, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(head + b" " * (500 << 10))
+            await writer.drain()
+            held.append(writer)
+        while room.held_bytes < 2_000_000:  # noqa: ASYNC110 - a number has no event
+            await asyncio.sleep(0.005)
+        large = ask(CHAT, "a/b", text="x" * 400_000)
+        reply = await client.post(PATHS[CHAT], json=large, timeout=30)
+        for writer in held:
+            writer.close()
+    assert reply.status_code == 200, reply.text
+
+
+async def test_a_body_that_waits_for_room_holds_up_no_other_large_one():
+    limits = {"held_bytes": 4 << 20, "wait_s": 5.0}
+    async with fake_upstream() as fake, gateway(fake, requests=limits) as client:
+        fake.play = replies(200, ANSWER)
+        gate = client.app.state.gateway.intake
+        other = Share(gate.room)
+        await other.grow(1 << 20)
+        packed = gzip.compress(json.dumps(ask(CHAT, "a/b", text="x" * (3 << 20))).encode())
+        headers = {"content-encoding": "gzip"}
+        waits = asyncio.create_task(
+            client.post(PATHS[CHAT], content=packed, headers=headers, timeout=30)
+        )
+        large = ask(CHAT, "a/b", text="x" * 400_000)
+        reply = await client.post(PATHS[CHAT], json=large, timeout=30)
+        assert reply.status_code == 200, reply.text
+        assert not waits.done()
+        other.give_back()
+        assert (await waits).status_code == 200
+        assert gate.room.held_bytes == 0
