@@ -24,6 +24,10 @@ from router.errors import BadRequest, Unauthenticated
 from router.values import DEFAULT_DIAL, DIALS, Caller, Limits
 
 OWN_KEY_PREFIX: Final = "x-provider-key-"
+
+OWN_KEY_CHARS: Final = 4096
+"""The longest that is taken for a key; Google's access tokens have up to 2,048, Entra's somewhat more."""
+
 """``x-provider-key-openai: sk-…`` brings the caller's own key to a provider, for one request."""
 
 KEY_HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key", "authorization")
@@ -147,14 +151,20 @@ def presented_keys(headers: Mapping[str, str]) -> list[str]:
 def own_keys(headers: Mapping[str, str], known: frozenset[str] | None = None) -> dict[str, str]:
     """Return the provider keys that the caller brought for this request.
 
-    Raises BadRequest for a provider that is not ``known``: a request that should be billed to its
-    caller must not be billed to somebody else in silence.
+    Raises BadRequest for a provider that is not ``known``, since a request that should be billed to
+    its caller must not be billed to somebody else in silence, and for what is too long for a key.
     """
     found = {
         name.removeprefix(OWN_KEY_PREFIX): value.strip()
         for name, value in headers.items()
         if name.startswith(OWN_KEY_PREFIX) and value.strip()
     }
+    for name, key in found.items():
+        if len(key) > OWN_KEY_CHARS:
+            raise BadRequest(
+                f"{OWN_KEY_PREFIX}{name[:80]}: {len(key):,} characters are no key; the most is "
+                f"{OWN_KEY_CHARS:,}"
+            )
     if known is not None:
         for name in found.keys() - known:
             raise BadRequest(_no_such_provider(name, known))

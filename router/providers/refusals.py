@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -38,8 +38,12 @@ from router.wire import sse
 from router.wire.format import Format
 from router.wire.parts import parsed
 
-WORDS_CHARS: Final = 4_000
-"""How much of a refusal's words is looked into; the longest of a vendor has some 600."""
+WORDS_CHARS: Final = 1_000
+"""How much of a refusal's words is looked into; the longest of a vendor has some 600.  A caller can
+have its own words echoed, and each wording is searched at each place of them."""
+
+PAGE_CHARS: Final = 64_000
+"""How much of a page is looked into for its words: styles and scripts may stand before them."""
 
 TOLD_CHARS: Final = 500
 """How much of them a client is told, where they must be shaped anew; what is longer is a page."""
@@ -90,7 +94,8 @@ def read(body: bytes) -> Said:
     try:
         fields = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return Said(words=_plain(text), wait_s=wait_said_s(text.lower()))
+        said = _plain(text)
+        return Said(words=said, wait_s=wait_said_s(said.lower()))
     codes, words, named, waits = [], [], [], []
     for key, value in _leaves(fields):
         if key in CODE_KEYS:
@@ -102,7 +107,7 @@ def read(body: bytes) -> Said:
         elif key == "retrydelay":
             waits.append(duration_s(value))
     said = " ".join(dict.fromkeys(words)) if words else fields if isinstance(fields, str) else ""
-    said = _plain(said)[:WORDS_CHARS]
+    said = _plain(said)
     wait = next((wait for wait in waits if wait is not None), wait_said_s(said.lower()))
     return Said(tuple(codes), said, _field_of(named, said), wait)
 
@@ -121,27 +126,34 @@ def _leaves(value: Any, key: str = "", depth: int = 8) -> Iterator[tuple[str, st
             todo += [(str(k).lower(), v, depth - 1) for k, v in value.items()]
         elif isinstance(value, list) and depth:
             todo += [(key, item, depth - 1) for item in value[:NODES]]
-        elif key == "raw" and isinstance(value, str) and (inner := parsed(value.encode())):
+        elif (
+            key == "raw"
+            and isinstance(value, str)
+            and (inner := parsed(value.encode("utf-8", "replace")))
+        ):
             todo.append((key, inner, depth - 1))
         elif isinstance(value, str | int) and not isinstance(value, bool):
             yield key, str(value)[:WORDS_CHARS]
 
 
 TAGS: Final = re.compile(
-    r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^<>]{0,1000}>", re.DOTALL | re.I
+    r"<script\b.*?(?:</script\b|\Z)|<style\b.*?(?:</style\b|\Z)|<!--.*?(?:-->|\Z)|<[^<>]{0,1000}>",
+    re.DOTALL | re.I,
 )
+"""What of a page is no words; what does not end goes on to the page's end, so that none is read twice."""
 
 
 def _plain(text: str) -> str:
-    """Return the words of a page, of XML or of plain text, as one line."""
-    text = text[: 16 * WORDS_CHARS]
+    """Return the first words of a page, of XML or of plain text, as one line."""
+    text = text[:PAGE_CHARS]
     if re.search(r"<[a-z!/?][^<>]*>", text, re.I):
         text = html.unescape(TAGS.sub(" ", text))
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text[:WORDS_CHARS]
 
 
 QUOTED: Final = re.compile(
-    r"(?:parameter|argument|field|propert\w+|name|supplied|permitted|inputs?|option)s?:? "
+    r"(?:parameter|argument|field|propert(?:y|ies)|name|supplied|permitted|inputs?|option)s?:? "
     r"['\"`]?([A-Za-z_][\w.]{1,60})|['\"`]([A-Za-z_][\w.]{1,60})['\"`]|([A-Za-z_]\w{1,60}): extra inputs",
     re.I,
 )
@@ -164,7 +176,7 @@ def _field_of(named: list[str], words: str) -> str:
 
 def fault_of(status: int, said: Said) -> Wording:
     """Return the first wording that fits a refusal: by codes, then by words, then by status."""
-    words = said.words[:WORDS_CHARS].lower().replace("\u2019", "'")
+    words = said.words.lower().replace("\u2019", "'")
     if status in (401, 407):
         return STATUSES[status]
     codes = {code.rpartition("#")[2] for code in said.codes}
@@ -252,20 +264,30 @@ def masked(body: bytes, secret: str) -> bytes:
         forms.append(coded[4 if before else 0 : -1])
     forms += [form.replace(b"+", b"-").replace(b"/", b"_") for form in forms[3:]]
     for form in dict.fromkeys(forms):
-        body = _without(body.replace(form, b"***"), form)
-    return body
+        body = body.replace(form, b"***")
+    return _without_parts(body, forms)
 
 
-def _without(body: bytes, form: bytes) -> bytes:
-    """Mask every part of a key that is long enough to tell."""
-    parts = {form[i : i + PART_CHARS] for i in range(len(form) - PART_CHARS + 1)}
-    if not any(part in body for part in parts):
+def _without_parts(body: bytes, forms: Iterable[bytes]) -> bytes:
+    """Mask every part of a key, in any of its forms, that is long enough to tell.
+
+    Only where a row of a key's characters is as long as a part can one stand.
+    """
+    starts = {form: range(len(form) - PART_CHARS + 1) for form in forms}
+    parts = {form[i : i + PART_CHARS] for form, at in starts.items() for i in at}
+    if not parts:
         return body
+    of_key = b"".join(re.escape(bytes([byte])) for byte in sorted(set().union(*parts)))
+    rows = re.compile(b"[%b]{%d,}" % (of_key, PART_CHARS))
+    return rows.sub(lambda row: _masked_row(row[0], parts), body)
+
+
+def _masked_row(row: bytes, parts: Set[bytes]) -> bytes:
     kept, at = bytearray(), 0
-    while at < len(body):
+    while at < len(row):
         end = at
-        while body[end : end + PART_CHARS] in parts:
+        while row[end : end + PART_CHARS] in parts:
             end += 1
-        kept += body[at : at + 1] if end == at else b"***"
+        kept += row[at : at + 1] if end == at else b"***"
         at = at + 1 if end == at else end + PART_CHARS - 1
     return bytes(kept)

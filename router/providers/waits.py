@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+SAID_CHARS: Final = 1_000
+"""How much of what a refusal says is looked into for a wait; no vendor says as much."""
+
 MAX_WAIT_S: Final = 300.0
 """The longest wait that is believed, and that a client is told; some upstreams name the end of the
 day or of the month.  What we pass on we ask again ourselves by then, and OpenAI's and Anthropic's
@@ -23,7 +26,7 @@ DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s?(ms|[smhd])(?![a-z])")
 """One part of a duration as Go and Google write it: ``1m2.5s``, ``850ms``."""
 
 AGAIN_IN: Final = re.compile(
-    r"(?:try again|retry|reset\w*) (?:in|after) ((?:[\d.]+ ?(?:ms|[smhd]))+)"
+    r"(?:try again|retry|reset\w{0,4}) (?:in|after) ((?:[\d.]{1,16} ?(?:ms|[smhd])){1,6})"
 )
 """How OpenAI, Groq and Google say it in words: "Please try again in 6m0s"."""
 
@@ -39,7 +42,7 @@ def wait_s(headers: Mapping[str, str], now_s: float) -> float | None:
 
 def wait_said_s(words: str) -> float | None:
     """Read the same from the words of an error, in lower case."""
-    found = AGAIN_IN.search(words)
+    found = AGAIN_IN.search(words[:SAID_CHARS])
     wait = duration_s(found[1]) if found else None
     return None if wait is None else _bounded(wait)
 

@@ -141,7 +141,7 @@ WINDOWS: Final = (
     Wording(
         Fault.WINDOW,
         NONE,
-        r"(exceed\w*|longer than|greater than|larger than|more than|over|beyond|fit\w*|out of|outside|"
+        r"(exceed\w{0,4}|longer than|greater than|larger than|more than|over|beyond|fit\w{0,4}|out of|outside|"
         r"too (long|large|big|many)).{0,80}\bcontext\b",
         OVERFLOWS,
     ),
@@ -156,7 +156,7 @@ WINDOWS: Final = (
     Wording(
         Fault.WINDOW,
         NONE,
-        r"(maximum|max|allowed|limit\w*)( allowed)? (prompt|input|sequence|model)[ _]?(length|size|"
+        r"(maximum|max|allowed|limit\w{0,4})( allowed)? (prompt|input|sequence|model)[ _]?(length|size|"
         r"tokens?)|maximum (number of )?(input|prompt) tokens|max_(model_len|seq_len|input_tokens)",
         XAI,
     ),
@@ -172,16 +172,16 @@ WINDOWS: Final = (
         Fault.WINDOW,
         NONE,
         r"((?<!_)tokens|token count|input length|prompt length|length of the (prompt|input))\b.{0,60}"
-        r"(exceed\w*|over|above|greater than|longer than) (the )?(model|limit|maximum|max|length)|"
-        r"exceed\w* (the )?(model('s)? )?(token|length|input)[ _]limit|exceeds the limit of [\d,]+",
+        r"(exceed\w{0,4}|over|above|greater than|longer than) (the )?(model|limit|maximum|max|length)|"
+        r"exceed\w{0,4} (the )?(model('s)? )?(token|length|input)[ _]limit|exceeds the limit of [\d,]+",
         MOONSHOT,
     ),
     Wording(
         Fault.WINDOW,
         NONE,
         r"\b(context|prompts?|inputs?|conversation|sequence|messages?|(?<!_)tokens?)\b(?! should).{0,60}\b"
-        r"(exceed\w*|too (long|large|many|big)|(longer|greater|larger) than|overflow\w*|less than \d+ tokens|"
-        r"(is|are) full|only supports? up to)|exceed\w*\b.{0,40}\b(token|context|prompt|input)s?\b|"
+        r"(exceed\w{0,4}|too (long|large|many|big)|(longer|greater|larger) than|overflow\w{0,4}|less than \d+ tokens|"
+        r"(is|are) full|only supports? up to)|exceed\w{0,4}\b.{0,40}\b(token|context|prompt|input)s?\b|"
         r"(prompt|input)_tokens exceeded|reduce (the |your )?(prompt|input|context|messages)|n_ctx|"
         r"\u4e0a\u4e0b\u6587|\u8d85\u8fc7.{0,12}\u957f\u5ea6|\u8f93\u5165.{0,6}(\u8fc7\u957f|\u592a\u957f)",
         f"the same in words nobody has sent yet, and in Chinese; {OVERFLOWS}",
@@ -237,7 +237,7 @@ WORDS: Final = (
         Fault.FIT,
         NONE,
         r"moderation|flagged|content[ _-]?(policy|filter|management|exists risk|safety)|"
-        r"(usage|safety|acceptable use) polic|safety system|violat\w+ .{0,40}(polic|terms|guideline)|"
+        r"(usage|safety|acceptable use) polic|safety system|violat\w{1,8} .{0,40}(polic|terms|guideline)|"
         r"(inappropriate|prohibited|sensitive|harmful|unsafe) (content|input|prompt|material)|"
         r"blocked (by|due to|for) .{0,30}(safety|filter|guardrail|policy)|guardrail",
         f"{OPENROUTER}; {AZURE}; {DEEPSEEK}",
@@ -253,7 +253,7 @@ WORDS: Final = (
         Fault.FIT,
         FIELDS,
         r"(unsupported|unknown|unrecognized|unrecognised|unexpected|extra|additional|extraneous) "
-        r"(request |keyword |query |body )?(parameter|argument|field|input|propert|keys?\b|name\b)\w*|"
+        r"(request |keyword |query |body )?(parameter|argument|field|input|propert|keys?\b|name\b)|"
         r"(parameter|argument|field|propert(y|ies)|key)s? .{0,80}\b(not|un)[ -]?"
         r"(supported|permitted|allowed|recognized|recognised|available)|"
         r"\b(reasoning[ _.]?effort|verbosity|stream_options|include_usage|output_config)\b|"
@@ -263,8 +263,8 @@ WORDS: Final = (
     Wording(
         Fault.FIT,
         "tools",
-        r"(no endpoints found that|does(n't| not)|do not|not) support (any )?(tool|function)([ _-]?(use|call\w*)|s\b)"
-        r"|(tool|function)s?([ _-](use|call\w*))? (is |are )?(not|un)[ -]?(supported|enabled|available)|"
+        r"(no endpoints found that|does(n't| not)|do not|not) support (any )?(tool|function)([ _-]?(use|call\w{0,4})|s\b)"
+        r"|(tool|function)s?([ _-](use|call\w{0,4}))? (is |are )?(not|un)[ -]?(supported|enabled|available)|"
         r"enable-auto-tool-choice|tool-call-parser",
         f"{TOOLS_404}; {VLLM}",
     ),
@@ -273,7 +273,7 @@ WORDS: Final = (
         "images",
         r"(no endpoints found that|does(n't| not)|do not|not|can(not|'t)) (support|accept) (any )?"
         r"(image|vision|visual|multi-?modal)s?( input| content)?s?(?! (type|format|size|url))|"
-        r"(image|vision|multi-?modal)([ _](url|input|content)s?)* (is |are )?(not|un|only) ?(supported|available|"
+        r"(image|vision|multi-?modal)([ _](url|input|content)s?){0,3} (is |are )?(not|un|only) ?(supported|available|"
         r"enabled|allowed)|not a (multi-?modal|vision) model|mmproj|unknown variant .?image",
         f"{OPENROUTER}; {VLLM}; {LLAMA}; {DEEPSEEK}",
     ),
@@ -362,7 +362,7 @@ WORDS: Final = (
         r"hosted|served|accessible|enabled|permitted|allowed)|unknown|not (a )?valid|invalid|is not supported$)|"
         r"(unknown|invalid|unsupported|no such|no matching|non-?existent|unrecognized|deprecated) model|"
         r"no (endpoints?|available channels?|providers?) (are |is )?(found|available|for)|"
-        r"(access|permission|subscri\w+|entitle\w+|approved?|allowed)\b.{0,60}\b(to|for|use) .{0,40}model|"
+        r"(access|permission|subscri\w{1,8}|entitle\w{1,8}|approved?|allowed)\b.{0,60}\b(to|for|use) .{0,40}model|"
         r"not a (valid|supported|known) model|publisher model|try pulling it|no model (named|called)|"
         r"(not |un)authori[sz]ed to use|requires approval|shut ?down|model is (disabled|not active)|"
         r"accept the terms|no longer (available|supported|offered|exist)|end[ -]of[ -]life|no healthy deployment",

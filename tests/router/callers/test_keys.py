@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from router.callers.keys import (
     KEY_HEADERS,
     MAX_PRESENTED,
+    OWN_KEY_CHARS,
     OWNER,
     Key,
     Keys,
@@ -102,3 +103,9 @@ def test_a_key_of_ones_own_is_brought_by_its_header_alone():
         "x-provider": "sk-4",
     }
     assert own_keys(headers) == {"openai": "sk-1"}
+
+
+def test_what_is_too_long_for_a_key_is_refused_by_the_name_of_its_header():
+    assert own_keys({"x-provider-key-openai": "k" * OWN_KEY_CHARS})
+    with pytest.raises(BadRequest, match=r"x-provider-key-openai: 60,000 characters are no key"):
+        own_keys({"x-provider-key-openai": "k" * 60_000}, frozenset({"openai"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.providers.refusals import (
+    QUOTED,
+    TAGS,
     applies_to,
     fault_of,
     in_dialect,
@@ -18,9 +21,10 @@ from router.providers.refusals import (
     read,
     window_of,
 )
-from router.providers.wordings import CODES, STATUSES, WINDOWS, WORDS
+from router.providers.wordings import CODES, ODD, RATES, STATUSES, WINDOWS, WORDS
 from router.values import Fault, Interface
 from router.wire.format import FORMATS
+from tests.growth import assert_linear
 
 
 def error(message: str, **more) -> bytes:
@@ -509,6 +513,15 @@ def test_whatever_an_upstream_says_is_told_as_json_in_the_clients_format(body, s
         b"data: ",
         b"9m",
         b"> 1",
+        b"<style>",
+        b"<script></style>",
+        b"<!-- -->",
+        b"exceed",
+        b"context exceed ",
+        b"properties",
+        b"reset",
+        b"retry in 1",
+        b"sk-abc123abc12 ",
     ],
 )
 def test_no_body_takes_long_to_read(unit):
@@ -517,6 +530,35 @@ def test_no_body_takes_long_to_read(unit):
     fault_of(400, read(body))
     masked(body, "sk-" + "abc123" * 10)
     assert time.process_time() - began < 1.0
+
+
+PATTERNS = [*(row.said for row in (*WINDOWS, *WORDS)), RATES.pattern, TAGS.pattern, QUOTED.pattern]
+
+
+@pytest.mark.parametrize("said", PATTERNS, ids=range(len(PATTERNS)))
+def test_no_pattern_grows_with_more_than_what_it_reads(said):
+    """A caller may have its own words echoed: those of the patterns themselves, over and over."""
+    pattern = re.compile(said, re.DOTALL | re.I)
+    pieces = {f"{word}{gap}" for word in re.findall(r"[a-z_<!-]{3,}", said) for gap in ("", " ")}
+    for piece in sorted(pieces):
+        assert_linear(pattern.search, lambda n, piece=piece: piece * (n // len(piece)), 400)
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_a_key_is_masked_in_time_that_grows_with_the_body_and_with_the_key(shown):
+    secret = "".join(f"{n:x}" for n in range(10_000))
+    body = f'{{"error": "{secret[:4000] * shown}"}}'.encode()
+    assert_linear(lambda n: masked(body, secret[:n]), lambda n: n, 3_000)
+    assert_linear(lambda n: masked(body * n, secret[:4_000]), lambda n: n, 8)
+
+
+@pytest.mark.parametrize("inner", [r"\ud800", r"{\"raw\": \"\ud800\"}", r"\udfff{"])
+def test_half_a_character_is_no_words_and_no_error(inner):
+    for _ in range(3):
+        body = f'{{"error": {{"message": "no", "raw": "{inner}"}}}}'
+        told = in_dialect(FORMATS[Interface.CHAT], 400, body.encode(), read(body.encode()), ODD)
+        assert json.loads(told)["error"]
+        inner = json.dumps(body)[1:-1]
 
 
 SECRET = "sk-proj-AbC1~?3+/xYz~?9qwErTy>>6uIoP"

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.providers.waits import MAX_WAIT_S, told, wait_s, wait_said_s
+from router.providers.waits import AGAIN_IN, MAX_WAIT_S, told, wait_s, wait_said_s
+from tests.growth import assert_linear
 
 NOW = 1_800_000_000.0
 
@@ -64,3 +65,11 @@ def test_whatever_headers_hold_a_client_is_told_whole_seconds_within_reason(valu
 def test_whatever_words_hold_a_wait_is_within_reason(words):
     wait = wait_said_s(words)
     assert wait is None or 0 <= wait <= MAX_WAIT_S
+
+
+@pytest.mark.parametrize(
+    "piece", ["reset", "try again in 1", "retry after 1.", "1ms", "retry in 1s 1"]
+)
+def test_words_are_read_in_time_that_grows_with_them(piece):
+    assert_linear(AGAIN_IN.search, lambda n: piece * (n // len(piece)), 8_000)
+    assert_linear(wait_said_s, lambda n: piece * (n // len(piece)), 8_000)
