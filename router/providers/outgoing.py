@@ -15,6 +15,7 @@ from typing import Any, Final
 from router import __version__
 from router.providers.attempts import Attempt, Larger, no_larger
 from router.providers.fitting import Rewrite, fitted, not_run, top_level
+from router.wire.fields import outline
 from router.wire.format import FORMATS, Format
 from router.wire.preferences import FIELD as PREFERENCES
 from router.wire.request import ChatRequest
@@ -94,18 +95,21 @@ def write_body(order: Order, attempt: Attempt) -> bytes:
 
 
 def sent_fields(order: Order, attempt: Attempt) -> set[str]:
-    """Name the fields that an attempt sends: the client's, and those that routing adds."""
-    fields = order.request.fields
+    """Name the fields that an attempt sends: the client's, and those that routing adds.
+
+    An outline tells; the body itself was let go, and to read a large one again would hold everybody up.
+    """
+    fields = outline(order.request.fields)
     if not order.routed:
         return {*fields}
-    rewrite = _top_level(order, attempt)
+    rewrite = _top_level(order, attempt, fields)
     gone = {str(key) for key, *_ in rewrite.cuts}
     return {*fields, *rewrite.changes} - (gone - rewrite.changes.keys())
 
 
 def _fit(order: Order, attempt: Attempt, format: Format) -> Rewrite:
     """Return how a body is changed: on a routed request also for its vendor."""
-    changes = _changes(order, attempt, format)
+    changes = _changes(order, attempt, format, order.request.fields)
     if not order.routed:
         return Rewrite(changes)
     target, facts = attempt.target, attempt.endpoint.facts
@@ -119,20 +123,21 @@ def left_out(order: Order, attempt: Attempt) -> tuple[str, ...]:
     if not order.routed:
         return ()
     tools = dict.fromkeys(t.bound.tool for t in not_run(order.request.hosted, attempt.target))
-    return (*_top_level(order, attempt).left_out, *tools)
+    return (*_top_level(order, attempt, order.request.fields).left_out, *tools)
 
 
-def _top_level(order: Order, attempt: Attempt) -> Rewrite:
-    """Return how the top level of a routed request is changed."""
+def _top_level(order: Order, attempt: Attempt, fields: Mapping[str, Any]) -> Rewrite:
+    """Return how the top level of a routed request, or its outline, is changed."""
     format = FORMATS[order.request.interface]
-    changes, facts = _changes(order, attempt, format), attempt.endpoint.facts
+    changes, facts = _changes(order, attempt, format, fields), attempt.endpoint.facts
     room = order.room(attempt.target.unit.model)
-    return top_level(format, order.request.fields, changes, facts, room)
+    return top_level(format, fields, changes, facts, room)
 
 
-def _changes(order: Order, attempt: Attempt, format: Format) -> dict[str, Any]:
+def _changes(
+    order: Order, attempt: Attempt, format: Format, fields: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the top-level fields that routing sets."""
-    fields = order.request.fields
     changes = format.write_model(fields, attempt.endpoint.model)
     if order.routed:
         changes |= format.write_target(fields, attempt.target)

@@ -3,10 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from router.wire.json_text import read
 from router.wire.pause import PAUSE
+
+OUTLINED: Final = 256
+"""How many members of a top level are kept in its outline; a request has some thirty."""
+
+OUTLINED_INSIDE: Final = 16
+"""The same of an object or a list below it: those that routing reads have up to six."""
+
+
+NAME_CHARS: Final = 80
+"""The longest name of a field, and of what can be chosen for one; refusals name shorter ones."""
+
+
+def outline(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a top level without the weight of its values: what is set, and what in brief to.
+
+    Short objects and lists are whole to a depth of two, and of a text stands only that there is one
+    where it is long.
+    """
+    if isinstance(fields, Fields):
+        return fields.outline
+    members = islice(fields.items(), OUTLINED)
+    return {key: _brief(value) for key, value in members if len(key) <= NAME_CHARS}
+
+
+def _brief(value: Any, depth: int = 2) -> Any:
+    if isinstance(value, str):
+        return value[:NAME_CHARS]
+    if isinstance(value, dict):
+        held = islice(value.items(), OUTLINED_INSIDE) if depth else ()
+        return {key: _brief(inner, depth - 1) for key, inner in held}
+    if isinstance(value, list):
+        return [_brief(inner, depth - 1) for inner in value[:OUTLINED_INSIDE]] if depth else []
+    return value
 
 
 class Fields(Mapping[str, Any]):
@@ -16,9 +50,24 @@ class Fields(Mapping[str, Any]):
         """Take a body, and the same parsed."""
         self._body = body
         self._parsed: dict[str, Any] | None = parsed
+        self._outline: dict[str, Any] | None = None
+
+    @property
+    def outline(self) -> dict[str, Any]:
+        """As ``outline`` returns it; it is there when the rest was let go."""
+        if self._outline is None:
+            self._outline = outline(self._there())
+        return self._outline
+
+    @property
+    def is_parsed(self) -> bool:
+        """Whether more than the bytes and the outline is there."""
+        return self._parsed is not None
 
     def let_go(self) -> None:
-        """Keep the bytes only."""
+        """Keep the bytes and the outline only."""
+        if self._parsed is not None:
+            self._outline = self.outline
         self._parsed = None
 
     def _there(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from router.providers.endpoints import Endpoint, Provider, Providers, load_provi
 from router.providers.outgoing import Order, left_out, sent_fields, write_body
 from router.settings import Settings
 from router.values import Interface, Needs, Target, Unit
+from router.wire.fields import Fields
 from router.wire.format import FORMATS
 from router.wire.request import parse
 from router.wire.schemas import said_without
@@ -482,3 +484,25 @@ def test_no_body_is_too_odd_for_a_vendor(provider, interface, model, items, tool
     assert found.keys() <= sent_fields(order, attempt)
     gone = {name for name in left_out(order, attempt) if not name.startswith("effort ")}
     assert gone.isdisjoint(found) and gone.isdisjoint(sent_fields(order, attempt))
+
+
+@pytest.mark.parametrize("interface", list(Interface))
+@pytest.mark.parametrize("routed", [True, False])
+def test_what_is_sent_is_named_without_reading_a_body_again(interface, routed):
+    fields = {"model": "a/b", FORMATS[interface].ITEMS: [{"role": "user", "content": "x" * 300_000}]} | {
+        "reasoning": {"effort": "high"}, "stream": True, "x" * 9_999: 1,
+        **{f"more{n}": [[[n]]] * 20 for n in range(999)},
+    }  # fmt: skip
+    request = parse(orjson.dumps(fields), interface=interface)
+    order, attempt = (
+        replace(order_of(interface, {}), request=request, routed=routed),
+        attempt_at("somebody", interface, GPT, "low"),
+    )
+    before = sent_fields(order, attempt)
+    request.let_go()
+    assert sent_fields(order, attempt) == before
+    assert isinstance(request.fields, Fields)
+    assert not request.fields.is_parsed
+    assert {"model", "stream", "reasoning", "more0"} <= before
+    assert len(before) < 300
+    assert max(map(len, before)) < 100
