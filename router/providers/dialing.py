@@ -15,8 +15,6 @@ from collections import deque
 from itertools import chain, zip_longest
 from typing import Any, Final
 
-import httpx
-
 from router.providers.connection import cause
 from router.providers.proxies import Proxy
 
@@ -33,21 +31,21 @@ Address = tuple[socket.AddressFamily, Any]
 
 
 async def dial(origin: Origin, proxy: Proxy | None) -> socket.socket:
-    """Return a socket that leads to a server; raises OSError, or httpx.ProxyError naming the proxy."""
+    """Return a socket that leads to a server; raises OSError, or httpx.ProxyError."""
     scheme, host, port = origin
     if proxy is None:
         return await reach(host, port)
     try:
         held = await reach(proxy.host, proxy.port)
     except OSError as error:
-        raise httpx.ProxyError(f"cannot connect to the proxy {proxy}{cause(error)}") from error
+        raise proxy.failed(f"cannot connect{cause(error)}") from error
     if proxy.asked_in_full(scheme):
         return held
     try:
         await TUNNELS[proxy.scheme](held, proxy, host, port)
     except OSError as error:
         held.close()
-        raise httpx.ProxyError(f"the proxy {proxy} broke off{cause(error)}") from error
+        raise proxy.failed(f"broke off{cause(error)}") from error
     except BaseException:
         held.close()
         raise
@@ -121,11 +119,11 @@ async def _connect_through(held: socket.socket, proxy: Proxy, host: str, port: i
     while b"\r\n\r\n" not in said:
         more = await loop.sock_recv(held, 4096)
         if not more or len(said) > MAX_PROXY_HEAD:
-            raise httpx.ProxyError(f"the proxy {proxy} gave no HTTP answer to CONNECT {where}")
+            raise proxy.failed(f"gave no HTTP answer to CONNECT {where}")
         said += more
     status = said.partition(b"\r\n")[0].decode("latin-1").partition(" ")[2]
     if not status.startswith("2"):
-        raise httpx.ProxyError(f"the proxy {proxy} refused CONNECT {where}: {status[:100]}")
+        raise proxy.failed(f"refused CONNECT {where}: {status[:100]!r}")
 
 
 async def _socks_through(held: socket.socket, proxy: Proxy, host: str, port: int) -> None:
@@ -137,7 +135,7 @@ async def _socks_through(held: socket.socket, proxy: Proxy, host: str, port: int
         said = b""
         while len(said) < n_bytes:
             if not (more := await loop.sock_recv(held, n_bytes - len(said))):
-                raise httpx.ProxyError(f"the proxy {proxy} does not speak SOCKS 5")
+                raise proxy.failed("does not speak SOCKS 5")
             said += more
         return said
 
@@ -149,12 +147,12 @@ async def _socks_through(held: socket.socket, proxy: Proxy, host: str, port: int
         )
         method = (await answer(login, 2))[1]
     if method:
-        raise httpx.ProxyError(f"the proxy {proxy} refused the way to log in, or the login")
+        raise proxy.failed("refused the way to log in, or the login")
     name = host.encode("idna")
     wanted = b"\x05\x01\x00\x03" + struct.pack("!B", len(name)) + name + struct.pack("!H", port)
     _, code, _, kind = await answer(wanted, 4)
     if code:
-        raise httpx.ProxyError(f"the proxy {proxy} cannot reach {host}:{port} (SOCKS error {code})")
+        raise proxy.failed(f"cannot reach {host}:{port} (SOCKS error {code})")
     length = (await answer(b"", 1))[0] if kind == 3 else 4 if kind == 1 else 16
     await answer(b"", length + 2)
 

@@ -8,13 +8,18 @@ are reached directly; ``*`` is all.  What runs on this machine is never asked of
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
+import httpx
+
 from router.errors import BadArtefact
+
+log = logging.getLogger(__name__)
 
 DEFAULT_PORTS: Final = {"http": 80, "socks5": 1080}
 """Kinds of proxy that can be used → the port where the address names none."""
@@ -37,6 +42,14 @@ class Proxy:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port} ({self.variable})"
+
+    def failed(self, what: str) -> httpx.ProxyError:
+        """Return an error that names the variable only: what fails where is for the log alone.
+
+        Whoever asks reads the error, and need not know the network that the gateway stands in.
+        """
+        log.warning("the outbound proxy %s failed: %s", self, what)
+        return httpx.ProxyError(f"the outbound proxy failed ({self.variable})")
 
     def asked_in_full(self, scheme: str) -> bool:
         """Say whether it is sent requests itself, with whole addresses, rather than asked for a tunnel."""

@@ -109,9 +109,7 @@ class FastTransport(httpx.AsyncBaseTransport):
         response = await self._exchange(connection, origin, *sent)
         if proxy is not None and response.status_code == PROXY_WANTS_LOGIN:
             await response.aclose()
-            raise httpx.ProxyError(
-                f"the proxy {proxy} wants a login: http://USER:PASSWORD@HOST:PORT"
-            )
+            raise proxy.failed("wants a login: http://USER:PASSWORD@HOST:PORT")
         return response
 
     async def _exchange(
@@ -165,7 +163,7 @@ class FastTransport(httpx.AsyncBaseTransport):
         except TimeoutError as error:
             problem = f"no connection to {host} in {f'{connect_s:g} s' if connect_s else 'time'}"
             if proxy is not None:
-                raise httpx.ProxyError(f"{problem} by the proxy {proxy}") from error
+                raise proxy.failed(problem) from error
             raise httpx.ConnectTimeout(problem) from error
         except OSError as error:
             raise httpx.ConnectError(f"cannot connect to {host}:{port}{cause(error)}") from error
