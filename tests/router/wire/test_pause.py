@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,3 +45,15 @@ def test_the_collector_comes_back_with_the_last_of_overlapping_pauses(steps, on)
         assert gc.isenabled() == on
     finally:
         (gc.enable if was_on else gc.disable)()
+
+
+def test_pauses_that_overlap_without_end_let_the_collector_run():
+    pause = Pause(longest_s=0.0)
+    pause.__enter__()
+    time.sleep(0.001)
+    for _ in range(3):
+        pause.__enter__()
+        assert gc.isenabled()
+        pause.__exit__()
+    pause.__exit__()
+    assert gc.isenabled()
