@@ -59,7 +59,7 @@ class Paths(NamedTuple):
             found = found.removeprefix(VERSION)
         if found in self.endings or found.startswith("/models/"):
             return VERSION + found
-        return found if found.split("/", 2)[1] in self.roots else path
+        return found if not self.roots.isdisjoint(found.split("/", 2)[1:2]) else path
 
 
 class Front:
@@ -82,7 +82,7 @@ class Front:
                 return
             if self._admits(origin.decode("latin-1")):
                 send = _readable(send, origin)
-        await self._answer(self._inward(scope), receive, send)
+        await self._answer(scope, receive, send)
 
     def _inward(self, scope: Scope) -> Scope:
         """Return the request in its one spelling; HEAD is a GET, whose body the server leaves out."""
@@ -108,7 +108,7 @@ class Front:
         try:
             if _wants_websocket(scope):
                 raise NotOffered("WebSockets are not offered; POST the request over HTTP")
-            await self._app(scope, receive, noted)
+            await self._app(self._inward(scope), receive, noted)
         except Disconnected:
             pass
         except Exception as error:

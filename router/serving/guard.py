@@ -25,7 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from router.errors import BadRequest, TooLarge, TooSlow
 from router.serving.asgi import Message, Send
 from router.settings import RequestLimits
-from router.wire.format import DEFAULT, FORMATS
+from router.wire.format import FORMATS, Format, spoken_in
 
 KEEP_S: Final = 20
 """How long an idle connection is kept: longer than httpx (5 s) and aiohttp (15 s) keep theirs, so that
@@ -78,6 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """Runs while the client does not take what was sent."""
     _probe: asyncio.TimerHandle | None = None
     """Runs while the client has ended its side."""
+    url = b""
     _in_head = True
     _in_message = False
     _framing_bytes = 0
@@ -253,13 +254,21 @@ class GuardedProtocol(HttpToolsProtocol):
         answering = cycle is not None and not cycle.response_complete
         if answering and (cycle.response_started or self._in_head or self.pipeline):
             return  # `on_response_complete` closes
-        body = orjson.dumps(FORMATS[DEFAULT].error_body(status, error.code, str(error)))
+        body = orjson.dumps(self._format.error_body(status, error.code, str(error)))
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
         )
         head += f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
         self.transport.write(head.encode("ascii") + body)
         self._hang_up()
+
+    @property
+    def _format(self) -> Format:
+        """What the client speaks, by as much of its request's head as is known."""
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        return FORMATS[
+            spoken_in(path, {name.decode("latin-1"): "" for name, _ in self.headers or ()})
+        ]
 
     # Other protocols, and clients that end their side.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import shutil
@@ -279,3 +280,19 @@ async def test_a_key_for_a_provider_that_does_not_exist_is_refused_by_name(inter
                 assert f"x-provider-key-{name}" in message
                 assert hint in message
         assert not fake.seen
+
+
+@pytest.mark.parametrize("target", ["*", "/", "//", "/v1", "x"])
+async def test_no_target_of_a_request_fails_inside(target, caplog):
+    """``OPTIONS *`` asks about the server, and has no path at all."""
+    async with gateway() as client:
+        url = client.base_url
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        asked = f"OPTIONS {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        writer.write(asked.encode())
+        said = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    status = int(said.split(b" ", 2)[1])
+    assert 400 <= status < 500, said
+    assert b'"error"' in said
+    assert "Traceback" not in caplog.text

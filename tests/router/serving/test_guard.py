@@ -14,6 +14,7 @@ import pytest
 
 from router.books.record import End
 from router.values import Interface
+from router.wire.format import FORMATS as FORMAT_OF
 from tests.gateway_rig import (
     PATHS,
     Seen,
@@ -434,3 +435,24 @@ async def test_a_body_is_asked_for_when_its_sender_waits_for_that():
         (answer,) = Answers(await asyncio.wait_for(reader.read(), 5))
         assert answer.status == 200
         writer.close()
+
+
+@pytest.mark.parametrize("interface", FORMATS)
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"x: %b\r\n" % (b"y" * 70_000),
+        b"x: %b\r\n\r\n" % (b"y" * 70_000),
+        b"no header\r\n\r\n",
+        b"x: ",
+    ],
+    ids=["endless", "long", "odd", "late"],
+)
+async def test_a_head_that_is_refused_is_told_so_in_the_clients_format(interface, more):
+    async with gateway(requests=SHORT) as client:
+        asked = f"POST {PATHS[interface]}?beta=true HTTP/1.1\r\nhost: localhost\r\n"
+        answers = Answers(await exchange(client, asked.encode() + more))
+    assert [a.status in (400, 408, 431) for a in answers] == [True]
+    body = json.loads(answers[0].body)
+    assert FORMAT_OF[interface].is_error(body)
+    assert (body.get("type") == "error") == (interface is Interface.MESSAGES)
