@@ -59,11 +59,6 @@ class Fields(Mapping[str, Any]):
             self._outline = outline(self._there())
         return self._outline
 
-    @property
-    def is_parsed(self) -> bool:
-        """Whether more than the bytes and the outline is there."""
-        return self._parsed is not None
-
     def let_go(self) -> None:
         """Keep the bytes and the outline only."""
         if self._parsed is not None:
