@@ -374,7 +374,7 @@ class Failure:
     retry_after_s: float | None = None
     """What the upstream asked to wait; None where it did not."""
     called: bool = True
-    """False when a penalty forbade the call."""
+    """False when a penalty or a doubt forbade the call."""
     fault: Fault = Fault.MOMENT
     window_tokens: int | None = None
     """The model's context as the upstream, or else the catalogue, names it; None where neither does."""

@@ -74,7 +74,7 @@ class Record:
     usd: float | None = None
     """Dollars: the provider's word, else the list price; None without usage."""
     failures: tuple[Failure, ...] = ()
-    """The attempts before, in order."""
+    """The attempts before, and who was passed over, in order."""
 
 
 Plain = str | int | float | bool | None

@@ -31,6 +31,9 @@ DEFAULT_RETRY_S: Final = 2.0
 """Told to a client whose upstream gave no ``Retry-After``: without one some clients give up and
 others hammer, and they obey it literally, so it is small."""
 
+PUT_OFF: Final = "goes last, for it failed or refused lately"
+"""What is told of a model that is doubted, and was not asked because another answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -90,10 +93,11 @@ class _Walk:
     """What is known so far of one request's attempts."""
 
     admit: Admit
+    passed_over: list[Failure]
     failures: list[Failure] = field(default_factory=list)
     waiting: list[Failure] = field(default_factory=list)
-    doubted: list[Attempt] = field(default_factory=list)
-    """To be asked when nothing better is left."""
+    doubted: list[tuple[Attempt, Failure]] = field(default_factory=list)
+    """To be asked when nothing better is left, and how that is told."""
     refused: dict[str, Fault] = field(default_factory=dict)
     """Account → what was refused of it: the key, or all."""
     window: int | None = None
@@ -109,12 +113,14 @@ class _Walk:
         """Say whether to make an attempt now; if not, keep it for later, or as having failed."""
         admission, wait_s = self.admit(attempt)
         if admission is Admission.NO:
-            said = f"waits {wait_s:.0f} s"
-            self.waiting.append(attempt.failed(429, said, wait_s, called=False))
+            told = attempt.failed(429, f"waits {wait_s:.0f} s", wait_s, called=False)
+            self.waiting.append(told)
         elif admission is Admission.IF_NEEDED or attempt.account in self.refused:
-            self.doubted.append(attempt)
+            told = attempt.failed(502, PUT_OFF, called=False)
+            self.doubted.append((attempt, told))
         else:
             return True
+        self.passed_over.append(told)
         return False
 
     def note(self, attempt: Attempt, failure: Failure) -> None:
@@ -127,20 +133,25 @@ class _Walk:
 
 
 def attempts(
-    planned: Sequence[Attempt], admit: Admit, larger: Larger = no_larger
+    planned: Sequence[Attempt],
+    admit: Admit,
+    larger: Larger = no_larger,
+    passed_over: list[Failure] | None = None,
 ) -> Generator[Attempt, Failure, tuple[Failure, ...]]:
     """Yield attempts until one is served; return every failure when none was.
 
-    ``larger`` is asked only when a context was too short and nothing planned is larger.
+    ``larger`` is asked only when a context was too short and nothing planned is larger.  Who is not
+    called is added to ``passed_over``, until it is called after all.
     """
-    walk = _Walk(admit)
+    walk = _Walk(admit, [] if passed_over is None else passed_over)
     yield from _in_turn(walk, planned)
     if walk.window is not None:
         known = {attempt.key for attempt in planned}
         further = [attempt for attempt in larger(walk.window) if attempt.key not in known]
         yield from _in_turn(walk, further)
-    for attempt in walk.doubted:
+    for attempt, told in walk.doubted:
         if walk.usable(attempt):
+            walk.passed_over.remove(told)
             walk.note(attempt, (yield attempt))
     return (*walk.failures, *walk.waiting)
 

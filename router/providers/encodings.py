@@ -56,6 +56,8 @@ def _inflating() -> Decode:
 
     def decode(data: bytes) -> Iterator[bytes]:
         nonlocal inflate, wbits
+        if not data:
+            return
         wbits = wbits or _wbits(data)
         inflate = inflate or zlib.decompressobj(wbits)
         while data:

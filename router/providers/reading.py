@@ -27,6 +27,8 @@ MAGIC_BYTES: Final = 4
 
 MAX_REPLY_BYTES: Final = 64 << 20
 
+MAX_ERROR_BYTES: Final = 256 << 10
+
 DRAIN_S: Final = 1.0
 """How long to wait for an upstream to end a stream whose last event has come; then it is cut."""
 
@@ -68,32 +70,38 @@ async def start_of(response: httpx.Response, heard: Heard) -> tuple[bytes, Async
     return start.removeprefix(BOM), pieces
 
 
-async def body_of(start: bytes, pieces: AsyncIterator[bytes], limit_bytes: int) -> bytes:
+async def body_of(
+    start: bytes, pieces: AsyncIterator[bytes], limit_bytes: int, heard: Heard
+) -> bytes:
     """Read a whole body; raises NotPromised beyond the limit."""
     read = bytearray(start)
     async for piece in pieces:
+        heard()
         read += piece
         if len(read) > limit_bytes:
             raise NotPromised(f"reply of more than {limit_bytes:,} bytes")
     return bytes(read)
 
 
-async def cut_of(start: bytes, pieces: AsyncIterator[bytes], limit_bytes: int) -> bytes:
+async def cut_of(
+    start: bytes, pieces: AsyncIterator[bytes], limit_bytes: int, heard: Heard
+) -> bytes:
     """Read a body as far as the limit: the rest of an error tells no more."""
     read = bytearray(start)
     while len(read) < limit_bytes and (piece := await anext(pieces, None)) is not None:
+        heard()
         read += piece
     return bytes(read[:limit_bytes])
 
 
 async def whole(
-    format: Format, start: bytes, pieces: AsyncIterator[bytes], model: str
+    format: Format, start: bytes, pieces: AsyncIterator[bytes], model: str, heard: Heard
 ) -> tuple[dict[str, Any], bytes]:
     """Read a whole reply, also where it comes in pieces: its fields and its bytes, mended.
 
     Raises NotPromised or Reported.
     """
-    body = await body_of(start, pieces, MAX_REPLY_BYTES)
+    body = await body_of(start, pieces, MAX_REPLY_BYTES, heard)
     return judged(format, gathered(format, body, model) if is_events(start) else body)
 
 
@@ -110,7 +118,10 @@ def judged(format: Format, body: bytes) -> tuple[dict[str, Any], bytes]:
     if format.is_empty(fields):
         raise NotPromised(NOTHING)
     mended = format.complete(fields)
-    return fields, dumps(fields) if mended or not strict else body
+    try:
+        return fields, dumps(fields) if mended or not strict else body
+    except ValueError:
+        raise NotPromised("malformed reply") from None
 
 
 def gathered(format: Format, stream: bytes, model: str) -> bytes:
@@ -120,10 +131,14 @@ def gathered(format: Format, stream: bytes, model: str) -> bytes:
     check(format, opening)
     relay = Relay(format, wants_usage=True, model=model, first=opening.first, looks_at_all=True)
     sent = relay.feed(opening.held) + relay.close()
+    told = [parsed(data) for _, data in sse.events(sent) if data]
+    for fields in told if relay.progress.error else ():
+        if error := error_in(fields):
+            raise Reported(error[0], _told(format, fields, *error))
     if relay.progress.failed:
-        raise NotPromised(relay.progress.error or CUT_SHORT)
+        raise NotPromised(CUT_SHORT)
     try:
-        return dumps(format.assembled([parsed(data) for _, data in sse.events(sent) if data]))
+        return dumps(format.assembled(told))
     except ValueError:
         raise NotPromised("half a tool call") from None
 
@@ -137,7 +152,7 @@ async def opened(
     when no word comes.
     """
     if not is_events(start):
-        body = await body_of(start, pieces, MAX_REPLY_BYTES)
+        body = await body_of(start, pieces, MAX_REPLY_BYTES, heard)
         start, pieces = format.as_events(judged(format, body)[0]), _nothing()
     opening = Opening(format)
     piece: bytes | None = start
@@ -179,8 +194,13 @@ def check(format: Format, opening: Opening) -> None:
 
 
 def _told(format: Format, fields: object, status: int, message: str) -> bytes:
-    """Return an error as a body of its format: verbatim where it is one, else what it says."""
+    """Return an error as a body of its format: verbatim where it is one, else what it says.
+
+    One that is longer than an error may be is what it says, too.
+    """
     said: Mapping[str, Any] = fields if isinstance(fields, Mapping) else {}
     if isinstance(said.get("error"), Mapping) and "choices" not in said:
-        return dumps(said)
+        body = dumps(said)
+        if len(body) <= MAX_ERROR_BYTES:
+            return body
     return dumps(format.error_body(status, code_of(said), message))

@@ -35,6 +35,7 @@ from router.providers.outgoing import (
 )
 from router.providers.patience import Patience, first_word_s
 from router.providers.reading import (
+    MAX_ERROR_BYTES,
     NotPromised,
     Reported,
     cut_of,
@@ -43,6 +44,7 @@ from router.providers.reading import (
     start_of,
     whole,
 )
+from router.providers.refusals import masked
 from router.providers.served import Answers, named_in
 from router.providers.transport import Body
 from router.providers.verdicts import judge
@@ -54,12 +56,13 @@ from router.wire.relay import Relay
 
 log = logging.getLogger(__name__)
 
-MAX_ERROR_BYTES: Final = 256 << 10
-
 EVENTS: Final = "text/event-stream; charset=utf-8"
 
 PASSED_BACK: Final = (b"request-id", b"x-request-id", b"retry-after", b"retry-after-ms")
 """Headers of an upstream that reach the client."""
+
+PASSED_BACK_BYTES: Final = 256
+"""Longest value of one that does; the names that vendors give requests have some 40."""
 
 
 @dataclass(slots=True)
@@ -165,11 +168,13 @@ class Upstream:
     async def run(self, order: Order, failures: list[Failure]) -> Reply:
         """Return the first good reply; raises Exhausted when there is none, or none in time.
 
-        Every failed attempt is added to ``failures`` as it fails, so that who is cancelled in
-        between knows of them.
+        Every attempt that failed or was passed over is added to ``failures`` as that happens, so
+        that who is cancelled in between knows of them.
         """
         memory, began = self._memory, self._clock()
-        flow = attempts(order.attempts, lambda attempt: memory.admit(order, attempt), order.larger)
+        flow = attempts(
+            order.attempts, lambda attempt: memory.admit(order, attempt), order.larger, failures
+        )
         refused: list[Refused] = []
         try:
             attempt = next(flow)
@@ -193,7 +198,8 @@ class Upstream:
                 )
                 if self._clock() - began >= self._timeouts.answer_s:
                     flow.close()
-                    return _last_word(tuple(failures), refused, self._timeouts.answer_s)
+                    made = tuple(failure for failure in failures if failure.called)
+                    return _last_word(made, refused, self._timeouts.answer_s)
                 attempt = flow.send(failure)
         except StopIteration as stop:
             return _last_word(stop.value, refused)
@@ -206,31 +212,24 @@ class Upstream:
         body, missing = await apart(len(order.request.body), partial(_written, order, attempt))
         order.request.let_go()
         response: httpx.Response | None = None
-        outcome: Reply | Failure
+        outcome: Reply | Failure | Refused
         try:
             async with patience:
                 total_s = self._timeouts.total_s - spent_s
                 response = await self._send(order, attempt, body, patience, total_s)
                 del body
                 outcome = await self._read(order, attempt, response, patience)
-        except (TimeoutError, httpx.TimeoutException) as error:
-            where = "connecting" if isinstance(error, httpx.ConnectTimeout) else "waiting"
-            outcome = attempt.failed(504, f"timeout while {where}")
-        except NotPromised as error:
-            outcome = attempt.failed(502, str(error))
-        except httpx.ProxyError as error:
-            outcome = attempt.failed(502, str(error))
-        except httpx.HTTPError as error:
-            outcome = attempt.failed(502, f"connection failed ({type(error).__name__})")
+            if isinstance(outcome, Whole) and outcome.status != 200:
+                outcome = _judged(order, outcome)
+        except Exception as error:
+            outcome = _failure(attempt, error)
         except BaseException:
             if response is not None:
                 await response.aclose()
             raise
         if response is not None and not (isinstance(outcome, Streamed)):
             await response.aclose()
-        if isinstance(outcome, Whole) and outcome.status != 200:
-            return _judged(order, outcome)
-        if not isinstance(outcome, Failure):
+        if isinstance(outcome, Whole | Streamed) and outcome.status == 200:
             outcome.left_out = missing
         return outcome
 
@@ -275,14 +274,14 @@ class Upstream:
         passed_back = _passed_back(headers)
         start, pieces = await start_of(response, patience.heard)
         if response.status_code >= 400:
-            body = await cut_of(start, pieces, MAX_ERROR_BYTES)
+            body = await cut_of(start, pieces, MAX_ERROR_BYTES, patience.heard)
             return _refusal(attempt, response.status_code, body, passed_back)
         if response.status_code != 200:
             raise NotPromised(f"status {response.status_code}")
         format, model = FORMATS[order.request.interface], attempt.target.unit.model
         try:
             if not order.request.streams:
-                fields, body = await whole(format, start, pieces, model)
+                fields, body = await whole(format, start, pieces, model, patience.heard)
                 usage, named = format.usage_of(fields), str(fields.get("id") or "") or None
                 said = [("content-type", JSON), *passed_back]
                 calls = named_in(fields)
@@ -296,7 +295,8 @@ class Upstream:
             wants_usage=not order.routed or order.request.wants_usage,
             model=model,
             first=opening.first,
-            looks_at_all=order.request.n_answers > 1,
+            n_answers=order.request.n_answers,
+            mask=partial(masked, secret=attempt.endpoint.key),
         )
         if isinstance(response.stream, Body):
             response.stream.allow_silence(self._timeouts.idle_s)
@@ -364,6 +364,20 @@ def _written(order: Order, attempt: Attempt) -> tuple[bytes, tuple[str, ...]]:
         raise BadRequest("the request body is nested too deeply; flatten it") from None
 
 
+def _failure(attempt: Attempt, error: Exception) -> Failure:
+    """Say how an attempt failed; what nobody foresaw is logged, and another model's turn."""
+    match error:
+        case TimeoutError() | httpx.TimeoutException():
+            where = "connecting" if isinstance(error, httpx.ConnectTimeout) else "waiting"
+            return attempt.failed(504, f"timeout while {where}")
+        case NotPromised() | httpx.ProxyError():
+            return attempt.failed(502, str(error))
+        case httpx.HTTPError():
+            return attempt.failed(502, f"connection failed ({type(error).__name__})")
+    log.error("an answer of %s broke its reader", attempt.endpoint.provider.name, exc_info=error)
+    return attempt.failed(502, "the gateway failed to read its answer")
+
+
 @lru_cache(1024)
 def _url(url: str) -> httpx.URL:
     """Parse an address once: httpx takes longer for it than the transport for the request."""
@@ -408,5 +422,6 @@ def _last_word(
 
 
 def _passed_back(headers: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
-    kept = [(n.decode(), v.decode("latin-1")) for n in PASSED_BACK if (v := headers.get(n))]
+    given = ((name, headers.get(name, b"")[:PASSED_BACK_BYTES]) for name in PASSED_BACK)
+    kept = [(name.decode(), value.decode("latin-1")) for name, value in given if value]
     return told(kept, time.time())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import orjson
-
 from router.errors import (
     RouterError,
 )
@@ -21,6 +19,7 @@ from router.serving.passage import Passage, Routed
 from router.serving.pulse import Pulse
 from router.wire.faults import code_of, error_in
 from router.wire.format import DEFAULT, FORMATS
+from router.wire.loose import dumps
 from router.wire.parts import Progress, parsed
 
 
@@ -63,7 +62,7 @@ async def tell(passage: Passage, error: RouterError) -> None:
         await _tell_within(passage, error.status, error.code, str(error), headers)
         return
     format = FORMATS[call.interface or DEFAULT]
-    body = orjson.dumps(format.error_body(error.status, error.code, str(error)))
+    body = dumps(format.error_body(error.status, error.code, str(error)))
     await call.answer(error.status, headers, body)
     passage.done = True
 

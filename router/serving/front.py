@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-import orjson
 from starlette.types import ASGIApp
 
 from router.callers.local import seen
@@ -22,6 +21,7 @@ from router.providers.upstream import PASSED_BACK
 from router.serving.asgi import Disconnected, Headers, Message, Receive, Scope, Send, read_headers
 from router.serving.headers import TOLD, error_headers
 from router.wire.format import FORMATS, spoken_in
+from router.wire.loose import dumps
 
 log = logging.getLogger("router.requests")
 
@@ -172,7 +172,7 @@ def _readable(send: Send, origin: bytes) -> Send:
 async def _refuse(scope: Scope, send: Send, error: RouterError) -> None:
     """Tell an error in the format of the client that asks."""
     format = FORMATS[spoken_in(scope["path"], read_headers(scope))]
-    body = orjson.dumps(format.error_body(error.status, error.code, str(error)))
+    body = dumps(format.error_body(error.status, error.code, str(error)))
     headers: list[Any] = [*error_headers(error), (b"content-length", b"%d" % len(body))]
     if error.status == 426:
         headers += [(b"upgrade", b"HTTP/1.1"), (b"connection", b"close, upgrade")]

@@ -78,7 +78,7 @@ TOLD: Final = (
     ),
     Told(
         "x-auto-fallbacks",
-        "The models that were tried before, each with how it failed.",
+        "The models that were tried or passed over before, each with how it failed or why.",
         lambda decision_id, made, reply: _listed(reply.failures),
     ),
     Told(

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -28,6 +27,7 @@ from router.serving.listing import entries
 from router.serving.passage import Inbound
 from router.values import Interface
 from router.wire.format import FORMATS, pattern_of, spoken_in
+from router.wire.loose import dumps
 
 PREFIXES: Final = (
     "/v1",
@@ -100,13 +100,13 @@ class Handed(Response):
 
 
 class Json(Response):
-    """A JSON body, by orjson."""
+    """A JSON body."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """Dump the content."""
-        return orjson.dumps(content)
+        return dumps(content)
 
 
 def _body(*required: str) -> dict[str, Any]:

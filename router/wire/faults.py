@@ -37,6 +37,9 @@ BASE_STATUS: Final = {1002: 429, 1004: 401, 1008: 402, 1039: 429, 2013: 400}
 
 FAILED: Final = "the upstream's answer failed"
 
+TOLD_CHARS: Final = 4_000
+"""Longest text of an error; the longest of a vendor has some 600."""
+
 HARMLESS: Final = frozenset({"", "0", "200", "none", "null", "ok", "success", "false"})
 """What an error says that is none."""
 
@@ -65,7 +68,7 @@ def _error_of(fields: Mapping[str, Any]) -> tuple[int, str] | None:
     base = fields.get("base_resp")
     if isinstance(base, Mapping) and _says(code := base.get("status_code")):
         status = BASE_STATUS.get(code, 502) if isinstance(code, int) else 502
-        return status, str(base.get("status_msg") or f"status {code}")
+        return status, cut(str(base.get("status_msg") or f"status {code}"))
     return (502, FAILED) if fields.get("status") == "failed" else None
 
 
@@ -110,9 +113,15 @@ def _is_word(value: object) -> bool:
 def _told(error: object) -> tuple[int, str]:
     """Return the status and the text of an error."""
     if not isinstance(error, Mapping):
-        return error if type(error) is int and 400 <= error < 600 else 502, str(error)
+        return error if type(error) is int and 400 <= error < 600 else 502, cut(str(error))
     message = error.get("message")
-    return _status(error), message if isinstance(message, str) and message else str(dict(error))
+    said = message if isinstance(message, str) and message else str(dict(error))
+    return _status(error), cut(said)
+
+
+def cut(text: str) -> str:
+    """Return as much of an error's text as a person reads."""
+    return text if len(text) <= TOLD_CHARS else text[: TOLD_CHARS - 1] + "…"
 
 
 def _status(error: Mapping[str, Any]) -> int:

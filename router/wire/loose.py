@@ -32,11 +32,18 @@ def read(data: bytes) -> tuple[Any, bool]:
 
 
 def dumps(value: object) -> bytes:
-    """Write JSON that every parser takes; halves of characters stay, escaped."""
+    """Write JSON that every parser takes; halves of characters stay, escaped.
+
+    Raises ValueError for what is nested too deeply.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
+        pass
+    try:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def is_strict(data: bytes) -> bool:

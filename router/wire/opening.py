@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from router.wire import sse
-from router.wire.faults import error_in
+from router.wire.faults import cut, error_in
 from router.wire.format import Format
 from router.wire.parts import CUT_SHORT, Progress, parsed
 from router.wire.replies.chat import DONE
@@ -90,7 +90,7 @@ class Opening:
         self._format.see(data, self._scratch)
         self.error = self.error or error_in(fields)
         if self.error is None and sse.name_of(raw) == "error":
-            self.error = 502, str(fields.get("message") or fields)
+            self.error = 502, cut(str(fields.get("message") or fields))
         if self.error is None:
             self.begun = self._format.answers(fields)
         if self._scratch.finished and (usage := self._format.usage_of(fields)):

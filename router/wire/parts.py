@@ -79,16 +79,19 @@ class Progress:
     format's last event was seen; ``failed``: an error was told, as ``error`` says it;
     ``open_block``: the block or item that was begun and is not done; ``items``: those done;
     ``begun``, ``done``: the choices of which something was said, and of which a reason to stop;
-    ``calls``: the pieces of each tool call's arguments, by choice and call.
+    ``calls``: the pieces of each tool call's arguments, by choice and call; ``n_answers``: the choices
+    that were asked for; ``status``: what a told error stands for, 0 where none was.
     """
 
     id: str = ""
     model: str = ""
     wants_usage: bool = True
+    n_answers: int = 1
     finished: bool = False
     ended: bool = False
     failed: bool = False
     error: str = ""
+    status: int = 0
     called_tools: bool = False
     open_block: int | None = None
     items: list[Any] = field(default_factory=list)

@@ -13,6 +13,7 @@ stream without it makes some clients hang and one call the model for ever.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from router.wire import sse
@@ -30,6 +31,14 @@ ODD: Final = (*NUMBERS, b"data:\n", b"data: \n", b"event: error", b"event:error"
 ODD_SPACES: Final = re.compile(rb'"(?:\s+:|:\s\s|:[\t\r\n])')
 
 
+Mask = Callable[[bytes], bytes]
+
+
+def unmasked(data: bytes) -> bytes:
+    """Leave an error as it is."""
+    return data
+
+
 class Relay:
     """One stream in one format."""
 
@@ -40,15 +49,19 @@ class Relay:
         wants_usage: bool,
         model: str,
         first: bytes = b"",
+        n_answers: int = 1,
         looks_at_all: bool = False,
+        mask: Mask = unmasked,
     ) -> None:
         """Begin; ``wants_usage`` is false for a client that did not ask for a usage event.
 
         ``first`` is the data of the first event, which names the reply and shows how the stream is
         written.  Of several answers side by side every event must be looked at: each has its own end.
+        ``mask`` takes out of an error what is not the client's to see.
         """
         self._format = format
-        odd = looks_at_all or ODD_SPACES.search(first)
+        self._mask = mask
+        odd = looks_at_all or n_answers > 1 or ODD_SPACES.search(first)
         self._marks: tuple[bytes, ...] = (b"",) if odd else (*format.MARKS, *ODD)
         self._splitter = sse.Splitter()
         self._last = b""
@@ -57,6 +70,7 @@ class Relay:
             id=str(fields.get("id") or ""),
             model=str(fields.get("model") or model),
             wants_usage=wants_usage,
+            n_answers=n_answers,
         )
 
     def feed(self, data: bytes) -> bytes:
@@ -77,7 +91,8 @@ class Relay:
         for raw in sse.split(block):
             if self.progress.ended:
                 break
-            sent.append(self._seen(raw) if self._marked(raw) else raw)
+            new = self._seen(raw) if self._marked(raw) else raw
+            sent.append(self._mask(new) if self.progress.failed else new)
         return b"".join(sent)
 
     def _seen(self, raw: bytes) -> bytes:
@@ -102,4 +117,5 @@ class Relay:
             *_, (raw, data) = sse.events(self._last)
             if not self._marked(raw):  # nobody looked yet, and the ending continues its numbers
                 self._format.see(data, self.progress)
-        return last + self._format.closing(self.progress, problem)
+        end = self._format.closing(self.progress, problem)
+        return last + (self._mask(end) if self.progress.failed else end)

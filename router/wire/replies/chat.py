@@ -122,7 +122,7 @@ def see(data: bytes, progress: Progress) -> bytes | None:
         _see_choice(choice, progress)
     if usage := usage_of(fields):
         progress.usage = usage
-        if not progress.wants_usage and not fields.get("choices"):
+        if not (progress.wants_usage or error or fields.get("choices")):
             return b""
         if complete(fields):
             return sse.event(dumps(fields))
@@ -157,7 +157,8 @@ def _done(progress: Progress) -> bytes | None:
     whole = all(is_strict(half.encode("utf-8", "replace")) for half in halves)
     problem = "" if whole or progress.failed else CUT_SHORT
     progress.failed |= bool(problem)
-    return _finish(progress, problem) + sse.event(DONE)
+    left = sorted(progress.begun - progress.done) or [0]
+    return _finish(progress, problem, left) + sse.event(DONE)
 
 
 def closing(
@@ -172,17 +173,30 @@ def closing(
     if progress.ended:
         return b""
     told = "" if progress.failed else problem or CUT_SHORT
-    progress.failed |= bool(problem) or not progress.finished
+    left = _left(progress)
+    progress.failed |= bool(problem or left)
     progress.ended = True
-    ending = b"" if progress.finished else _finish(progress, told, status, code)
+    ending = _finish(progress, told, left, status, code) if left else b""
     return ending + sse.event(DONE)
 
 
+def _left(progress: Progress) -> list[int]:
+    """Return the choices without a reason to stop, those included of which nothing has come yet."""
+    asked = range(progress.n_answers)
+    missing = progress.n_answers > 1 and len(progress.done) < progress.n_answers
+    if progress.finished and not missing:
+        return []
+    return sorted({*progress.begun, *(asked if missing else ())} - progress.done) or [0]
+
+
 def _finish(
-    progress: Progress, problem: str, status: int = 502, code: str = "upstream_error"
+    progress: Progress,
+    problem: str,
+    left: list[int],
+    status: int = 502,
+    code: str = "upstream_error",
 ) -> bytes:
-    """Give every choice that lacks one its reason to stop, and the error if it is not told yet."""
-    left = sorted(progress.begun - progress.done) or [0]
+    """Give the choices that are left a reason to stop, and the error if it is not told yet."""
     called = {choice for choice, _ in progress.calls}
     failed = bool(problem) or progress.failed
     reasons = {i: "error" if failed else "tool_calls" if i in called else "stop" for i in left}

@@ -205,7 +205,8 @@ def closing(
     """
     if progress.ended:
         return b""
-    broke = not progress.finished and not progress.failed
+    whole = progress.finished and progress.open_block is None
+    broke = not whole and not progress.failed
     ending = _error(status, code, problem or CUT_SHORT) if broke else b""
     progress.failed |= bool(problem) or broke
     progress.ended = True

@@ -42,6 +42,15 @@ WAITING: Final = frozenset({"queued", "in_progress"})
 """Statuses of a response whose answer is asked for later."""
 
 
+CODES: Final = {402: "insufficient_quota", 429: "rate_limit_exceeded"}
+"""Status → what a response that failed calls it; any other that refuses the request is an
+``invalid_prompt`` and the rest a ``server_error``, after which clients ask again
+(https://platform.openai.com/docs/api-reference/responses/object, ``error.code``)."""
+
+PASSING: Final = frozenset({408, 409, 425})
+"""Statuses of a moment, after which the same request may be served."""
+
+
 # Whole replies.
 
 
@@ -128,7 +137,7 @@ def see(data: bytes, progress: Progress) -> bytes | None:
     kind = str(fields.get("type"))
     progress.sequence = max(progress.sequence, count(fields, "sequence_number"))
     if error := error_in(fields):
-        progress.failed, progress.error = True, error[1]
+        progress.failed, progress.status, progress.error = True, *error
     if kind == "response.output_item.added":
         progress.open_block = count(fields, "output_index")
     elif kind == "response.output_item.done":
@@ -158,7 +167,8 @@ def closing(
     if progress.ended:
         return b""
     problem = progress.error or problem or CUT_SHORT
-    code = "server_error" if code == "upstream_error" else code
+    if code == "upstream_error":
+        code = _code_of(progress.status or status)
     response: dict[str, Any] = {
         "id": progress.id or "resp_auto",
         "object": "response",
@@ -177,6 +187,12 @@ def closing(
     number = progress.sequence + 1
     fields = {"type": "response.failed", "sequence_number": number, "response": response}
     return sse.event(dumps(fields), "response.failed")
+
+
+def _code_of(status: int) -> str:
+    """Return the code that a status stands for, where an error has none of its own."""
+    refused = 400 <= status < 500 and status not in PASSING
+    return CODES.get(status, "invalid_prompt" if refused else "server_error")
 
 
 # A whole reply as a stream, and back.

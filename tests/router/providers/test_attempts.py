@@ -16,7 +16,7 @@ from router.providers.attempts import (
 )
 from router.providers.breaker import Admission
 from router.providers.endpoints import Endpoint, Provider
-from router.values import Fault, Interface, Target, Unit
+from router.values import Failure, Fault, Interface, Target, Unit
 
 
 def attempt(model: str, provider: str = "p", window: int | None = None, own: str = "") -> Attempt:
@@ -136,6 +136,29 @@ def test_a_suspected_model_goes_last_and_a_penalised_one_not_at_all():
     assert [(f.unit.model, f.called) for f in failures] == [
         ("c", True), ("a", True), ("b", False)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("n_failing", "told"),
+    [
+        (0, ["a=goes last", "b=waits 9 s"]),
+        (1, ["b=waits 9 s"]),
+    ],
+)
+def test_who_is_passed_over_is_told_until_it_is_called(n_failing, told):
+    states = {"a": Admission.IF_NEEDED, "b": Admission.NO, "c": Admission.YES}
+    passed_over: list[Failure] = []
+    flow = attempts(
+        [attempt(m) for m in "abc"],
+        lambda a: (states[a.target.unit.model], 9.0),
+        passed_over=passed_over,
+    )
+    current = next(flow)
+    for _ in range(n_failing):
+        current = flow.send(failed(current, 500))
+    flow.close()
+    assert [str(failure).partition(",")[0] for failure in passed_over] == told
+    assert not any(failure.called for failure in passed_over)
 
 
 @given(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import zstandard
 
-from router.providers.encodings import decoded, encoding_of
+from router.providers.encodings import DECODERS, decoded, encoding_of
 
 BODY = b"data: hello\n\n" * 100_000
 
@@ -73,3 +73,12 @@ def test_what_is_plain_is_plain_whatever_its_header_says(declared, start):
 async def test_what_is_broken_is_a_broken_transfer():
     with pytest.raises(httpx.DecodingError):
         await plain(gzip.compress(BODY)[:10] + b"\xff" * 500, "gzip", 10)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"x"], ids=["nothing", "a zero", "a letter"])
+@pytest.mark.parametrize("encoding", DECODERS)
+async def test_a_body_too_short_to_be_encoded_breaks_no_decoder(encoding, data):
+    try:
+        assert b"".join(await plain(data, encoding, 1)) == b""
+    except httpx.DecodingError:
+        assert data

@@ -77,6 +77,37 @@ def test_of_several_answers_each_has_its_own_end():
     ]
 
 
+@pytest.mark.parametrize("problem", ["", BROKE])
+def test_answers_that_were_asked_for_and_never_began_are_missed_unless_the_upstream_says_done(
+    problem,
+):
+    def begun():
+        progress = Progress(id="i", model="m", n_answers=3)
+        for index in (0, 2):
+            choice = {"index": index, "finish_reason": "stop"}
+            chat.see(orjson.dumps({"choices": [choice]}), progress)
+        return progress
+
+    progress = begun()
+    [(_, end), last] = told(chat.closing(progress, problem))
+    assert [(c["index"], c["finish_reason"]) for c in end["choices"]] == [(1, "error")]
+    assert end["error"]["message"] == (problem or CUT_SHORT)
+    assert last == ("", "[DONE]")
+    assert progress.failed
+    progress = begun()
+    assert chat.see(b"[DONE]", progress) is None
+    assert not progress.failed
+
+
+@pytest.mark.parametrize("usage", [{}, {"usage": {"prompt_tokens": 3}}])
+@pytest.mark.parametrize("choices", [{}, {"choices": []}])
+def test_an_error_reaches_a_client_whatever_stands_beside_it(usage, choices):
+    progress = Progress(wants_usage=False)
+    event = {"error": {"message": "no"}, **usage, **choices}
+    assert chat.see(orjson.dumps(event), progress) != b""
+    assert progress.failed
+
+
 def error(text, kind="api_error"):
     return [("error", {"type": "error", "error": {"type": kind, "message": text}})]
 
@@ -93,6 +124,7 @@ STOP = [("message_stop", {"type": "message_stop"})]
         ({"items": [0], "failed": True}, BROKE, STOP),
         ({"finished": True}, "", STOP),
         ({"finished": True}, BROKE, STOP),
+        ({"finished": True, "open_block": 1}, BROKE, [*error(BROKE), *STOP]),
         ({"ended": True}, BROKE, []),
     ],
 )
@@ -157,6 +189,24 @@ def test_a_refusal_can_be_told_to_a_stream_that_has_begun(interface, status, cod
     assert "wait" in str(told(stream))
     kinds = ("rate_limit", "invalid_request") if interface is Interface.MESSAGES else (code, code)
     assert kinds[status == 400] in str(told(stream))
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "invalid_prompt"), (404, "invalid_prompt"), (413, "invalid_prompt"),
+        (402, "insufficient_quota"), (408, "server_error"), (429, "rate_limit_exceeded"),
+        (500, "server_error"), (502, "server_error"), (504, "server_error"),
+    ],
+)  # fmt: skip
+def test_a_response_that_failed_names_a_code_by_which_clients_ask_again_or_do_not(status, code):
+    [(_, end)] = told(responses.closing(Progress(), "no", status=status))
+    assert end["response"]["error"]["code"] == code
+    progress = Progress()
+    event = {"type": "error", "error": {"message": "no", "code": status}}
+    responses.see(orjson.dumps(event), progress)
+    [(_, end)] = told(responses.closing(progress, ""))
+    assert end["response"]["error"] == {"code": code, "message": "no"}
 
 
 @pytest.mark.parametrize("interface", list(Interface), ids=str)

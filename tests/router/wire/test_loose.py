@@ -50,3 +50,14 @@ def test_what_nobody_can_read_is_refused(data):
 def test_what_is_strict_is_told_so():
     assert read(b"[1]") == ([1], True)
     assert dumps([1]) == orjson.dumps([1])
+
+
+@pytest.mark.parametrize("depth", [100, 300, 900, 961, 1_000, 1_024, 5_000])
+def test_what_is_nested_deeply_is_written_or_refused(depth):
+    value: object = 0
+    for _ in range(depth):
+        value = [value]
+    try:
+        assert dumps(value) == b"[" * depth + b"0" + b"]" * depth
+    except ValueError:
+        assert depth >= 900
