@@ -72,7 +72,7 @@ class Timeouts(Entry):
     total_s: float = Field(
         default=3 * 3600.0,
         gt=0,
-        description="For a request in all: its attempts, and its answer to the last byte. Until an "
+        description="For a request in all: its attempts, and its answer to the last byte that the upstream sends. Until an "
         "answer begins, all attempts together have three times `reply_s`.",
     )
 
