@@ -14,11 +14,14 @@ serve: $(VENV)/serve.installed
 
 # test: everything that CI runs: format, lint, types, imports, tests
 test: check
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q $(PARALLEL)
 
 # quick: the same without the tests that are marked slow
 quick: check
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q $(PARALLEL) -m "not slow"
+
+# Whole files go to a process each: many share what is slow to make.
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # check: format, lint, types, dead code and the import contracts
 check: $(VENV)/dev.installed
