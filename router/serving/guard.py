@@ -125,7 +125,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._idle and self.timeout_keep_alive_task is None:
             self._await_head()
 
-    def eof_received(self) -> bool:  # type: ignore[override]
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says None: the transport's own is bool
         """Keep the connection for an answer that is due; without one close it."""
         if self._refused or self._in_message or self._idle:
             return False
@@ -168,7 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._in_head = False
         if old:
-            self.cycle.send = until_closed(self.cycle)  # type: ignore[assignment, method-assign]
+            self.cycle.send = until_closed(self.cycle)  # type: ignore[assignment, method-assign]  # uvicorn has no seam for it
 
     def on_body(self, body: bytes) -> None:
         """Take no body of a request that was refused."""
@@ -329,6 +329,6 @@ def until_closed(cycle: RequestResponseCycle) -> Send:
             cycle.chunked_encoding = None if framed else False
         elif not framed:
             cycle.expected_content_length = len(message.get("body", b""))
-        await send(message)  # type: ignore[arg-type]
+        await send(message)  # type: ignore[arg-type]  # uvicorn types each message, ASGI a mapping
 
     return unframed
