@@ -72,7 +72,10 @@ def train(
         list[str] | None, typer.Option(help="A source to leave out, as the card names it.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Skip cross-validation; keep the shipped temperatures.")
+        bool,
+        typer.Option(
+            "--quick", help="Skip cross-validation; keep the shipped temperatures and turns."
+        ),
     ] = False,
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Train nothing; measure --out on held-out writers.")
@@ -107,8 +110,8 @@ def train(
             rows, notes = gather_rows(data or [], public, without or [])
             for note in notes:
                 typer.echo(note, err=True)
-            temperatures = Classifier.load(MODELS_DIR).card["temperatures"] if quick else None
-            card = train_and_report(rows, out, console, temperatures and tuple(temperatures))
+            shipped = Classifier.load(MODELS_DIR).card if quick else None
+            card = train_and_report(rows, out, console, shipped)
     if json:
         typer.echo(json_text(card, indent=1))
 

@@ -21,12 +21,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Final
 
+from classifier.carry import REPLY_CHARS
 from classifier.markers import ASK_WRAPPERS, CLIENT_BLOCKS, OPENERS, TRAILERS
 from classifier.since import has_open_call, since_of
-from classifier.turns import Conversation, Role, Turn, asks_back, goes_ahead, is_answer
+from classifier.turns import Conversation, Exchange, Role, Turn
 
 ASK_HEAD_CHARS: Final = 3000
 ASK_TAIL_CHARS: Final = 1000
@@ -40,8 +41,8 @@ MAX_PARAGRAPHS: Final = 64
 """How many paragraphs of an ask are looked for in the system prompt.  With one of them, all after
 it stand there too: the first is found by halving, in at most seven searches."""
 
-MAX_ASKS: Final = 16
-"""How many asks before the newest are looked at for the one that set the task."""
+MAX_BEFORE: Final = 6
+"""How many asks before the newest are read with it: what they set and carried on is the task under way."""
 
 RULES_CHARS: Final = 200
 """Shorter rules are not looked for."""
@@ -75,8 +76,7 @@ def read_conversation(
     ask = ask_of(turns[at], system) if asks else ""
     return Conversation(
         ask=clip(ask),
-        previous_ask=clip(_task_before(turns, asks, system)),
-        answers=bool(asks) and _answers(turns, [-1, *asks][-2], at, ask),
+        before=_exchanges(turns, asks, system),
         since=since_of(turns[at + 1 :]),
         user_turns=max(1, len(asks)),
         mode=mode,
@@ -229,25 +229,20 @@ def _paragraphs(text: str) -> Iterator[int]:
         at = text.find("\n\n", at + 2)
 
 
-def _answers(turns: tuple[Turn, ...], start: int, at: int, ask: str) -> bool:
-    """Say whether an ask answers what the assistant asked in the turns between."""
-    if not is_answer(ask):
-        return False
-    for i in range(at - 1, start, -1):
-        if turns[i].role is Role.ASSISTANT:
-            return bool(turns[i].texts) and asks_back(turns[i].texts[-1])
-    return False
+def _exchanges(turns: tuple[Turn, ...], asks: list[int], system: str) -> tuple[Exchange, ...]:
+    """Return the newest asks before the last, each with the assistant's last words before the next."""
+    return tuple(
+        Exchange(clip(ask_of(turns[start], system)), _reply(turns, start, end))
+        for start, end in list(pairwise(asks))[-MAX_BEFORE:]
+    )
 
 
-def _task_before(turns: tuple[Turn, ...], asks: list[int], system: str) -> str:
-    """Return the newest ask before the last that sets a task, or else the oldest looked at."""
-    ask = ""
-    for k in range(len(asks) - 2, max(-1, len(asks) - 2 - MAX_ASKS), -1):
-        ask = ask_of(turns[asks[k]], system)
-        start = asks[k - 1] if k else -1
-        if not (_answers(turns, start, asks[k], ask) or goes_ahead(ask)):
-            break
-    return ask
+def _reply(turns: tuple[Turn, ...], start: int, end: int) -> str:
+    """Return the end of what the assistant said last between two asks; empty if it said nothing."""
+    for i in range(end - 1, start, -1):
+        if turns[i].role is Role.ASSISTANT and turns[i].texts:
+            return turns[i].texts[-1][-REPLY_CHARS:]
+    return ""
 
 
 def _assistant_spoke(turns: tuple[Turn, ...]) -> bool:

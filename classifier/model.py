@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
 from classifier.ask import instruction_of
+from classifier.carry import ALTERS, KEEPS, REPLACES, Carry, Reading, signs
 from classifier.features import fingerprint, tokenize
 from classifier.tasks import FAMILIES, N_LEVELS, TYPES, family_of, taxonomy_fingerprint
-from classifier.turns import Conversation
+from classifier.turns import Conversation, Exchange
 from classifier.vector import Vocabulary, load_vocabulary
 
 Vector = NDArray[np.float32]
@@ -67,17 +68,14 @@ MAX_FAILURES: Final = 6
 to MAX_FAILURES of them.  A judgement in the direction that the outcomes show: cheap first and
 strong after a seen failure solved 87% at $0.36 where strong alone solved 82% at $1.25."""
 
-INSTRUCTION_SHARE: Final = (0.6, 0.5)
-"""Say of the instruction, in type and in level, where a short paragraph frames a long paste.
-
-On short asks of held-out writers with a GitHub issue pasted beside them: family F1 .16 read
-whole, .71 at 0.6; on those writers' asks as they are .886 and .885 (benchmarks/LOG.md)."""
+INSTRUCTION_SHARE: Final = np.float32(0.6)
+"""Say of the instruction where a short paragraph frames a long paste: of asks of held-out writers beside
+a paste .81 keep their family with it, .80 without (benchmarks/LOG.md)."""
 
 RETRAIN: Final = "retrain with `auto-efficient train`"
 
 _FAMILY_INDEX: Final = np.array([FAMILIES.index(family_of(t)) for t in TYPES])
 _LEVELS: Final = np.arange(N_LEVELS, dtype=np.float32)
-_CHAT: Final = TYPES.index("general/conversation")
 
 
 class BadClassifier(ValueError):
@@ -89,13 +87,15 @@ class Assessment:
     """What a request asks for, as calibrated probabilities.
 
     ``p_type`` is float32 (len(TYPES),), ``p_level`` float32 (4,); each sums to one.
-    ``declared`` says what beside the text moved them (empty: nothing did).
+    ``declared`` says what beside the text moved them (empty: nothing did); ``carries`` that the newest
+    words carry the task under way on, and set none.
     """
 
     p_type: Vector
     p_level: Vector
     ask: str = ""
     declared: str = ""
+    carries: bool = False
 
     @cached_property
     def task(self) -> str:
@@ -141,6 +141,8 @@ class Classifier:
         self.card = card
         self.read_once = partial(_read_once, session, vocabulary)
         self.read = lru_cache(CACHED_ASKS)(partial(_read_frozen, self.read_once))
+        carry = Carry.of(card["carry"])
+        self._under_way = lru_cache(CACHED_ASKS)(partial(_under_way, self.read, carry))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -159,19 +161,16 @@ class Classifier:
 
     def assess(self, conversation: Conversation) -> Assessment:
         """Read a conversation's ask, then let what the client declared move the odds."""
-        p_type, p_level = self.read(conversation.ask)
+        under_way = self._under_way(conversation.before, conversation.ask)
         moved: list[str] = []
         if conversation.declared_task in TYPES:
-            p_type = _declared(p_type, conversation.declared_task)
+            p_type = _declared(self.read(conversation.ask).p_type, conversation.declared_task)
             p_level = p_type @ self._level_of_type
             moved.append("declared by the client")
         else:
-            if conversation.goes_on:
-                p_type, p_level = self.read(conversation.previous_ask)
-                moved.append("carries on the ask before it")
-            elif conversation.follows_up:
-                p_type, p_level = self._follow_up(p_type, p_level, conversation.previous_ask)
-                moved.append("read with the ask before it")
+            p_type, p_level, _ = under_way.reading
+            if under_way.outcome != REPLACES:
+                moved.append(MOVED[under_way.outcome])
             if families := MODE_TYPES.get(conversation.mode or ""):
                 p_type = _tilt_types(p_type, families)
                 moved.append(f"mode {conversation.mode}")
@@ -179,37 +178,71 @@ class Classifier:
             p_level = _normal(p_level * FAILURE_ODDS ** (failures * _LEVELS))
             seen = conversation.since.failures
             moved.append(f"{seen} visible failure{'s' * (seen > 1)}")
-        return Assessment(p_type, p_level, ask=conversation.ask, declared=", ".join(moved))
-
-    def _follow_up(self, p_type: Vector, p_level: Vector, previous: str) -> tuple[Vector, Vector]:
-        """Hand the share of a short ask that sets no task of its own to the ask before it.
-
-        "Yes, go on" reads as conversation; what is wanted is what was asked before.
-        """
-        before_type, before_level = self.read(previous)
-        share = float(p_type[_CHAT])
-        own = p_type.copy()
-        own[_CHAT] = 0.0
-        return _normal(own + share * before_type), (1 - share) * p_level + share * before_level
+        return Assessment(
+            p_type,
+            p_level,
+            ask=conversation.ask,
+            declared=", ".join(moved),
+            carries=under_way.outcome == KEEPS,
+        )
 
 
-def _read_once(
-    session: ort.InferenceSession, vocabulary: Vocabulary, text: str
-) -> tuple[Vector, Vector]:
-    """Return p_type and p_level of a text as the network sees it."""
+class UnderWay(NamedTuple):
+    """The task under way after some words: how it reads, and what those words did to it."""
+
+    reading: Reading
+    outcome: int
+
+
+MOVED: Final = {KEEPS: "carries on the ask before it", ALTERS: "read with the ask before it"}
+
+
+def _under_way(
+    read: Callable[[str], Reading], carry: Carry, before: tuple[Exchange, ...], ask: str
+) -> UnderWay:
+    """Follow the task from the oldest ask to the newest."""
+    task = UnderWay(read(before[0].ask if before else ask), REPLACES)
+    asks = [*(exchange.ask for exchange in before[1:]), ask] if before else []
+    for exchange, newest in zip(before, asks, strict=True):
+        task = follow(carry, task.reading, exchange.reply, read(newest), newest)
+    return task
+
+
+def follow(carry: Carry, before: Reading, reply: str, own: Reading, ask: str) -> UnderWay:
+    """Return the task after newest words, ``before`` being that before and ``own`` how they read alone."""
+    odds = carry.outcome(signs(before, reply, own, ask))
+    outcome = int(odds.argmax())
+    if outcome == KEEPS:
+        return UnderWay(before, KEEPS)
+    if outcome == REPLACES:
+        return UnderWay(own, REPLACES)
+    share = np.float32(odds[KEEPS] + odds[ALTERS] / 2)
+    mixed = (share * b + (1 - share) * o for b, o in zip(before, own, strict=True))
+    return UnderWay(Reading(*mixed), ALTERS)
+
+
+def _read_once(session: ort.InferenceSession, vocabulary: Vocabulary, text: str) -> Reading:
+    """Read a text."""
     tokens = tokenize(text)
-    columns, values = vocabulary.vector(tokens)
-    p_type, p_level = session.run(
-        None, {"columns": columns, "values": values, "surface": tokens.surface}
-    )
-    return np.asarray(p_type), np.asarray(p_level)
+    columns, values = vocabulary.vectors(tokens)
+    inputs = {
+        "columns": columns,
+        "values": values,
+        "surface": tokens.surface,
+        "shapes": tokens.shapes,
+    }
+    return Reading(*map(np.asarray, session.run(None, inputs)))
 
 
-def _read_frozen(read: Callable[[str], tuple[Vector, Vector]], ask: str) -> tuple[Vector, Vector]:
-    """Return p_type and p_level of an ask, for many to read."""
-    p_type, p_level = read_views(read, ask)
-    p_type.flags.writeable = p_level.flags.writeable = False
-    return p_type, p_level
+def _read_frozen(read: Callable[[str], Reading], ask: str) -> Reading:
+    """Read an ask, and once more what frames a long paste in it, for many to share."""
+    reading = read(ask)
+    if instruction := instruction_of(ask):
+        pairs = zip(reading, read(instruction), strict=True)
+        reading = Reading(*(whole + INSTRUCTION_SHARE * (own - whole) for whole, own in pairs))
+    for p in reading:
+        p.flags.writeable = False
+    return reading
 
 
 def fingerprint_of(content: bytes) -> str:
@@ -239,19 +272,6 @@ def _check(card: Any, parts: Mapping[str, bytes], folder: Path) -> None:
 
 def _cannot_load(folder: Path, why: object) -> BadClassifier:
     return BadClassifier(f"cannot load the classifier in {folder}: {why}; {RETRAIN}")
-
-
-def read_views(read: Callable[[str], tuple[Vector, Vector]], ask: str) -> tuple[Vector, Vector]:
-    """Read an ask whole and, where a short paragraph frames a long paste, that paragraph alone."""
-    views = [read(ask)]
-    if instruction := instruction_of(ask):
-        views.append(read(instruction))
-    whole, last = views[0], views[-1]
-    by_type, by_level = INSTRUCTION_SHARE
-    return (
-        _normal((1 - by_type) * whole[0] + by_type * last[0]),
-        _normal((1 - by_level) * whole[1] + by_level * last[1]),
-    )
 
 
 def _session(model: bytes) -> ort.InferenceSession:

@@ -28,6 +28,7 @@ from router.providers.simulated.answer import make_answer
 from router.providers.simulated.provider import WRITERS
 from router.serving.app import create_app
 from router.serving.guard import GuardedConfig
+from router.sessions.steps import hear
 from router.settings import Settings
 from router.values import Decision, Interface, Unit
 from router.wire import sse
@@ -209,6 +210,9 @@ class StubEngine:
     def forecast(self, request):
         one_answer = Work(1.0, False, 500, Tokens(0, 0, 320), Outlook(500, 1, 0, 320))
         return Forecast({self.unit.model: {self.unit.effort: (0.1, 0.9)}}, (one_answer,))
+
+    def hear(self, request):
+        return hear(request)
 
     def decide(self, request, *, dial, limits, reachable, session, heard, reassess, now_s, bars):
         n = len(TYPES)

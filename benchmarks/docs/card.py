@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.docs.evidence import scores
+from benchmarks.docs.evidence import parts, scores, turns, types, within
 from benchmarks.docs.pages import Sources, grid
 from classifier.tasks import FAMILIES, LEVELS, TASKS
 from classifier.training.dataset import HELD_OUT_WRITERS, PUBLIC_CAP, PUBLIC_WEIGHT
@@ -50,14 +50,33 @@ never straddle a split; for "left out" rows whole writers and sources are.
 
 {scores(card)}
 
-ECE is the expected calibration error of the top label (10 bins). Difficulty ρ is the rank correlation of the expected level
-with the label; in domain and left out, benchmark items' labels are the item-response placement.
+ECE is the expected calibration error of the top label (10 bins); that of each level's own probability, writers left out, is
+{", ".join(f"{e:.3f}" for e in card["level_ece"])}. Difficulty ρ is the rank correlation of the expected level with the label; benchmark items' labels
+are the item-response placement.
 
-**Limits** The corpus was written by language models playing {len(corpus) + len(card["test_rows"])} different people, not collected from users, and each
-writer labelled their own asks. Languages beyond the listed ones are read poorly. A mini-swe-agent request keeps its rules
-behind the ask when they are worded differently. Difficulty within one benchmark of GitHub issues is hardly readable from the
-text (see `benchmarks/LOG.md`). A declared mode, failures in the session and an earlier ask move the probabilities by stated,
-not learned, odds (`classifier/model.py`).
+**By type**, writers left out: F1; and of the rows that a second reader labelled blind, how many got the same type, and of
+those how many the same level. Rows whose readers differ in type, or by more than a level, were dropped.
+
+{types(card)}
+
+**By language, style and writer**, each by a model that saw nothing of the writer. F1 is over the types that occur; small parts
+are noisy.
+
+{parts(card)}
+
+**In a conversation**, what newest words do to the task under way, writers left out (what is kept keeps type and level whole):
+
+{turns(card)}
+
+**Difficulty within benchmarks**, each left out of training with its fold: rank correlation of an item's difficulty with the expected
+level, and with the length of its text.
+
+{within(card)}
+
+**Limits** The corpus was written by language models playing {len(corpus) + len(card["test_rows"])} different people, not collected from users; the first nineteen
+writers labelled their own asks, and second readers knew the same guide. Languages beyond the listed ones are read poorly. Difficulty within one benchmark of GitHub issues
+is hardly readable from the text (see `benchmarks/LOG.md`). A declared mode and failures in the session move the
+probabilities by stated, not learned, odds (`classifier/model.py`).
 
 **Public sources**
 

@@ -21,7 +21,7 @@ from classifier.turns import Since
 from router.decision.economics import context_usd
 from router.decision.engine import Engine
 from router.sessions.session import NEW
-from router.sessions.steps import hear, on_decision, on_request, on_serving, on_usage
+from router.sessions.steps import on_decision, on_request, on_serving, on_usage
 from router.values import Decision, Dial, Needs, Unit, Usage
 from router.wire.request import ChatRequest
 
@@ -55,7 +55,7 @@ class Ours:
         assert self._made is not None
         lifetime_s = self._engine.catalogue.economics.lifetime_s(unit.model)
         expected = self._session.cached_tokens(unit.model, lifetime_s, now_s)
-        heard = hear(request)
+        heard = self._engine.hear(request)
         session = on_decision(on_request(self._session, heard), *self._made, unit)
         self._session = on_usage(
             on_serving(session, unit, heard, now_s),
@@ -84,7 +84,7 @@ class Blind(Ours):
 def _hopeful(request: ChatRequest) -> ChatRequest:
     """Return a request without failing tests, and with the task for the complaint about it."""
     said = request.conversation
-    ask = said.previous_ask if said.complains else said.ask
+    ask = said.before[-1].ask if said.complains else said.ask
     since = Since(tool_calls=said.since.tool_calls)
     return replace(request, conversation=replace(said, ask=ask, since=since))
 

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.pool import Pool
-from classifier.turns import Conversation, Since
+from classifier.turns import Conversation, Exchange, Since
 from router.decision.economics import Outlook, context_usd, following_usd, usage_usd
 from router.evidence.catalogue import Catalogue, Price
 from router.values import Entry, Interface, Needs, Unit, Usage, family_of
@@ -326,7 +326,7 @@ class Play:
     def _request(self) -> ChatRequest:
         conversation = Conversation(
             ask=self._ask,
-            previous_ask=self._previous,
+            before=(Exchange(self._previous, ""),) if self._previous else (),
             since=self._since,
             user_turns=self._asks,
             tools=("bash",),

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from benchmarks.studies.study import Study
 
-NAMES: Final = ("sessions", "routellm", "eleven", "agents", "adequacy", "difficulty", "reading")
+NAMES: Final = (
+    "sessions", "routellm", "eleven", "agents", "adequacy", "difficulty", "reading", "invariance",
+)  # fmt: skip
 
 
 def load_study(name: str) -> Study[Any]:

@@ -38,7 +38,7 @@ from classifier.tasks import N_LEVELS
 from classifier.training.calibrate import best_temperature, cooled
 from classifier.training.dataset import LabelledRow, grouped_folds
 from classifier.training.evaluate import spearman
-from classifier.training.fit import SEEDS, Dataset, fit
+from classifier.training.fit import Dataset, Text, fit
 from classifier.training.rows import as_flag, as_key, as_score, as_text
 
 Step = Callable[[str, float], None]
@@ -286,17 +286,16 @@ def _ends(text: str) -> str:
 
 
 def ours(prompts: Prompts, train: Ints, test: Ints) -> Floats:
-    """Fit what ships, with one network, and return the probability of the scale's end, (n_test,)."""
+    """Fit what ships, and return the probability of the scale's end, (n_test,)."""
     level = np.zeros((len(train), N_LEVELS))
     level[:, 0], level[:, -1] = 1 - prompts.score[train], prompts.score[train]
     data = Dataset(
         rows=[prompts.rows[i] for i in train],
-        tokens=[prompts.tokens[i] for i in train],
+        texts=[(Text.plain(prompts.tokens[i]),) for i in train],
         task=np.full(len(train), -1),
         level=level,
-        weight=np.ones(len(train)),
     )
-    _, p_level = fit(data, seeds=SEEDS[:1]).predict([prompts.tokens[i] for i in test])
+    _, p_level = fit(data).predict([prompts.tokens[i] for i in test])
     return np.asarray(p_level[:, -1] / (p_level[:, 0] + p_level[:, -1]))
 
 

@@ -19,7 +19,14 @@ from benchmarks.studies.study import Options, Study
 from classifier.ask import clip
 from classifier.tasks import FAMILIES, LEVELS, TYPES
 from classifier.training.dataset import HELD_OUT_WRITERS, LabelledRow, read_corpus
-from classifier.training.evaluate import FAMILY_OF_TYPE, Scores, families, score, type_picks
+from classifier.training.evaluate import (
+    FAMILY_OF_TYPE,
+    Scores,
+    f1_of_types,
+    families,
+    score,
+    type_picks,
+)
 from classifier.training.fit import tokenised
 from classifier.turns import Conversation
 
@@ -41,7 +48,7 @@ class Predictions:
 
     def to_json(self) -> str:
         """Write the scores, and the F1 of every type, as indented JSON."""
-        f1 = _f1(self.task, type_picks(self.p_type))
+        f1 = f1_of_types(self.task, type_picks(self.p_type))
         return json_text({**asdict(self.scores), "f1": f1}, indent=2)
 
 
@@ -79,7 +86,7 @@ def write_page(predictions: Predictions, folder: Path) -> Path:
     )  # fmt: skip
     by_type = "\n".join(
         f"| `{task}` | {f1:.2f} | {int((predictions.task == TYPES.index(task)).sum())} |"
-        for task, f1 in _f1(predictions.task, type_picks(predictions.p_type)).items()
+        for task, f1 in f1_of_types(predictions.task, type_picks(predictions.p_type)).items()
     )
     found = predictions.scores
     page = folder / "reading.md"
@@ -102,17 +109,6 @@ calibration error {found.level_ece:.3f}.
         "utf-8",
     )
     return page
-
-
-def _f1(truth: Ints, picked: Ints) -> dict[str, float]:
-    """F1 of every type that occurs."""
-    found = {}
-    for i, task in enumerate(TYPES):
-        both = int(((truth == i) | (picked == i)).sum())
-        if (truth == i).any():
-            hits = int(((truth == i) & (picked == i)).sum())
-            found[task] = round(2 * hits / (both + hits), 4)
-    return found
 
 
 def run(options: Options, progress: Progress) -> Predictions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,11 @@ def gather_rows(
 
 
 def train_and_report(
-    rows: list[LabelledRow], out: Path, console: Console, temperatures: tuple[float, float] | None
+    rows: list[LabelledRow], out: Path, console: Console, quick: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Train with a progress bar, then print the scores; returns the card."""
     with progress_bar(console) as step:
-        card = train(rows, out, temperatures=temperatures, step=step)
+        card = train(rows, out, quick=quick, step=step)
         step("done", 1.0)
     console.print(scores_grid(card))
     written = f"wrote classifier.onnx, vocabulary.npz and classifier.json to {out}"

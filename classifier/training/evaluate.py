@@ -99,6 +99,30 @@ def calibration_error(p: Floats, truth: Ints) -> float:
     return float(np.sum(gaps))
 
 
+def probability_error(p: Floats, hit: NDArray[np.bool_]) -> float:
+    """Expected calibration error of one event's probability ``p`` (n,), in [0, 1]."""
+    if not len(p):
+        return float("nan")
+    bins = np.minimum((p * BINS).astype(int), BINS - 1)
+    gaps = [
+        abs(p[bins == b].mean() - hit[bins == b].mean()) * np.mean(bins == b)
+        for b in np.unique(bins)
+    ]
+    return float(np.sum(gaps))
+
+
+def f1_of_types(truth: Ints, picked: Ints) -> dict[str, float]:
+    """F1 of every type that occurs in ``truth``."""
+    found = {}
+    for i, task in enumerate(TYPES):
+        mine = truth == i
+        if mine.any():
+            both = int((mine | (picked == i)).sum())
+            hits = int((mine & (picked == i)).sum())
+            found[task] = round(2 * hits / (both + hits), 4)
+    return found
+
+
 def spearman(a: Floats, b: Floats) -> float:
     """Rank correlation with ties averaged; NaN for constant input."""
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:

@@ -1,61 +1,104 @@
-"""Labelled rows → arrays → a fitted model: vocabulary, networks, one set of weights.
+"""Labelled rows → arrays → a fitted model: vocabulary, network, one set of weights.
 
-The model is a few small networks over one vector: hashed words, word pairs, character n-grams and
-edge tokens (TF-IDF), and surface counts.  Two read the task type and, beside it, the difficulty
-level; a third reads the level alone, from few directions, and has most of the say there.  A row
-may teach either or both, and benchmark items teach difficulty softly, with the probabilities that
-item response gives them.
+One small network reads the type of task, the level of difficulty, and what newest words would do to
+a task under way (``classifier.carry``), from the segments of a text (``classifier.training.network``).  A row may teach any of
+the three, and benchmark items teach difficulty softly, with the probabilities that item response
+gives them.  Every written row is learned once more said in another way, and an English one once more with
+its words swapped for those of another language (``classifier.training.variations``).
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.features import SURFACE, HashedText, tokenize
+from classifier.carry import FRESH, TURNS, Reading
+from classifier.features import HashedText, own_segments, tokenize
 from classifier.tasks import N_LEVELS, TYPES
 from classifier.training.dataset import LabelledRow
-from classifier.training.export import Weights, quantise
-from classifier.training.network import LEVEL_SHARE, Network, fit_level_network, fit_network
+from classifier.training.export import DENSE, Weights, quantise
+from classifier.training.network import LEVEL_SHARE, Head, Segments, fit_network
 from classifier.training.rows import BadData
-from classifier.vector import BLOCK_WEIGHTS, MIN_ROWS, Vocabulary, build_vocabulary
+from classifier.training.variations import Said, other_language, pasted, vary
+from classifier.vector import MIN_ROWS, Vocabulary, build_vocabulary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-SEEDS: Final = (1, 2)
-"""Networks that are averaged; cross-validation fits the first alone, for time."""
-
 MIN_TRAINING_ROWS: Final = 50
 """Fewer rows than this cannot be split and judged."""
 
-MIN_WORDS: Final = 2
-"""Directions of difficulty are found among words: fewer than two have none."""
+SEED: Final = 1
+
+FEWEST_ROWS: Final = 2.0
+ROWS_A_ROW: Final = 8000.0
+"""A token is kept that one row in so many holds, FEWEST_ROWS at least and MIN_ROWS at most."""
+
+COPY_WEIGHT: Final = 0.5
+"""Weight of a row said in another way beside the row as it was written."""
+
+PASTED: Final = 0.5
+"""How often a row is learned once more beside a paste, which is the hardest to see past."""
+
+OTHER_LANGUAGES: Final = 2
+"""Other languages that an English row is put into."""
+
+PASTE_CHARS: Final = (200, 3000)
+"""Public texts of such lengths are also pasted beside asks, where they are there."""
+
+TYPE_OF_TURN: Final = {"answer": 0.0, "go_ahead": 0.0, "correction": 0.5, "follow_up": 0.5}
+"""How much the words alone of such a turn teach of the task: "2" teaches nothing."""
+
+FRESH_TURN_WEIGHT: Final = 0.1
+"""Weight of a first ask as a new wish: there are ten times as many as conversations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text to learn from: its tokens, which of its segments are the wish itself, how much it weighs."""
+
+    tokens: HashedText
+    own: NDArray[np.float32]
+    weight: float
+    turn_weight: float
+
+    @classmethod
+    def plain(cls, tokens: HashedText, weight: float = 1.0, turn_weight: float = 0.0) -> Self:
+        """Return a text of which it is not known what the wish is."""
+        return cls(tokens, np.zeros(len(tokens.shapes), np.float32), weight, turn_weight)
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Rows turned into arrays; n rows.  ``task`` int (n,), -1 unknown; ``level`` (n, 4), NaN unknown."""
+    """Rows turned into arrays; n rows.
+
+    ``texts`` are each row's: as it was written, then in other ways.  ``task`` int (n,), -1 unknown;
+    ``level`` (n, 4), NaN unknown.
+    """
 
     rows: list[LabelledRow]
-    tokens: list[HashedText]
+    texts: list[tuple[Text, ...]]
     task: NDArray[np.int64]
     level: Floats
-    weight: Floats
 
     def take(self, where: NDArray[np.intp]) -> Dataset:
         """Return some of the rows."""
         return Dataset(
             [self.rows[i] for i in where],
-            [self.tokens[i] for i in where],
+            [self.texts[i] for i in where],
             self.task[where],
             self.level[where],
-            self.weight[where],
         )
+
+    @property
+    def tokens(self) -> list[HashedText]:
+        """Each row as it was written."""
+        return [texts[0].tokens for texts in self.texts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,112 +108,138 @@ class Trained:
     vocabulary: Vocabulary
     weights: Weights
 
-    def read(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return p_type and p_level of one text."""
-        tokens = tokenize(text)
-        return self.weights.predict(*self.vocabulary.vector(tokens), tokens.surface)
+    def read(self, text: str) -> Reading:
+        """Read one text."""
+        return self.read_tokens(tokenize(text))
+
+    def read_tokens(self, tokens: HashedText) -> Reading:
+        """Read a hashed text."""
+        return self.weights.read(*self.vocabulary.vectors(tokens), tokens.surface, tokens.shapes)
 
     def predict(self, tokens: Sequence[HashedText]) -> tuple[Floats, Floats]:
         """Return p_type (n, types) and p_level (n, 4)."""
-        pairs = [self.weights.predict(*self.vocabulary.vector(t), t.surface) for t in tokens]
-        p_type, p_level = zip(*pairs, strict=True)
-        return np.array(p_type, dtype=float), np.array(p_level, dtype=float)
+        read = [self.read_tokens(t) for t in tokens]
+        return (
+            np.array([r.p_type for r in read], dtype=float),
+            np.array([r.p_level for r in read], dtype=float),
+        )
 
 
-def prepare(rows: list[LabelledRow]) -> Dataset:
+def prepare(rows: list[LabelledRow], *, copies: bool = True) -> Dataset:
     """Turn rows into arrays; raises BadData when there are too few to learn from."""
     if len(rows) < MIN_TRAINING_ROWS:
         raise BadData(f"{len(rows)} labelled rows; training takes at least {MIN_TRAINING_ROWS}")
-    data = tokenised(rows)
+    data = tokenised(rows, copies=copies)
     if len(set(data.task[data.task >= 0].tolist())) < 2:
         raise BadData("all rows have the same task; training takes at least two types")
     return data
 
 
-def tokenised(rows: list[LabelledRow]) -> Dataset:
-    """Tokenise rows and gather their labels."""
+def tokenised(rows: list[LabelledRow], *, copies: bool = False) -> Dataset:
+    """Tokenise rows, with ``copies`` also said in other ways, and gather their labels."""
     unknown = (float("nan"),) * N_LEVELS
+    rng = random.Random(SEED)
+    pastes = [
+        row.text for row in rows if row.public and PASTE_CHARS[0] < len(row.text) < PASTE_CHARS[1]
+    ]
     return Dataset(
         rows=rows,
-        tokens=[tokenize(row.text) for row in rows],
+        texts=[_texts(row, rng, pastes, copies=copies) for row in rows],
         task=np.array([TYPES.index(row.task) if row.task else -1 for row in rows], dtype=np.int64),
         level=np.array([row.p_level or unknown for row in rows], dtype=float).reshape(-1, N_LEVELS),
-        weight=np.array([row.weight for row in rows], dtype=float),
     )
+
+
+def _texts(
+    row: LabelledRow, rng: random.Random, pastes: Sequence[str], *, copies: bool
+) -> tuple[Text, ...]:
+    """Return a row as it was written and, if it is an ask, in other ways."""
+    turn_weight = 0.0 if row.public else FRESH_TURN_WEIGHT if not row.before else 1.0
+    weight = row.weight * TYPE_OF_TURN.get(row.turn, 1.0)
+    found = [Text.plain(tokenize(row.text), weight, turn_weight)]
+    if copies and weight and not row.public:
+        said: list[Said | None] = [vary(row.text, row.lang, rng, pastes=pastes)]
+        if rng.random() < PASTED:
+            said.append(pasted(row.text, row.lang, rng, pastes))
+        said += [other_language(row.text, row.lang, rng) for _ in range(OTHER_LANGUAGES)]
+        for copy in said:
+            if copy is None:
+                continue
+            tokens = tokenize(copy.text)
+            own = own_segments(copy.text, copy.own, len(tokens.shapes))
+            found.append(Text(tokens, own, weight * COPY_WEIGHT, 0.0))
+    return tuple(found)
 
 
 def fit(
-    data: Dataset,
-    *,
-    temperatures: tuple[float, float] = (1.0, 1.0),
-    seeds: Sequence[int] = SEEDS,
+    data: Dataset, *, temperatures: tuple[float, float] = (1.0, 1.0), seed: int = SEED
 ) -> Trained:
-    """Fit networks on all of ``data`` and fold the temperatures in."""
-    vocabulary = build_vocabulary(data.tokens, data.weight.tolist())
-    if len(vocabulary.keys[0]) < MIN_WORDS:
+    """Fit the network on all of ``data`` and fold the temperatures in."""
+    texts = [text for row in data.texts for text in row]
+    of_row = np.repeat(np.arange(len(data.rows)), [len(row) for row in data.texts])
+    tokens = [text.tokens for text in texts]
+    weight = np.array([text.weight for text in texts], np.float32)
+    min_rows = min(MIN_ROWS, max(FEWEST_ROWS, float(weight.sum()) / ROWS_A_ROW))
+    vocabulary = build_vocabulary(tokens, weight.tolist(), min_rows=min_rows)
+    if not vocabulary.size:
         raise BadData(
-            f"{len(data.rows)} rows share {len(vocabulary.keys[0])} words (a word counts when rows of "
-            f"weight {MIN_ROWS:g} together have it); training takes at least {MIN_WORDS}: more rows, "
-            "or larger weights"
+            f"{len(data.rows)} rows share no words (a word counts when rows of weight {min_rows:g} "
+            "together have it): training takes more rows, or larger weights"
         )
-    typed = data.task >= 0
-    levelled = np.isfinite(data.level).all(axis=1)
-    one_hot = np.eye(len(TYPES), dtype=np.float32)[data.task]
-    targets = (one_hot, np.nan_to_num(data.level).astype(np.float32))
-    weights = (
-        (data.weight * typed).astype(np.float32),
-        (data.weight * levelled * LEVEL_SHARE).astype(np.float32),
-    )
-    x = _matrix(vocabulary, data.tokens)
-    networks = [fit_network(x, targets, weights, seed=seed) for seed in seeds]
-    level = _level_network(vocabulary, x, targets[1], weights[1], seed=seeds[0])
-    return Trained(vocabulary, quantise(networks, level, temperatures))
+    x = segments_of(vocabulary, tokens, [text.own for text in texts])
+    network = fit_network(x, _heads(data, of_row, weight, texts), seed=seed)
+    return Trained(vocabulary, quantise(network, temperatures))
 
 
-LEVEL_BLOCKS: Final = (1.0, 0.0, 0.0)
-"""Weights of words, characters and edges where the level network takes its directions from."""
-
-LEVEL_FREE: Final = (0.5, 0.3, 0.3, 0.3)
-"""Of words, characters, edges and surface as the level network reads them besides, a weight each."""
-
-
-def _level_network(
-    vocabulary: Vocabulary, x: Any, target: Any, weight: Any, *, seed: int
-) -> Network:
-    """Fit the level network and return it for columns of the usual weights."""
-    from scipy import sparse
-
-    sizes = [*map(len, vocabulary.keys), len(SURFACE)]
-    usual = np.repeat((*BLOCK_WEIGHTS, 1.0), sizes)
-    directed = (np.repeat((*LEVEL_BLOCKS, 0.0), sizes) / usual)[: vocabulary.size]
-    free = np.repeat(LEVEL_FREE, sizes) / usual
-    read = np.flatnonzero(free)
-    found = fit_level_network(
-        (x[:, : vocabulary.size] @ sparse.diags(directed)).tocsr().astype(np.float32),
-        (x[:, read] @ sparse.diags(free[read])).tocsr().astype(np.float32),
-        target,
-        weight,
-        seed=seed,
-    )
-    w1 = np.zeros((x.shape[1], found.w1.shape[1]))
-    w1[: vocabulary.size] = directed[:, None] * found.w1[: vocabulary.size]
-    w1[read] += free[read, None] * found.w1[vocabulary.size :]
-    return Network(w1.astype(np.float32), found.b1, found.w2, found.b2)
-
-
-def _matrix(vocabulary: Vocabulary, texts: Sequence[HashedText]) -> Any:
-    """Stack sparse vectors and surface counts, scipy csr float32 (n, columns + surface)."""
-    from scipy import sparse
-
-    vectors = [vocabulary.vector(t) for t in texts]
-    lengths = np.cumsum([0] + [len(columns) for columns, _ in vectors])
-    tokens = sparse.csr_matrix(
-        (
-            np.concatenate([values for _, values in vectors]),
-            np.concatenate([columns for columns, _ in vectors]),
-            lengths,
+def _heads(
+    data: Dataset, of_row: Ints, weight: NDArray[np.float32], texts: Sequence[Text]
+) -> tuple[Head, Head, Head]:
+    """Return what the three outputs learn of each text: type, level, turn."""
+    nowhere = np.zeros(len(of_row), np.int64)
+    typed = np.asarray(data.task >= 0)
+    levelled = np.asarray(np.isfinite(data.level).all(axis=1))
+    turn = [TURNS.index(row.turn or FRESH) for row in data.rows]
+    benchmarks: dict[str, int] = {}
+    place = [
+        benchmarks.setdefault(row.source, len(benchmarks) + 1) if row.public else 0
+        for row in data.rows
+    ]
+    return (
+        Head(
+            np.eye(len(TYPES), dtype=np.float32)[data.task][of_row], weight * typed[of_row], nowhere
         ),
-        shape=(len(texts), vocabulary.size),
+        Head(
+            np.nan_to_num(data.level).astype(np.float32)[of_row],
+            weight * levelled[of_row] * np.float32(LEVEL_SHARE),
+            np.array(place, np.int64)[of_row],
+        ),
+        Head(
+            np.eye(len(TURNS), dtype=np.float32)[turn][of_row],
+            np.array([text.turn_weight for text in texts], np.float32),
+            nowhere,
+        ),
     )
-    surface = sparse.csr_matrix(np.array([t.surface for t in texts], dtype=np.float32))
-    return sparse.hstack([tokens, surface]).tocsr()
+
+
+def segments_of(
+    vocabulary: Vocabulary, texts: Sequence[HashedText], own: Sequence[NDArray[np.float32]]
+) -> Segments:
+    """Stack the segments of texts; behind its columns each has the surface of its text and its shape."""
+    from scipy import sparse
+
+    seen = np.arange(vocabulary.size, vocabulary.size + DENSE, dtype=np.int32)
+    data, indices, ends, starts = [], [], [0], [0]
+    for text in texts:
+        columns, values = vocabulary.vectors(text)
+        for segment, shape in zip(values, text.shapes, strict=True):
+            held = np.flatnonzero(segment)
+            data += [segment[held], text.surface, shape]
+            indices += [columns[held].astype(np.int32), seen]
+            ends.append(ends[-1] + len(held) + DENSE)
+        starts.append(starts[-1] + len(values))
+    x: Any = sparse.csr_matrix(
+        (np.concatenate(data), np.concatenate(indices), np.array(ends)),
+        (starts[-1], vocabulary.size + DENSE),
+    )
+    shapes = np.concatenate([text.shapes for text in texts])
+    return Segments(x, shapes, np.array(starts, dtype=np.int64), np.concatenate(own))

@@ -1,19 +1,26 @@
-"""A small neural network over sparse vectors: fitted in numpy and scipy, served as ONNX.
+"""A small neural network over the segments of a text: fitted in numpy and scipy, served as ONNX.
 
-    hidden = relu(x W1 + b1)          x: TF-IDF of hashed tokens and surface counts
-    type   = softmax(hidden W2_type + b_type)
-    level  = softmax(hidden W2_level + b_level)
+With x the TF-IDF of a segment's hashed tokens, the surface counts of the whole text and the segment's shape
+f (``classifier.features``),
+
+    hidden_s = relu(x_s W1 + b1)                             each segment
+    share    = softmax over segments of (hidden_s a + f_s c)    how much it says of what is wanted
+    pooled   = sum_s share_s hidden_s
+    logits   = pooled W2 + b2                                head by head
+
+The shares are what lets a greeting, a sentence of background or a pasted log be passed over.  It is
+attention pooling as in multiple-instance learning (Ilse et al. 2018, arXiv:1802.04712).  Where training itself
+put words around an ask (``variations``) it is known which segments are the user's own wish, and the shares
+are taught that directly.
 
 Heads share the hidden layer, and a row teaches the heads it has labels for; labels may be soft.
-The level gets a second network of its own beside (``fit_level_network``).  Beside a linear model of the same features it reads writers never seen four points of
-family macro-F1 better (benchmarks/LOG.md).  scikit-learn's MLPClassifier gives the same quality
-but cannot share a layer or take soft labels, and its updates touch every weight: a batch of 128
-texts has some 15,000 of 150,000 columns, and only those rows of W1 are touched here (*lazy Adam*).
+scikit-learn's MLPClassifier has neither, and its updates touch every weight: a batch of 128 texts has
+some 15,000 of 200,000 columns, and only those rows of W1 are touched here (*lazy Adam*).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,12 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
-HIDDEN: Final = 56
-"""Two networks of this size and one of LEVEL_HIDDEN keep the artefact under 25 MB; 64 and 96 units
-scored the same within .005 (benchmarks/LOG.md, 2026-11-25)."""
-
-EPOCHS: Final = 8
+HIDDEN: Final = 80
+EPOCHS: Final = 3
 MIN_STEPS: Final = 300
 """Few rows are read more often, so that a user's few hundred labelled asks are learned at all."""
 
@@ -37,28 +42,75 @@ HIDDEN_DROPOUT: Final = 0.3
 LEVEL_SHARE: Final = 0.5
 """Weight of the level head's loss beside the type head's; see benchmarks/LOG.md, 2026-11-25."""
 
+OWN_SHARE: Final = 1.0
+"""Weight of the loss of the shares, where it is known which segments are the wish itself."""
+
+OFFSET_RATE: Final = 30.0
+"""How much faster a benchmark's offset learns than a weight: what it takes up first, no word gets."""
+
 WEIGHT_DECAY: Final = 1e-5
 INITIAL_BOUND: Final = 0.02
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
-LEVEL_HIDDEN: Final = 32
-LEVEL_DIRECTIONS: Final = 256
-"""Units of the level network, and directions of the texts' singular vectors that it reads."""
 
-LEVEL_EPOCHS: Final = 6
-LEVEL_DROPOUT: Final = (0.3, 0.4)
-LEVEL_SCALE: Final = 8.0
-"""Of those directions beside the tokens: Adam moves every weight alike, so scale is learning rate."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What one output of the network learns, of n texts.
+
+    ``target`` (n, classes), rows summing to one; ``weight`` (n,), zero where there is no label.
+    ``place`` (n,) numbers the benchmarks that texts come from, 0 being none: each has an offset of its
+    own in the logits, learned and then left out.  So what lies between benchmarks (who chose the items,
+    which models met them) is not read into the words, and what lies within one is.
+    """
+
+    target: Floats
+    weight: Floats
+    place: Ints
+
+    def take(self, rows: Ints) -> Head:
+        """Return what it learns of some of the texts."""
+        return Head(self.target[rows], self.weight[rows], self.place[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The segments of n texts.  ``x`` csr float32 (segments, columns); ``shapes`` (segments, shapes).
+
+    Text i has the segments ``starts[i]`` to ``starts[i + 1]``; ``own`` (segments,) is 1 for those that
+    are the wish itself, all 0 for a text of which that is not known.
+    """
+
+    x: Any
+    shapes: Floats
+    starts: Ints
+    own: Floats
+
+    def __len__(self) -> int:
+        """Number of texts."""
+        return len(self.starts) - 1
+
+    def take(self, rows: Ints) -> Segments:
+        """Return some of the texts."""
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        ends = np.cumsum(lengths)
+        at = np.repeat(self.starts[rows] - ends + lengths, lengths) + np.arange(ends[-1])
+        starts = np.concatenate(([0], ends))
+        return Segments(self.x[at], self.shapes[at], starts, self.own[at])
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Weights.  ``w1`` (columns, hidden), ``b1`` (hidden,), ``w2`` (hidden, outputs), ``b2``."""
+    """Weights.  ``w1`` (columns, hidden), ``b1`` (hidden,), ``w2`` (hidden, outputs), ``b2``.
+
+    ``a`` (hidden,) and ``c`` (shapes,) tell a segment's share.
+    """
 
     w1: Floats
     b1: Floats
     w2: Floats
     b2: Floats
+    a: Floats
+    c: Floats
 
 
 class _Adam:
@@ -78,122 +130,132 @@ class _Adam:
 
 
 def fit_network(
-    x: Any,
-    targets: tuple[Floats, ...],
-    weights: tuple[Floats, ...],
+    texts: Segments,
+    heads: Sequence[Head],
     *,
     seed: int,
     hidden: int = HIDDEN,
     epochs: int = EPOCHS,
     dropout: tuple[float, float] = (TOKEN_DROPOUT, HIDDEN_DROPOUT),
 ) -> Network:
-    """Fit one network.
-
-    ``x`` scipy csr float32 (n, columns).  Per head: ``targets`` (n, classes), rows summing to
-    one, and ``weights`` (n,), zero where the head has no label.
-    """
+    """Fit one network to n texts; its outputs are those of the heads in their order."""
     rng = np.random.default_rng(seed)
-    outputs = sum(target.shape[1] for target in targets)
-    w1 = rng.uniform(-INITIAL_BOUND, INITIAL_BOUND, (x.shape[1], hidden)).astype(np.float32)
+    outputs = sum(head.target.shape[1] for head in heads)
     bound = float(np.sqrt(6 / (hidden + outputs)))
-    w2 = rng.uniform(-bound, bound, (hidden, outputs)).astype(np.float32)
-    network = Network(w1, np.zeros(hidden, np.float32), w2, np.zeros(outputs, np.float32))
-    adams = [_Adam(a) for a in (network.w1, network.b1, network.w2, network.b2)]
-    batches = -(-x.shape[0] // BATCH)
+    network = Network(
+        rng.uniform(-INITIAL_BOUND, INITIAL_BOUND, (texts.x.shape[1], hidden)).astype(np.float32),
+        np.zeros(hidden, np.float32),
+        rng.uniform(-bound, bound, (hidden, outputs)).astype(np.float32),
+        np.zeros(outputs, np.float32),
+        np.zeros(hidden, np.float32),
+        np.zeros(texts.shapes.shape[1], np.float32),
+    )
+    offsets = [
+        np.zeros((int(h.place.max(initial=0)) + 1, h.target.shape[1]), np.float32) for h in heads
+    ]
+    adams = [_Adam(getattr(network, name)) for name in ("w1", "b1", "w2", "b2", "a", "c")]
+    adams += [_Adam(offset) for offset in offsets]
+    batches = -(-len(texts) // BATCH)
     epochs = max(epochs, -(-MIN_STEPS // batches))
     steps = epochs * batches
-    for step, rows in enumerate(_batches(x.shape[0], epochs, rng), start=1):
+    for step, rows in enumerate(_batches(len(texts), epochs, rng), start=1):
         decay = 1 - (step - 1) / steps
         correction = np.sqrt(1 - BETA_2**step) / (1 - BETA_1**step)
         rate = float(LEARNING_RATE * decay * correction)
-        batch_targets = tuple(target[rows] for target in targets)
-        batch_weights = tuple(weight[rows] for weight in weights)
-        batch = _dropped(x[rows], dropout[0], rng)
-        _learn(network, adams, batch, batch_targets, batch_weights, rate, dropout[1], rng)
+        batch = texts.take(rows)
+        _drop(batch.x, dropout[0], rng)
+        _learn(network, offsets, adams, batch, [h.take(rows) for h in heads], rate, dropout[1], rng)
     return network
 
 
-def fit_level_network(
-    tokens: Any, beside: Any, target: Floats, weight: Floats, *, seed: int
-) -> Network:
-    """Fit one network that reads only the main directions of the tokens, and what is beside them.
-
-    Difficulty has few labels and many words: free weights per word learn the words by heart.  The
-    directions are linear in the tokens, so they are folded into the first layer afterwards, and
-    what is served is a network like any other.
-
-    ``tokens`` csr (n, V) and ``beside`` csr (n, B); returns ``w1`` of V + B rows, in that order.
-    Rows without weight are not read.
-    """
-    from scipy import sparse
-    from sklearn.decomposition import TruncatedSVD
-
-    known = np.flatnonzero(weight > 0)
-    tokens, beside = tokens[known], beside[known]
-    size = min(LEVEL_DIRECTIONS, min(tokens.shape) - 1)
-    svd = TruncatedSVD(size, n_iter=2, n_oversamples=20, random_state=0).fit(tokens)
-    into = np.asarray(svd.components_.T, dtype=np.float32) * np.float32(LEVEL_SCALE)
-    x = sparse.hstack([sparse.csr_matrix(tokens @ into), beside]).tocsr().astype(np.float32)
-    narrow = fit_network(
-        x,
-        (target[known],),
-        (weight[known],),
-        seed=seed,
-        hidden=LEVEL_HIDDEN,
-        epochs=LEVEL_EPOCHS,
-        dropout=LEVEL_DROPOUT,
-    )
-    w1 = np.vstack((into @ narrow.w1[:size], narrow.w1[size:]))
-    return Network(w1.astype(np.float32), narrow.b1, narrow.w2, narrow.b2)
+def predict(network: Network, texts: Segments) -> Floats:
+    """Return the logits of n texts, (n, outputs)."""
+    hidden = np.maximum(texts.x @ network.w1 + network.b1, 0)
+    starts = texts.starts[:-1]
+    share = _shares(hidden @ network.a + texts.shapes @ network.c, starts, np.diff(texts.starts))
+    pooled = np.add.reduceat(share[:, None] * hidden, starts, axis=0)
+    return np.asarray(pooled @ network.w2 + network.b2, dtype=np.float32)
 
 
-def _batches(n: int, epochs: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+def _shares(z: Floats, starts: Ints, lengths: Ints) -> Floats:
+    """Softmax over the segments of each text."""
+    e = np.exp(z - np.repeat(np.maximum.reduceat(z, starts), lengths))
+    return np.asarray(e / np.repeat(np.add.reduceat(e, starts), lengths), dtype=np.float32)
+
+
+def _batches(n: int, epochs: int, rng: np.random.Generator) -> Iterator[Ints]:
     for _ in range(epochs):
         order = rng.permutation(n)
         for start in range(0, n, BATCH):
             yield order[start : start + BATCH]
 
 
-def _dropped(batch: Any, share: float, rng: np.random.Generator) -> Any:
-    """Leave out some tokens of each text, so that no one word carries a label."""
-    keep = rng.random(batch.nnz, dtype=np.float32) >= share
-    batch.data = batch.data * keep / np.float32(1 - share)
-    return batch
+def _drop(x: Any, share: float, rng: np.random.Generator) -> None:
+    """Leave out some tokens of each segment, so that no one word carries a label."""
+    keep = rng.random(x.nnz, dtype=np.float32) >= share
+    x.data = x.data * keep / np.float32(1 - share)
 
 
 def _learn(
     network: Network,
+    offsets: list[Floats],
     adams: list[_Adam],
-    batch: Any,
-    targets: tuple[Floats, ...],
-    weights: tuple[Floats, ...],
+    batch: Segments,
+    heads: Sequence[Head],
     rate: float,
     dropout: float,
     rng: np.random.Generator,
 ) -> None:
     """Take one gradient step on a batch, touching only the columns it holds."""
-    columns, batch.indices = np.unique(batch.indices, return_inverse=True)
-    batch = type(batch)((batch.data, batch.indices, batch.indptr), (batch.shape[0], len(columns)))
+    x, starts, lengths = batch.x, batch.starts[:-1], np.diff(batch.starts)
+    columns, indices = np.unique(x.indices, return_inverse=True)
+    x = type(x)((x.data, indices, x.indptr), (x.shape[0], len(columns)))
     w1 = network.w1[columns]
-    hidden = np.maximum(batch @ w1 + network.b1, 0)
-    mask = (rng.random(hidden.shape, dtype=np.float32) >= dropout) / np.float32(1 - dropout)
-    active = hidden * mask
-    slope = _loss_slope(active @ network.w2 + network.b2, targets, weights)
-    into_hidden = (slope @ network.w2.T) * mask * (hidden > 0)
-    from_inputs = batch.T.tocsr() @ into_hidden + np.float32(WEIGHT_DECAY) * w1
+    hidden = np.maximum(x @ w1 + network.b1, 0)
+    share = _shares(hidden @ network.a + batch.shapes @ network.c, starts, lengths)
+    kept = rng.random((len(batch), hidden.shape[1]), dtype=np.float32) >= dropout
+    mask = kept.astype(np.float32) / np.float32(1 - dropout)
+    pooled = np.add.reduceat(share[:, None] * hidden, starts, axis=0) * mask
+    slope = _loss_slope(pooled @ network.w2 + network.b2, heads, offsets)
+    into_pooled = np.repeat((slope @ network.w2.T) * mask, lengths, axis=0)
+    into_share = _share_slope(share, np.einsum("sh,sh->s", into_pooled, hidden), starts, lengths)
+    into_share += _own_slope(share, batch.own, starts, lengths)
+    into_hidden = (share[:, None] * into_pooled + into_share[:, None] * network.a) * (hidden > 0)
+    from_inputs = x.T.tocsr() @ into_hidden + np.float32(WEIGHT_DECAY) * w1
     adams[0].step(from_inputs, rate, columns)
     adams[1].step(into_hidden.sum(axis=0), rate)
-    adams[2].step(active.T @ slope + np.float32(WEIGHT_DECAY) * network.w2, rate)
+    adams[2].step(pooled.T @ slope + np.float32(WEIGHT_DECAY) * network.w2, rate)
     adams[3].step(slope.sum(axis=0), rate)
+    adams[4].step(hidden.T @ into_share, rate)
+    adams[5].step(batch.shapes.T @ into_share, rate)
+    at = 0
+    for head, offset, adam in zip(heads, offsets, adams[6:], strict=True):
+        gradient = np.zeros_like(offset)
+        np.add.at(gradient, head.place, slope[:, at : (at := at + offset.shape[1])])
+        gradient[0] = 0
+        adam.step(gradient, OFFSET_RATE * rate)
 
 
-def _loss_slope(logits: Floats, targets: tuple[Floats, ...], weights: tuple[Floats, ...]) -> Floats:
+def _share_slope(share: Floats, gain: Floats, starts: Ints, lengths: Ints) -> Floats:
+    """Gradient with respect to a softmax's inputs, ``gain`` being that with respect to its outputs."""
+    return np.asarray(share * (gain - np.repeat(np.add.reduceat(share * gain, starts), lengths)))
+
+
+def _own_slope(share: Floats, own: Floats, starts: Ints, lengths: Ints) -> Floats:
+    """Gradient of -log(share of the segments that are the wish), where they are known."""
+    total = np.repeat(np.add.reduceat(share * own, starts), lengths)
+    wanted = share * own / np.maximum(total, 1e-6)
+    scale = np.float32(OWN_SHARE / len(starts))
+    return np.asarray(np.where(total > 0, (share - wanted) * scale, 0), dtype=np.float32)
+
+
+def _loss_slope(logits: Floats, heads: Sequence[Head], offsets: Sequence[Floats]) -> Floats:
     """Gradient of the mean cross-entropy of every head with respect to the logits."""
     slopes, start = [], 0
-    for target, weight in zip(targets, weights, strict=True):
-        z = logits[:, start : start + target.shape[1]]
-        start += target.shape[1]
+    for head, offset in zip(heads, offsets, strict=True):
+        z = logits[:, start : start + offset.shape[1]] + offset[head.place]
+        start += offset.shape[1]
         p = np.exp(z - z.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
-        slopes.append((p - target) * weight[:, None])
+        slopes.append((p - head.target) * head.weight[:, None])
     return np.asarray(np.hstack(slopes) / np.float32(len(logits)), dtype=np.float32)

@@ -99,13 +99,13 @@ class Engine:
 
         ``reachable`` holds the model ids that some provider serves in the request's format; None
         means all.  ``session`` is what is remembered from before this request, ``heard`` what the
-        request tells it (``steps.hear``), for callers who know; ``reassess`` reads the request even
+        request tells it (``hear``), for callers who know; ``reassess`` reads the request even
         if nothing is new; ``now_s`` is the time on the clock of the session's caches; ``bars`` says why
         no provider of a unit takes the request as it is.
         """
         eligible = Eligibility(self.catalogue, request.needs, limits, reachable, bars=bars)
         terms = self._terms(dial, limits)
-        faced = on_request(session, heard or hear(request))
+        faced = on_request(session, heard or self.hear(request))
         if not reassess and not is_background(request, None):
             basis, incumbent = session.basis, session.incumbent
             if incumbent and basis and _settled(basis, faced, terms, incumbent, eligible):
@@ -116,6 +116,12 @@ class Engine:
             faced = aside(session)
         decision = decide(assessment, eligible, faced, self.table, dial, now_s=now_s)
         return assessment, replace(decision, terms=terms, background=background)
+
+    def hear(self, request: ChatRequest) -> Heard:
+        """Say what a request tells its session."""
+        conversation = request.conversation
+        carries = bool(conversation.before) and self.classifier.assess(conversation).carries
+        return hear(request, carries=carries)
 
     def _terms(self, dial: Dial, limits: Limits) -> str:
         """Name what a decision was made under, beside the request; another name, another decision.

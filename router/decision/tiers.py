@@ -23,7 +23,7 @@ from router.errors import NoModelFits, RouterError, Unauthenticated, UnknownMode
 from router.evidence.catalogue import Catalogue, Tier
 from router.evidence.names import Names, fits
 from router.sessions.session import NEW, Session
-from router.sessions.steps import Heard
+from router.sessions.steps import Heard, hear
 from router.values import (
     Caller,
     Decision,
@@ -46,6 +46,10 @@ UNKNOWN_CONVERSATION: Final = (
 
 class Decides(Protocol):
     """The decision engine, as tiers use it: ``router.decision.engine.Engine``."""
+
+    def hear(self, request: ChatRequest) -> Heard:
+        """Say what a request tells its session."""
+        ...
 
     def decide(
         self,
@@ -259,6 +263,15 @@ def _by_tier(
         maps, reason = fallback_of(tier, data.catalogue), f"{decided}: "
     targets, why = mapped(maps, request, caller, data.catalogue)
     return _permitted(Plan(tier.id, targets, f"{reason}{why}"), maps, eligible, data)
+
+
+def heard_by(data: Data, request: ChatRequest) -> Heard:
+    """Say what a request tells its session; what the engine cannot read is taken as a new ask."""
+    try:
+        return data.engine.hear(request) if data.engine else hear(request)
+    except Exception:  # a broken artefact must not take the request down
+        log.exception("the ask cannot be read; its session takes it as a new one")
+        return hear(request)
 
 
 def _has_evidence(model: str, data: Data) -> bool:

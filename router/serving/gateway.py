@@ -23,7 +23,7 @@ from router.callers.rates import LISTINGS_PER_WINDOW, Window, block_of
 from router.callers.wishes import Wished, narrowed, read_wishes, resolved
 from router.decision.economics import usage_usd
 from router.decision.engine import is_background
-from router.decision.tiers import Standing, plan
+from router.decision.tiers import Standing, heard_by, plan
 from router.errors import (
     BadRequest,
     RateLimited,
@@ -60,7 +60,6 @@ from router.serving.room import Share
 from router.serving.stores import Stores
 from router.sessions.steps import (
     foreign_items,
-    hear,
     key_of,
     on_wishes,
 )
@@ -170,10 +169,10 @@ class Gateway:
         """
         caller, request, keys = inbound.caller, inbound.request, inbound.own_keys
         await refuse_anothers(self.stores, request, caller)
-        heard, wished = hear(request), inbound.wished.session
+        data, wished = self.data.current, inbound.wished.session
+        heard = heard_by(data, request)
         key = key_of(caller.name, request.session, request.agent)
         session = on_wishes(await session_of(self.stores, key, caller, request), wished)
-        data = self.data.current
         interface, preferences = request.interface, request.choosers.preferences
         standing = Standing(
             session=session,

@@ -71,8 +71,8 @@ class Heard(NamedTuple):
     """Questions that the user answered inside a tool call, since the ask."""
     complains: bool
     """The ask says that what was done for the last one did not do."""
-    goes_on: bool
-    """The ask only tells the assistant to go on."""
+    carries: bool
+    """The ask carries the task under way on, and sets none (``Assessment.carries``)."""
     n_items: int
     """Messages or items of the conversation."""
     input_tokens: int
@@ -81,15 +81,15 @@ class Heard(NamedTuple):
     """The provider keeps the conversation, so few items say nothing of its length."""
 
 
-def hear(request: ChatRequest) -> Heard:
-    """Say once what a request tells its session."""
+def hear(request: ChatRequest, *, carries: bool = False) -> Heard:
+    """Say once what a request tells its session; ``carries`` is what its reading says of its ask."""
     conversation = request.conversation
     return Heard(
         ask=_digest(conversation),
         failures=conversation.since.failures,
         answers=conversation.since.answers,
         complains=conversation.complains,
-        goes_on=conversation.goes_on,
+        carries=carries,
         n_items=request.n_items,
         input_tokens=request.needs.input_tokens or 0,
         provider_state=request.needs.provider_state,
@@ -140,7 +140,7 @@ def _next_ask(task: Task, trouble: Trouble, heard: Heard) -> tuple[Task, Trouble
     if quiet >= ASKS_A_TOLL and toll:
         quiet, toll = 0, toll - 1
     begun = replace(task, calls=0, asks=task.asks + 1, quiet_asks=quiet, toll=toll)
-    if task.asks and (heard.complains or heard.goes_on):
+    if task.asks and (heard.complains or heard.carries):
         carried = trouble.failures + COMPLAINT_FAILURES * heard.complains
         return begun, replace(trouble, carried=carried)
     return begun, Trouble(failures=trouble.failures)

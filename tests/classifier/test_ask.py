@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.ask import ask_of, clip, read_conversation
+from classifier.ask import MAX_BEFORE, ask_of, clip, read_conversation
+from classifier.carry import REPLY_CHARS
 from classifier.markers import MARKERS
-from classifier.turns import Role, Since, ToolCall, Turn
+from classifier.turns import Exchange, Role, Since, ToolCall, Turn
 from router.wire.format import interface_of
 from router.wire.request import parse
 
@@ -106,37 +107,32 @@ def test_a_tool_result_continues_the_ask_it_serves():
     assert read.since == Since(tool_calls=2, errors=1, failing_tests=1)
 
 
-@pytest.mark.parametrize("question", ["Shall I go on?", "Option 1 or option 2?", "要继续吗？"])
-@pytest.mark.parametrize(
-    "answer",
-    ["yes", "y", "do it", "2.", "B", "the second one", "src/main.py", "好的", "👍", "Ja, bitte"],
-)
-def test_an_answer_to_the_assistant_carries_the_ask_on_over_any_number_of_turns(question, answer):
-    turns = (user(ASK), *(Turn(Role.ASSISTANT, (question,)), user(answer)) * 3)
+def test_the_asks_before_come_each_with_the_assistants_last_words():
+    turns = (
+        user(ASK),
+        Turn(Role.ASSISTANT, ("Looking.",), (ToolCall("bash", "ls"),)),
+        tool("a.py"),
+        Turn(Role.ASSISTANT, ("Found two ways.", "Option 1 or option 2?")),
+        user("2"),
+        Turn(Role.ASSISTANT, (), (ToolCall("bash", "ls"),)),
+        tool("a.py"),
+        user("and now?"),
+    )
     read = read_conversation(turns)
-    assert (read.goes_on, read.previous_ask, read.ask) == (True, ASK, answer)
+    assert read.ask == "and now?"
+    assert read.before == (Exchange(ASK, "Option 1 or option 2?"), Exchange("2", ""))
 
 
-@pytest.mark.parametrize(
-    ("said", "reply"),
-    [
-        ("Anything else?", NEXT),
-        ("Anything else?", "rename foo to bar"),
-        ("Anything else?", "thanks!"),
-        ("Anything else?", "Sure, write a queue in C++20"),
-        ("Shall I?", "Do it for the whole code base: port it"),
-        ("要继续吗？", "行列の固有値を計算して"),
-        ("还有别的吗？", "对冲基金的风险模型怎么写"),
-        ("I changed `user?.name`.", "B"),
-        ("See /list?page=2 for it.", "B"),
-        ("All tests pass.", "src/main.py"),
-        ("Should I? " + "x" * 400, "B"),
-    ],
-)
-def test_a_wish_of_its_own_and_words_after_no_question_are_no_answers(said, reply):
-    read = read_conversation((user(ASK), Turn(Role.ASSISTANT, (said,)), user(reply)))
-    assert not read.goes_on
-    assert read.ask == reply
+def test_of_many_asks_the_newest_are_read_and_of_long_words_the_ends():
+    turns = tuple(
+        turn
+        for n in range(MAX_BEFORE + 5)
+        for turn in (user(f"{n} " + "x" * 9000), Turn(Role.ASSISTANT, ("y" * 9000 + f" {n}?",)))
+    )
+    read = read_conversation((*turns, user("2")))
+    assert [e.ask.split()[0] for e in read.before] == [str(n) for n in range(5, MAX_BEFORE + 5)]
+    assert all(len(e.reply) == REPLY_CHARS and e.reply.endswith("?") for e in read.before)
+    assert all(len(e.ask) < 9000 for e in read.before)
 
 
 def worked(*steps):
@@ -214,7 +210,7 @@ def test_a_tool_that_fails_outright_counts_even_before_a_change():
 def test_a_second_ask_starts_afresh():
     turns = (user(ASK), tool("1 failed"), Turn(Role.ASSISTANT, ("done",)), user(NEXT))
     read = read_conversation(turns)
-    assert (read.ask, read.previous_ask) == (NEXT, ASK)
+    assert (read.ask, read.before) == (NEXT, (Exchange(ASK, "done"),))
     assert read.since == Since()
     assert read.user_turns == 2
 

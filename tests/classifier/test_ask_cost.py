@@ -170,7 +170,6 @@ def test_no_pattern_backtracks(piece):
         turns = (user("a"), user(text), calls(text), tool(text, text), user(text))
         read = read_conversation(turns, system=text)
         assert read.complains in (True, False)
-        assert read.goes_on in (True, False)
         tokenize(read.ask)
         instruction_of(read.ask)
 

@@ -60,11 +60,11 @@ def test_a_different_order_is_a_different_text():
 def test_unknown_words_do_not_thin_out_known_ones():
     """Boilerplate that training never saw must not change what the known words weigh."""
     vocabulary = build_vocabulary([tokenize("fix the bug"), tokenize("fix the build")], min_rows=1)
-    plain = vocabulary.vector(tokenize("fix the bug"))
-    padded = vocabulary.vector(tokenize("fix the bug zulu yankee xylophone"))
+    plain = vocabulary.vectors(tokenize("fix the bug"))
+    padded = vocabulary.vectors(tokenize("fix the bug zulu yankee xylophone"))
     words = plain[0] < len(vocabulary.keys[0])
     kept = np.isin(padded[0], plain[0][words])
-    assert np.allclose(padded[1][kept], plain[1][words], rtol=1e-5)
+    assert np.allclose(padded[1][:, kept], plain[1][:, words], rtol=1e-5)
 
 
 def test_a_stored_vocabulary_is_the_same(tmp_path):
@@ -72,9 +72,19 @@ def test_a_stored_vocabulary_is_the_same(tmp_path):
     save_vocabulary(vocabulary, tmp_path / "v.npz")
     again = load_vocabulary(tmp_path / "v.npz")
     for a, b in zip(
-        vocabulary.vector(tokenize("the bug")), again.vector(tokenize("the bug")), strict=True
+        vocabulary.vectors(tokenize("the bug")), again.vectors(tokenize("the bug")), strict=True
     ):
         assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("text", ["zulu", "zulu. yankee", *AWKWARD])
+def test_texts_without_a_known_word_have_no_columns_and_all_their_segments(text):
+    vocabulary = build_vocabulary([tokenize("fix bug"), tokenize("fix build")], min_rows=2)
+    tokens = tokenize(text)
+    columns, values = vocabulary.vectors(tokens)
+    assert columns.dtype == np.int64
+    assert values.dtype == np.float32
+    assert values.shape == (len(tokens.shapes), len(columns))
 
 
 def test_the_fingerprint_is_stable_within_a_process():

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from classifier.model import ARTEFACT_FILES, CARD_FILE, MODEL_FILE
+from classifier.training.carry import fresh
 from classifier.training.cli import gather_rows, scores_grid, train_and_report
 from classifier.training.dataset import LabelledRow, read_corpus
 from classifier.training.fit import prepare
@@ -79,19 +80,21 @@ def test_one_text_in_two_files_is_one_group_and_a_note(tmp_path):
 def test_scores_are_shown_in_a_line_for_each_measure():
     scores = {"rows": 1234, "family_f1": 0.5, "type_f1": None, "family_ece": 0.125,
               "level_spearman": 0.25, "level_ece": 1.0}  # fmt: skip
-    lines = shown(scores_grid({"scores": {"held_out_gus": scores}})).splitlines()
+    lines = shown(scores_grid({"scores": {"held_out_wanda": scores}})).splitlines()
     assert " ".join(lines[0].split()).startswith("measured on rows family f1 type f1 family ece")
-    assert lines[1].split() == ["held", "out", "gus", "1,234", "0.500", "–", "0.125", "0.250", "1.000"]  # fmt: skip
+    assert lines[1].split() == ["held", "out", "wanda", "1,234", "0.500", "–", "0.125", "0.250", "1.000"]  # fmt: skip
 
 
 @pytest.mark.slow
 def test_a_training_says_what_it_wrote_and_how_good_it_is(corpus, tmp_path):
-    rows = [row for row in corpus if row.source in ("corpus/amara", "corpus/gus")][::12]
+    rows = [row for row in corpus if row.source in ("corpus/amara", "corpus/wanda")][::12]
     console = Console(file=io.StringIO(), width=200)
-    card = train_and_report(rows, tmp_path, console, (1.0, 1.0))
+    card = train_and_report(
+        rows, tmp_path, console, {"temperatures": (1.0, 1.0), "carry": fresh().card()}
+    )
     said = console.file.getvalue()
-    assert "held out gus" in said
-    assert f"{card['scores']['held_out_gus']['family_f1']:.3f}" in said
+    assert "held out wanda" in said
+    assert f"{card['scores']['held_out_wanda']['family_f1']:.3f}" in said
     assert said.rstrip().endswith(str(tmp_path))
     assert (tmp_path / MODEL_FILE).is_file()
 
@@ -101,11 +104,11 @@ def test_scoring_again_changes_only_the_scores_of_the_card(corpus, tmp_path):
         if path.is_file():
             shutil.copy(path, tmp_path)
     before = json.loads((tmp_path / CARD_FILE).read_text())
-    few = [row for row in corpus if row.source == "corpus/gus"][:60]
+    few = [row for row in corpus if row.source == "corpus/wanda"][:60]
     after = rescore(few, tmp_path)
     assert after == json.loads((tmp_path / CARD_FILE).read_text())
-    assert after["scores"]["held_out_gus"]["rows"] == 60
-    assert after["scores"]["held_out_vera"] == before["scores"]["held_out_vera"]
+    assert after["scores"]["held_out_wanda"]["rows"] == 60
+    assert after["scores"]["held_out_xavier"] == before["scores"]["held_out_xavier"]
     assert after | {"scores": {}} == before | {"scores": {}}
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.table.costs import SINGLE_TURN
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
-from classifier.turns import Conversation, Since
+from classifier.turns import Conversation, Exchange, Since
 from router.decision.economics import (
     TABLE_READ,
     Outlook,
@@ -341,7 +341,7 @@ def test_signed_reasoning_binds_to_the_family_that_can_read_it():
 
 def request(n, ask="fix it", tokens=60_000, since=None, **more):
     said = Conversation(
-        ask=f"{ask} {n}", previous_ask="before", user_turns=n + 1, since=since or Since()
+        ask=f"{ask} {n}", before=(Exchange("before", ""),), user_turns=n + 1, since=since or Since()
     )
     return ChatRequest(
         interface=Interface.CHAT, model="", conversation=said, needs=needs(tokens, **more),

@@ -109,8 +109,6 @@ def test_the_same_words_said_again_are_a_new_ask():
     [
         ("It still fails with the same error.", 2 + COMPLAINT_FAILURES),
         ("That didn't work", 2 + COMPLAINT_FAILURES),
-        ("ok, please continue", 2),
-        ("Go on.", 2),
         ("Commit this with a short message.", 0),
         ("Now write the migration for the orders table, with a rollback.", 0),
         ("Why is the sky blue?", 0),
@@ -130,6 +128,15 @@ def test_failures_follow_the_task_and_not_the_next_one(ask, carried):
     nexts = facing(session, talk(*said, ("assistant", "Done."), ("user", ask)))
     assert nexts.trouble.failures == nexts.trouble.carried == carried
     assert nexts.task.asks == 2
+
+
+def test_failures_follow_the_task_when_the_next_ask_carries_it_on():
+    said = [("user", "Fix the crash in the parser"), ("tool", FAILED), ("tool", FAILED)]
+    session = after(after(NEW, FIRST), talk(*said))
+    asked = talk(*said, ("assistant", "Shall I go on?"), ("user", "yes, please"))
+    for carries, carried in ((True, 2), (False, 0)):
+        nexts = on_request(session, hear(asked, carries=carries))
+        assert nexts.trouble.failures == nexts.trouble.carried == carried
 
 
 def test_a_complaint_needs_something_to_complain_of():
