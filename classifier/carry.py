@@ -55,7 +55,7 @@ _CHAT: Final = TYPES.index("general/conversation")
 _LEVELS: Final = np.arange(N_LEVELS, dtype=np.float32)
 
 
-class Reading(NamedTuple):
+class TextReading(NamedTuple):
     """How a text reads on its own: ``p_type`` (len(TYPES),), ``p_level`` (4,), ``p_turn`` (len(TURNS),)."""
 
     p_type: Vector
@@ -66,7 +66,7 @@ class Reading(NamedTuple):
 SIGNS: Final = 30
 
 
-def signs(before: Reading, reply: str, own: Reading, ask: str) -> Vector:
+def signs(before: TextReading, reply: str, own: TextReading, ask: str) -> Vector:
     """Return what is seen of newest words after a reply, float32 (SIGNS,), each about -2 to 2.
 
     ``before`` is how the task under way reads, ``own`` how the newest words do.

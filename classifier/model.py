@@ -22,7 +22,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from classifier.ask import instruction_of
-from classifier.carry import ALTERS, KEEPS, REPLACES, Carry, Reading, signs
+from classifier.carry import ALTERS, KEEPS, REPLACES, Carry, TextReading, signs
 from classifier.features import fingerprint, tokenize
 from classifier.tasks import FAMILIES, N_LEVELS, TYPES, family_of, taxonomy_fingerprint
 from classifier.turns import Conversation, Exchange
@@ -190,7 +190,7 @@ class Classifier:
 class UnderWay(NamedTuple):
     """The task under way after some words: how it reads, and what those words did to it."""
 
-    reading: Reading
+    reading: TextReading
     outcome: int
 
 
@@ -198,7 +198,7 @@ MOVED: Final = {KEEPS: "carries on the ask before it", ALTERS: "read with the as
 
 
 def _under_way(
-    read: Callable[[str], Reading], carry: Carry, before: tuple[Exchange, ...], ask: str
+    read: Callable[[str], TextReading], carry: Carry, before: tuple[Exchange, ...], ask: str
 ) -> UnderWay:
     """Follow the task from the oldest ask to the newest."""
     task = UnderWay(read(before[0].ask if before else ask), REPLACES)
@@ -208,7 +208,7 @@ def _under_way(
     return task
 
 
-def follow(carry: Carry, before: Reading, reply: str, own: Reading, ask: str) -> UnderWay:
+def follow(carry: Carry, before: TextReading, reply: str, own: TextReading, ask: str) -> UnderWay:
     """Return the task after newest words, ``before`` being that before and ``own`` how they read alone."""
     odds = carry.outcome(signs(before, reply, own, ask))
     outcome = int(odds.argmax())
@@ -218,10 +218,10 @@ def follow(carry: Carry, before: Reading, reply: str, own: Reading, ask: str) ->
         return UnderWay(own, REPLACES)
     share = np.float32(odds[KEEPS] + odds[ALTERS] / 2)
     mixed = (share * b + (1 - share) * o for b, o in zip(before, own, strict=True))
-    return UnderWay(Reading(*mixed), ALTERS)
+    return UnderWay(TextReading(*mixed), ALTERS)
 
 
-def _read_once(session: ort.InferenceSession, vocabulary: Vocabulary, text: str) -> Reading:
+def _read_once(session: ort.InferenceSession, vocabulary: Vocabulary, text: str) -> TextReading:
     """Read a text."""
     tokens = tokenize(text)
     columns, values = vocabulary.vectors(tokens)
@@ -231,15 +231,15 @@ def _read_once(session: ort.InferenceSession, vocabulary: Vocabulary, text: str)
         "surface": tokens.surface,
         "shapes": tokens.shapes,
     }
-    return Reading(*map(np.asarray, session.run(None, inputs)))
+    return TextReading(*map(np.asarray, session.run(None, inputs)))
 
 
-def _read_frozen(read: Callable[[str], Reading], ask: str) -> Reading:
+def _read_frozen(read: Callable[[str], TextReading], ask: str) -> TextReading:
     """Read an ask, and once more what frames a long paste in it, for many to share."""
     reading = read(ask)
     if instruction := instruction_of(ask):
         pairs = zip(reading, read(instruction), strict=True)
-        reading = Reading(*(whole + INSTRUCTION_SHARE * (own - whole) for whole, own in pairs))
+        reading = TextReading(*(whole + INSTRUCTION_SHARE * (own - whole) for whole, own in pairs))
     for p in reading:
         p.flags.writeable = False
     return reading

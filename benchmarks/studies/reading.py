@@ -18,7 +18,7 @@ from benchmarks.output import json_text
 from benchmarks.studies.study import Options, Study
 from classifier.ask import clip
 from classifier.tasks import FAMILIES, LEVELS, TYPES
-from classifier.training.dataset import HELD_OUT_WRITERS, LabelledRow, read_corpus
+from classifier.training.dataset import HELD_OUT_WRITERS, LabelledRow, agreed, read_corpus
 from classifier.training.evaluate import (
     FAMILY_OF_TYPE,
     Scores,
@@ -53,10 +53,12 @@ class Predictions:
 
 
 def read_held_out(classifier: Assesses) -> Predictions:
-    """Let a classifier read every held-out writer's asks."""
+    """Let a classifier read every held-out writer's asks, each in its conversation."""
     names = {f"corpus/{writer}" for writer in HELD_OUT_WRITERS}
-    data = tokenised([row for row in read_corpus() if row.source in names])
-    read = [classifier.assess(Conversation(ask=clip(row.text))) for row in data.rows]
+    data = tokenised([row for row in agreed(read_corpus()) if row.source in names])
+    read = [
+        classifier.assess(Conversation(ask=clip(row.text), before=row.before)) for row in data.rows
+    ]
     return Predictions(
         rows=data.rows,
         task=data.task,

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.carry import Reading
+from classifier.carry import TextReading
 from classifier.tasks import N_LEVELS, TYPES
 from classifier.training.dataset import LabelledRow, grouped_folds
 from classifier.training.evaluate import (
@@ -51,7 +51,7 @@ class CrossRead:
     p_type: Floats
     p_level: Floats
     temperatures: tuple[float, float]
-    readings: dict[str, Reading]
+    readings: dict[str, TextReading]
     scores: dict[str, Scores]
     by: dict[str, dict[str, Scores]]
     f1: dict[str, float]
@@ -170,14 +170,14 @@ def parts_of(data: Dataset, folds: NDArray[np.int64]) -> list[tuple[Ints, Ints]]
 
 def cross_predict(
     data: Dataset, parts: Sequence[tuple[Ints, Ints]], step: Progress
-) -> tuple[Floats, Floats, dict[str, Reading]]:
+) -> tuple[Floats, Floats, dict[str, TextReading]]:
     """Predict every row by a model that saw nothing of its part, at temperature 1.
 
     Returns p_type (n, types), p_level (n, 4), and the readings of rows' texts and of the asks before them.
     """
     p_type = np.full((len(data.rows), len(TYPES)), np.nan)
     p_level = np.full((len(data.rows), N_LEVELS), np.nan)
-    readings: dict[str, Reading] = {}
+    readings: dict[str, TextReading] = {}
     for done, (known, out) in enumerate(parts):
         step(f"fold {done + 1} of {len(parts)}", done / len(parts))
         model = fit(data.take(known))

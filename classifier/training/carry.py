@@ -24,7 +24,7 @@ from classifier.carry import (
     SIGNS,
     TURNS,
     Carry,
-    Reading,
+    TextReading,
     Vector,
     signs,
 )
@@ -61,7 +61,7 @@ class Turns:
         return Turns(*(getattr(self, f.name)[where] for f in fields(self)))
 
 
-Readings = Mapping[str, Reading]
+Readings = Mapping[str, TextReading]
 """Text → how it reads to a model that saw nothing of its writer."""
 
 
@@ -105,7 +105,7 @@ def turns_of(rows: Sequence[LabelledRow], read: Readings) -> Turns:
     )
 
 
-def under_way(row: LabelledRow, read: Readings) -> Reading | None:
+def under_way(row: LabelledRow, read: Readings) -> TextReading | None:
     """Return how the task reads that a row's newest words meet: its last ask that sets one."""
     asks = [read[e.ask] for e in row.before if e.ask in read]
     new = TURNS.index("new")

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.carry import TURNS, Reading
+from classifier.carry import TURNS, TextReading
 from classifier.features import SHAPE, SURFACE
 from classifier.tasks import N_LEVELS, TYPES
 from classifier.training.network import Network
@@ -62,7 +62,7 @@ class Weights:
 
     def read(
         self, columns: NDArray[np.int64], values: Floats, surface: Floats, shapes: Floats
-    ) -> Reading:
+    ) -> TextReading:
         """Compute the reading of one text: the reference for the graph."""
         rows = self.tokens[columns].astype(np.float32)
         scaled = values * self.scale[columns, 0]
@@ -70,7 +70,7 @@ class Weights:
         hidden = np.maximum(scaled @ rows + seen, 0)
         pooled = _softmax(hidden @ self.a + shapes @ self.c) @ hidden
         z_type, z_level, z_turn = np.split(pooled @ self.w2 + self.b2, np.cumsum(HEADS)[:-1])
-        return Reading(_softmax(z_type), _softmax(z_level), _softmax(z_turn))
+        return TextReading(_softmax(z_type), _softmax(z_level), _softmax(z_turn))
 
 
 def quantise(network: Network, temperatures: tuple[float, float]) -> Weights:

@@ -17,14 +17,14 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.carry import FRESH, TURNS, Reading
+from classifier.carry import FRESH, TURNS, TextReading
 from classifier.features import HashedText, own_segments, tokenize
 from classifier.tasks import N_LEVELS, TYPES
 from classifier.training.dataset import LabelledRow
 from classifier.training.export import DENSE, Weights, quantise
 from classifier.training.network import LEVEL_SHARE, Head, Segments, fit_network
 from classifier.training.rows import BadData
-from classifier.training.variations import Said, other_language, pasted, vary
+from classifier.training.variations import Saying, other_language, pasted, vary
 from classifier.vector import MIN_ROWS, Vocabulary, build_vocabulary
 
 Floats = NDArray[np.float64]
@@ -108,11 +108,11 @@ class Trained:
     vocabulary: Vocabulary
     weights: Weights
 
-    def read(self, text: str) -> Reading:
+    def read(self, text: str) -> TextReading:
         """Read one text."""
         return self.read_tokens(tokenize(text))
 
-    def read_tokens(self, tokens: HashedText) -> Reading:
+    def read_tokens(self, tokens: HashedText) -> TextReading:
         """Read a hashed text."""
         return self.weights.read(*self.vocabulary.vectors(tokens), tokens.surface, tokens.shapes)
 
@@ -158,7 +158,7 @@ def _texts(
     weight = row.weight * TYPE_OF_TURN.get(row.turn, 1.0)
     found = [Text.plain(tokenize(row.text), weight, turn_weight)]
     if copies and weight and not row.public:
-        said: list[Said | None] = [vary(row.text, row.lang, rng, pastes=pastes)]
+        said: list[Saying | None] = [vary(row.text, row.lang, rng, pastes=pastes)]
         if rng.random() < PASTED:
             said.append(pasted(row.text, row.lang, rng, pastes))
         said += [other_language(row.text, row.lang, rng) for _ in range(OTHER_LANGUAGES)]

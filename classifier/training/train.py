@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from classifier.ask import clip
-from classifier.carry import Carry, Reading
+from classifier.carry import Carry, TextReading
 from classifier.features import fingerprint
 from classifier.model import (
     BOUND,
@@ -122,7 +122,9 @@ def rescore(rows: list[LabelledRow], folder: Path) -> dict[str, Any]:
     return card
 
 
-def held_out_scores(test: list[LabelledRow], read: Callable[[str], Reading]) -> dict[str, Scores]:
+def held_out_scores(
+    test: list[LabelledRow], read: Callable[[str], TextReading]
+) -> dict[str, Scores]:
     """Score each held-out writer on the rows whose words alone tell what is wanted."""
     measured = {}
     for writer in sorted({row.source for row in test}):

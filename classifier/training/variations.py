@@ -44,14 +44,14 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Saying:
     """A wish said in another way; ``own`` is where in ``text`` the words of the wish stand."""
 
     text: str
     own: tuple[int, int]
 
 
-Variation = Callable[[str, Material, random.Random], Said]
+Variation = Callable[[str, Material, random.Random], Saying]
 
 
 def material(lang: str, *, aside: bool) -> Material:
@@ -74,12 +74,12 @@ def vary(
     *,
     pastes: Sequence[str] = (),
     aside: bool = False,
-) -> Said:
+) -> Saying:
     """Say a wish in another way, one or two changes deep, chosen by ``rng``.
 
     ``pastes`` are texts that may stand beside it, besides those of the file.
     """
-    said = Said(text, (0, len(text)))
+    said = Saying(text, (0, len(text)))
     names = set(rng.choices(tuple(VARIATIONS), tuple(OFTEN.values()), k=rng.choice((1, 1, 2))))
     around = _with(material(lang, aside=aside), pastes, rng)
     for name in sorted(names, key=tuple(VARIATIONS).index):
@@ -87,7 +87,7 @@ def vary(
     return said
 
 
-def pasted(text: str, lang: str, rng: random.Random, pastes: Sequence[str]) -> Said:
+def pasted(text: str, lang: str, rng: random.Random, pastes: Sequence[str]) -> Saying:
     """Put a wish beside a paste, for training."""
     return _pasted(text, _with(material(lang, aside=False), pastes, rng), rng)
 
@@ -99,46 +99,46 @@ def _with(around: Material, pastes: Sequence[str], rng: random.Random) -> Materi
     return replace(around, pastes=[rng.choice(pastes), rng.choice(around.pastes)])
 
 
-def _within(said: Said, variation: Variation, around: Material, rng: random.Random) -> Said:
+def _within(said: Saying, variation: Variation, around: Material, rng: random.Random) -> Saying:
     """Apply a variation to what was varied before; the wish lies where it lay inside."""
     again = variation(said.text, around, rng)
     start, end = again.own
     if end - start == len(said.text):
-        return Said(again.text, (start + said.own[0], start + said.own[1]))
+        return Saying(again.text, (start + said.own[0], start + said.own[1]))
     return again
 
 
-def _around(before: str, text: str, after: str) -> Said:
-    return Said(before + text + after, (len(before), len(before) + len(text)))
+def _around(before: str, text: str, after: str) -> Saying:
+    return Saying(before + text + after, (len(before), len(before) + len(text)))
 
 
 def _gap(rng: random.Random) -> str:
     return rng.choice((" ", " ", "\n", "\n\n"))
 
 
-def _courtesy(text: str, around: Material, rng: random.Random) -> Said:
+def _courtesy(text: str, around: Material, rng: random.Random) -> Saying:
     before = rng.choice(around.openers) + _gap(rng)
     after = _gap(rng) + rng.choice(around.closers) if rng.random() < 0.6 else ""
     return _around(before, text, after)
 
 
-def _sign_off(text: str, around: Material, rng: random.Random) -> Said:
+def _sign_off(text: str, around: Material, rng: random.Random) -> Saying:
     return _around("", text, _gap(rng) + rng.choice(around.closers))
 
 
-def _context(text: str, around: Material, rng: random.Random) -> Said:
+def _context(text: str, around: Material, rng: random.Random) -> Saying:
     said = " ".join(rng.sample(around.contexts, rng.choice((1, 1, 2, 3))))
     if rng.random() < 0.7:
         return _around(said + _gap(rng), text, "")
     return _around("", text, _gap(rng) + said)
 
 
-def _framed(text: str, around: Material, rng: random.Random) -> Said:
+def _framed(text: str, around: Material, rng: random.Random) -> Saying:
     before, _, after = rng.choice(around.wrappers).partition("{}")
     return _around(before, text, after)
 
 
-def _pasted(text: str, around: Material, rng: random.Random) -> Said:
+def _pasted(text: str, around: Material, rng: random.Random) -> Saying:
     paste = rng.choice(around.pastes)
     if rng.random() < 0.4:
         paste = f"```\n{paste}\n```"
@@ -151,7 +151,7 @@ def _pasted(text: str, around: Material, rng: random.Random) -> Said:
     return _around(paste + gap, text, gap + rng.choice(around.pastes))
 
 
-def _cased(text: str, around: Material, rng: random.Random) -> Said:
+def _cased(text: str, around: Material, rng: random.Random) -> Saying:
     changed = rng.choice((text.lower(), text.lower(), _capital(text), text.rstrip(".!。 ")))
     return _around("", changed, "")
 
@@ -163,7 +163,7 @@ def _capital(text: str) -> str:
 _LETTERS = re.compile(r"(?<![\w./@`-])[^\W\d_]{4,}(?![\w./@`-])")
 
 
-def _mistyped(text: str, around: Material, rng: random.Random) -> Said:
+def _mistyped(text: str, around: Material, rng: random.Random) -> Saying:
     """Swap, drop or double a letter in about one word of eight; names with signs in them stay."""
 
     def slip(found: re.Match[str]) -> str:
@@ -182,7 +182,7 @@ def _mistyped(text: str, around: Material, rng: random.Random) -> Said:
     return _around("", _LETTERS.sub(slip, text), "")
 
 
-def _marked_up(text: str, around: Material, rng: random.Random) -> Said:
+def _marked_up(text: str, around: Material, rng: random.Random) -> Saying:
     before, after = rng.choice(
         (("**", "**"), ("- ", ""), ("> ", ""), ("# ", ""), ("## Task\n\n", ""), ("1. ", ""),
          ('"', '"'), ("* ", ""), ("TODO: ", ""), ("### Request\n", "\n"), ("_", "_"))
@@ -214,7 +214,7 @@ FIRST_FORM: Final = 0.6
 """How often the commonest form of a word is taken."""
 
 
-def other_language(text: str, lang: str, rng: random.Random) -> Said | None:
+def other_language(text: str, lang: str, rng: random.Random) -> Saying | None:
     """Swap the words of an English ask for those of another language, one chosen by ``rng``.
 
     The words stand in English order, which a reader of words, pairs and edges hardly minds; names and
@@ -225,7 +225,7 @@ def other_language(text: str, lang: str, rng: random.Random) -> Said | None:
         return None
     other = rng.choice(sorted(_lexicons()))
     swapped = _swapped(text, _lexicons()[other], rng)
-    said = Said(swapped, (0, len(swapped)))
+    said = Saying(swapped, (0, len(swapped)))
     if rng.random() < 0.3:
         name = rng.choice(("framed", "context sentence", "sign-off", "courtesy"))
         said = VARIATIONS[name](swapped, material(other, aside=False), rng)

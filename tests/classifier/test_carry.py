@@ -14,7 +14,7 @@ from classifier.carry import (
     SIGNS,
     TURNS,
     Carry,
-    Reading,
+    TextReading,
     signs,
 )
 from classifier.tasks import N_LEVELS, TYPES
@@ -28,7 +28,7 @@ def reading(task="refactoring/migration", level=4, turn="new"):
         p[list(names).index(name)] = 0.9
         return p
 
-    return Reading(sure(TYPES, task), sure(range(1, N_LEVELS + 1), level), sure(TURNS, turn))
+    return TextReading(sure(TYPES, task), sure(range(1, N_LEVELS + 1), level), sure(TURNS, turn))
 
 
 BIG, CHAT = reading(), reading("general/conversation", 1, "answer")
