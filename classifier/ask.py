@@ -41,11 +41,20 @@ MAX_PARAGRAPHS: Final = 64
 """How many paragraphs of an ask are looked for in the system prompt.  With one of them, all after
 it stand there too: the first is found by halving, in at most seven searches."""
 
-MAX_BEFORE: Final = 6
+MAX_BEFORE: Final = 12
 """How many asks before the newest are read with it: what they set and carried on is the task under way."""
 
 RULES_CHARS: Final = 200
 """Shorter rules are not looked for."""
+
+MAX_BACK: Final = 64
+"""How many asks before those are looked at for one that may have set the task."""
+
+ANSWER_CHARS: Final = 24
+"""An ask this short may only answer: seven of ten answers and go-aheads of the corpus are no longer."""
+
+WIDE_CHARS: Final = 3
+"""How many characters of an alphabet one Chinese, Japanese or Korean one stands for, here."""
 
 _TAG = re.compile(r"<([a-z][a-z_-]{2,31})(?:\s[^<>]{0,200})?>")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
@@ -230,11 +239,28 @@ def _paragraphs(text: str) -> Iterator[int]:
 
 
 def _exchanges(turns: tuple[Turn, ...], asks: list[int], system: str) -> tuple[Exchange, ...]:
-    """Return the newest asks before the last, each with the assistant's last words before the next."""
-    return tuple(
+    """Return the newest asks before the last, each with the assistant's last words before the next.
+
+    Where they begin with one that may only answer, the newest before them that may set a task comes
+    first, with what was said last before they begin.
+    """
+    pairs = list(pairwise(asks))
+    recent, older = pairs[-MAX_BEFORE:], pairs[:-MAX_BEFORE][-MAX_BACK:]
+    found = [
         Exchange(clip(ask_of(turns[start], system)), _reply(turns, start, end))
-        for start, end in list(pairwise(asks))[-MAX_BEFORE:]
-    )
+        for start, end in recent
+    ]
+    if older and _may_only_answer(found[0].ask):
+        words = (ask_of(turns[start], system) for start, _ in reversed(older))
+        setting = next((ask for ask in words if not _may_only_answer(ask)), None)
+        if setting is not None:
+            found.insert(0, Exchange(clip(setting), _reply(turns, *older[-1])))
+    return tuple(found)
+
+
+def _may_only_answer(ask: str) -> bool:
+    head = ask[: ANSWER_CHARS + 1]
+    return sum(WIDE_CHARS if char >= "\u2e80" else 1 for char in head) <= ANSWER_CHARS
 
 
 def _reply(turns: tuple[Turn, ...], start: int, end: int) -> str:

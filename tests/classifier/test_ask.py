@@ -135,6 +135,46 @@ def test_of_many_asks_the_newest_are_read_and_of_long_words_the_ends():
     assert all(len(e.ask) < 9000 for e in read.before)
 
 
+@pytest.mark.parametrize("answers", [0, 1, MAX_BEFORE - 1, MAX_BEFORE, MAX_BEFORE + 1, 20, 60])
+@pytest.mark.parametrize(
+    "ask", [ASK, "把登录模块迁移到新的框架并补充测试", "ログイン画面を新しい構成に移行して"]
+)
+def test_the_ask_that_set_the_task_comes_first_however_many_answers_follow(answers, ask):
+    talk = [turn for n in range(answers) for turn in (user(f"yes {n}"), says(f"And {n}?"))]
+    read = read_conversation(
+        (user("hello"), says("Hi!"), user(ask), says("Shall I?"), *talk, user("2"))
+    )
+    assert ask in [exchange.ask for exchange in read.before]
+    assert read.before[-1].reply == (f"And {answers - 1}?" if answers else "Shall I?")
+    assert len(read.before) <= MAX_BEFORE + 1
+
+
+def test_a_short_ask_among_those_that_are_read_is_not_passed_over_for_an_older_one():
+    talk = [turn for n in range(8) for turn in (user(f"yes {n}"), says(f"And {n}?"))]
+    read = read_conversation(
+        (user("migrate the whole monolith to services"), says("Done."),
+         user("fix the typo in README"), says("Which?"), *talk, user("2"))
+    )  # fmt: skip
+    assert [exchange.ask for exchange in read.before][:3] == [
+        "migrate the whole monolith to services", "fix the typo in README", "yes 0",
+    ]  # fmt: skip
+
+
+def test_the_ask_that_set_the_task_is_found_under_a_clients_rules_and_with_the_words_after_it():
+    rules = "\n\n" + "Always answer in the format of edit blocks, and say nothing else. " * 4
+    talk = [
+        turn for n in range(MAX_BEFORE + 3) for turn in (user(f"yes {n}{rules}"), says(f"And {n}?"))
+    ]
+    read = read_conversation(
+        (user(ASK + rules), says("Shall I?"), *talk, user(f"2{rules}")), system="Edit." + rules
+    )
+    assert read.before[:2] == (Exchange(ASK, "And 2?"), Exchange("yes 3", "And 3?"))
+
+
+def says(words):
+    return Turn(Role.ASSISTANT, (words,))
+
+
 def worked(*steps):
     """Return what an assistant did after ASK: (tool, arguments, what came of it)."""
     turns = [user(ASK)]
