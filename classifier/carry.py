@@ -10,15 +10,17 @@ assistant's last words were (a question, options, a plan, a report), and what bo
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.tasks import N_LEVELS, TYPES
+from classifier.tasks import FAMILIES, N_LEVELS, TYPES, family_of
 
 Vector = NDArray[np.float32]
 
@@ -46,13 +48,25 @@ REPLY_CHARS: Final = 1200
 TAIL_CHARS: Final = 300
 """In how much of it a question is the last thing said."""
 
+QUESTION_CHARS: Final = 600
+"""In how much of it the last question is looked for."""
+
+STEM_CHARS: Final = 5
+"""Words that begin alike are one word in two forms: "rewrite" answers "rewritten"."""
+
 _QUESTION = re.compile(r"[?？؟](?![\w=&])")
 _OPTION = re.compile(r"^[ \t]{0,8}(?:[-*•]|\(?\d{1,2}[.)]|\(?[a-dA-D][.)])\s", re.MULTILINE)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟।…\n])\s*")
+_OPENING = re.compile(r"\W*(?:\w+\W+)?\w+[,.:;!。，、،…]")
+_STEM = re.compile(r"[^\W_]+")
+_QUOTED = re.compile(r"`([^`\n]+)`")
 _PICK = re.compile(r"\W*(?:\d{1,2}|[a-eA-E])\W*")
 _NAME = re.compile(r"[/_@.:][./:@_-]{0,4}\w|`[^`\n]{1,80}`")
 _WORD = re.compile(r"[\u2e80-\u9fff\uac00-\ud7a3]|[^\W\d_\u2e80-\u9fff\uac00-\ud7a3]{2,}|\d+")
+_COMMAS: Final = ",，、،"
 _CHAT: Final = TYPES.index("general/conversation")
 _LEVELS: Final = np.arange(N_LEVELS, dtype=np.float32)
+_FAMILY_OF = np.array([[family_of(t) == family for family in FAMILIES] for t in TYPES], np.float32)
 
 
 class TextReading(NamedTuple):
@@ -63,33 +77,35 @@ class TextReading(NamedTuple):
     p_turn: Vector
 
 
-SIGNS: Final = 30
+SIGNS: Final = 52
 
 
 def signs(before: TextReading, reply: str, own: TextReading, ask: str) -> Vector:
-    """Return what is seen of newest words after a reply, float32 (SIGNS,), each about -2 to 2.
+    """Return what is seen of newest words after a reply, float32 (SIGNS,), each about -2 to 4.
 
     ``before`` is how the task under way reads, ``own`` how the newest words do.
     """
-    reply, words = reply[-REPLY_CHARS:], ask.split()
-    tail = reply[-TAIL_CHARS:].rstrip()
-    mine, theirs = _words(ask[:TAIL_CHARS]), _words(reply)
+    reply, words, head = reply[-REPLY_CHARS:], ask.split(), ask[:TAIL_CHARS]
+    tail, question = reply[-TAIL_CHARS:].rstrip(), _last_question(reply[-QUESTION_CHARS:])
+    mine, theirs = _words(head), _words(reply)
+    stems, asked, said = _stems(head), _stems(question), _stems(reply)
+    threes, twos = _pieces(head, 3), _pieces(head, 2)
     named = bool(_NAME.search(ask))
-    entropy = -float(own.p_type @ np.log(own.p_type + 1e-9))
+    mean, mean_before = own.p_level @ _LEVELS / 2, before.p_level @ _LEVELS / 2
     return np.array(
         (
             *np.log(own.p_turn + 1e-3) / 3,
             own.p_type.max(),
-            entropy / 3,
+            _entropy(own.p_type),
             own.p_type[_CHAT],
             own.p_type @ before.p_type,
-            own.p_level @ _LEVELS / 2,
-            before.p_level @ _LEVELS / 2,
+            mean,
+            mean_before,
             np.log1p(len(ask)) / 5,
             np.log1p(len(words)) / 3,
             len(words) <= 1,
             len(ask) <= 3,
-            not any(c.isalpha() for c in ask[:TAIL_CHARS]),
+            not any(c.isalpha() for c in head),
             bool(_PICK.fullmatch(ask)),
             named and len(words) == 1,
             named,
@@ -100,12 +116,96 @@ def signs(before: TextReading, reply: str, own: TextReading, ask: str) -> Vector
             tail.endswith(("?", "？", "؟")),
             min(5, len(_OPTION.findall(reply))) / 3,
             np.log1p(len(reply)) / 5,
-            tail.endswith(":"),
+            tail.endswith((":", "：")),
             len(mine & theirs) / max(1, len(mine)),
             len(mine & theirs) / max(4, len(theirs)) * 4,
+            _shared(threes, _pieces(reply[-QUESTION_CHARS:], 3), 5),
+            _shared(threes, _pieces(question, 3), 5),
+            _shared(twos, _pieces(question, 2), 5),
+            _shared(stems, asked, 2),
+            _shared(stems, said, 2),
+            min(4, len((stems & said) - asked) / 3),
+            (own.p_type @ _FAMILY_OF) @ (before.p_type @ _FAMILY_OF),
+            mean - mean_before,
+            before.p_type.max(),
+            _entropy(before.p_type),
+            len(question) / 200,
+            bool(_QUESTION.search(question)),
+            "\n" in ask.strip(),
+            min(4, (ask.count("\n") + 1) / 5),
+            "```" in ask,
+            np.log1p(sum(map(ask.count, _COMMAS))) / 2,
+            min(4, sum(bool(part.strip()) for part in _SENTENCE.split(ask)) / 3),
+            any(c.isdigit() for c in ask),
+            sum(c.isdigit() for c in head) / max(1, len(head)),
+            sum(not (c.isalnum() or c.isspace()) for c in head) / max(1, len(head)),
+            bool(_OPENING.match(head)),
+            any(name in head for name in _QUOTED.findall(reply)),
         ),
         dtype=np.float32,
     )
+
+
+def _last_question(reply: str) -> str:
+    """Return the last sentence that asks; if none does, the last sentence."""
+    parts = [part for part in _SENTENCE.split(reply) if part]
+    asks = [part for part in parts if _QUESTION.search(part)]
+    return (asks or parts or [""])[-1]
+
+
+def _entropy(p: Vector) -> float:
+    """Entropy in nats, a third of it: 0 to about 1."""
+    return -float(p @ np.log(p + 1e-9)) / 3
+
+
+def _pieces(text: str, n: int) -> set[str]:
+    """Return all runs of n characters, which words in any script share with their other forms."""
+    small = " ".join(text.lower().split())
+    return {small[i : i + n] for i in range(len(small) - n + 1)}
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:STEM_CHARS] for word in _STEM.findall(text.lower())}
+
+
+def _shared(mine: set[str], theirs: set[str], least: int) -> float:
+    """Return the share of mine that are theirs as well, 0 to 1, of ``least`` at the least."""
+    return len(mine & theirs) / max(least, len(mine))
+
+
+@cache
+def carry_fingerprint() -> str:
+    """Return 12 hex digits that change when the turns, their outcomes or the signs of a probe change."""
+    digest = hashlib.sha256(repr((TURNS, sorted(OUTCOME_OF.items()), SIGNS)).encode())
+    for seen in probes():
+        digest.update(np.round(seen, 3).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def probes() -> list[Vector]:
+    """Return signs that tell one definition of them from another: no sign is the same in all."""
+    sizes = len(TYPES), N_LEVELS, len(TURNS)
+
+    def reading(k: int) -> TextReading:
+        odds = (np.arange(1, n + 1, dtype=np.float32)[:: 1 - 2 * (k % 2)] ** k for n in sizes)
+        return TextReading(*(p / p.sum() for p in odds))
+
+    return [
+        signs(reading(k), PROBES[k][0], reading(k + 1), PROBES[k][1]) for k in range(len(PROBES))
+    ]
+
+
+PROBES: Final = (
+    ("", ""),
+    ("Two ways:\n1. in place\n2. a new table\nWhich one?", "2."),
+    ("Shall I change `src/app.py` as well?", "Yes, src/app.py\nand `src/b.py` too"),
+    ("終わりました：", "ありがとう"),
+    ("Done. Here it is:", "Why does /v1/users return 500?\n```\n500 Error\n```"),
+    ("Which?", "postgres"),
+    ("Where is it?", "src/a.py"),
+    ("Done.", "and the others?"),
+)
+"""Replies and newest words."""
 
 
 def _words(text: str) -> set[str]:
@@ -124,11 +224,16 @@ class Carry:
     @classmethod
     def of(cls, card: Mapping[str, Any]) -> Self:
         """Read it from a card; raises KeyError, TypeError or ValueError."""
-        parts = (np.array(card[name], np.float32) for name in ("w1", "b1", "w2", "b2"))
-        made = cls(*parts)
-        if made.w1.shape[0] != SIGNS or made.w2.shape[1] != OUTCOMES:
-            raise ValueError(f"weights for {made.w1.shape[0]} signs, this code has {SIGNS}")
-        return made
+        parts = [np.array(card[name], np.float32) for name in ("w1", "b1", "w2", "b2")]
+        shapes = [part.shape for part in parts]
+        hidden = parts[1].size
+        if shapes != [(SIGNS, hidden), (hidden,), (hidden, OUTCOMES), (OUTCOMES,)]:
+            raise ValueError(
+                f"weights of the shapes {shapes}, not of {SIGNS} signs and {OUTCOMES} outcomes"
+            )
+        if not all(np.isfinite(part).all() for part in parts):
+            raise ValueError("weights that are no numbers")
+        return cls(*parts)
 
     def card(self) -> dict[str, Any]:
         """Return what ``of`` reads."""

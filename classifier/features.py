@@ -223,7 +223,7 @@ def own_segments(text: str, own: tuple[int, int], count: int) -> Floats:
 
     All 0 where that says nothing: there is one segment, all are own, or places were clipped away.
     """
-    if count == 1 or len(clip(text)) < len(text):
+    if count == 1 or clip(text) != text:
         return np.zeros(count, np.float32)
     codes, kinds = _read(text)
     starts, _ = _token_spans(kinds, _UPPER.take(codes, mode="clip"))
@@ -261,12 +261,16 @@ def _token_spans(kinds: Signs, upper: NDArray[np.bool_]) -> tuple[Places, Places
 def _segments(codes: Places, kinds: Signs, starts: Places) -> tuple[list[int], list[int], Layout]:
     """Split a text into segments; ``starts`` are its tokens' places.
 
-    A segment is a sentence or a line with a token; lines in a row that look pasted (code, logs,
-    fences) are one.  Returns the place where each begins and the number of its first token, both
-    with one more for the end, and where they stand (nothing of that where there is one).
+    A segment is a sentence (to the last of several stops in a row) or a line with a token; lines in a
+    row that look pasted (code, logs, fences) are one.  Returns the place where each begins and the number
+    of its first token, both with one more for the end, and where they stand (nothing where there is one).
     """
     n = len(codes)
-    stops = (_STOPS.take(codes[:-1], mode="clip") > kinds[1:]).nonzero()[0] + 1
+    signs = _STOPS.take(codes, mode="clip")
+    ends = signs[:-1] > kinds[1:]
+    ends[:-1] &= ~ends[1:]
+    ends[-1:] &= signs[-1:] == 0
+    stops = ends.nonzero()[0] + 1
     breaks = (codes[:-1] == 10).nonzero()[0] + 1
     if not (len(stops) or len(breaks)) or not len(starts):
         return [0, n], [0, len(starts)], _ALONE
@@ -309,7 +313,9 @@ def _pasted(codes: Places, lines: Places) -> tuple[NDArray[np.bool_], NDArray[np
     pasted: NDArray[np.bool_] = (counts >> 16) > PASTED_SHARE * np.maximum(seen, PASTED_CHARS)
     ticks = codes == 0x60
     if np.count_nonzero(ticks) and len(codes) > 2:
-        fences = ticks.take(lines) & ticks.take(lines + 2, mode="clip")
+        fences = ticks.take(lines)
+        for k in (1, 2):
+            fences &= ticks.take(lines + k, mode="clip")
         pasted |= fences | (fences.cumsum() % 2 == 1)
     if np.count_nonzero(seen) < len(seen):
         last = np.maximum.accumulate(np.where(seen, np.arange(len(lines)), 0))

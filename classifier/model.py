@@ -22,7 +22,15 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from classifier.ask import instruction_of
-from classifier.carry import ALTERS, KEEPS, REPLACES, Carry, TextReading, signs
+from classifier.carry import (
+    ALTERS,
+    KEEPS,
+    REPLACES,
+    Carry,
+    TextReading,
+    carry_fingerprint,
+    signs,
+)
 from classifier.features import fingerprint, tokenize
 from classifier.tasks import FAMILIES, N_LEVELS, TYPES, family_of, taxonomy_fingerprint
 from classifier.turns import Conversation, Exchange
@@ -40,6 +48,9 @@ BOUND: Final = (MODEL_FILE, VOCABULARY_FILE)
 
 CACHED_ASKS: Final = 4096
 """Asks kept with their reading; a session asks the same thing on every tool turn."""
+
+CACHED_TALKS: Final = 256
+"""Conversations kept with theirs, asks and the ends of replies: up to 72,000 characters each."""
 
 P_DECLARED: Final = 0.97
 """Probability given to a task that the client's headers or request shape name outright."""
@@ -142,7 +153,7 @@ class Classifier:
         self.read_once = partial(_read_once, session, vocabulary)
         self.read = lru_cache(CACHED_ASKS)(partial(_read_frozen, self.read_once))
         carry = Carry.of(card["carry"])
-        self._under_way = lru_cache(CACHED_ASKS)(partial(_under_way, self.read, carry))
+        self._under_way = lru_cache(CACHED_TALKS)(partial(_under_way, self.read, carry))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -218,7 +229,7 @@ def follow(carry: Carry, before: TextReading, reply: str, own: TextReading, ask:
         return UnderWay(own, REPLACES)
     share = np.float32(odds[KEEPS] + odds[ALTERS] / 2)
     mixed = (share * b + (1 - share) * o for b, o in zip(before, own, strict=True))
-    return UnderWay(TextReading(*mixed), ALTERS)
+    return UnderWay(_frozen(TextReading(*mixed)), ALTERS)
 
 
 def _read_once(session: ort.InferenceSession, vocabulary: Vocabulary, text: str) -> TextReading:
@@ -240,6 +251,11 @@ def _read_frozen(read: Callable[[str], TextReading], ask: str) -> TextReading:
     if instruction := instruction_of(ask):
         pairs = zip(reading, read(instruction), strict=True)
         reading = TextReading(*(whole + INSTRUCTION_SHARE * (own - whole) for whole, own in pairs))
+    return _frozen(reading)
+
+
+def _frozen(reading: TextReading) -> TextReading:
+    """Return a reading that nobody can change, as many share it."""
     for p in reading:
         p.flags.writeable = False
     return reading
@@ -254,7 +270,11 @@ def _check(card: Any, parts: Mapping[str, bytes], folder: Path) -> None:
     """Refuse an artefact for other features or tasks, and files of different trainings."""
     if not isinstance(card, dict):
         raise _cannot_load(folder, f"{CARD_FILE} is no card")
-    for name, mine in (("features", fingerprint()), ("taxonomy", taxonomy_fingerprint())):
+    for name, mine in (
+        ("features", fingerprint()),
+        ("taxonomy", taxonomy_fingerprint()),
+        ("turns_fingerprint", carry_fingerprint()),
+    ):
         if card.get(name) != mine:
             raise BadClassifier(
                 f"{folder}: trained for {name} {card.get(name)!r}, this code has {mine!r}; {RETRAIN}"

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from classifier.features import BLOCKS, HASH_BITS, HashedText
 
-MIN_ROWS: Final = 7
-"""Of weight 1.  Fewer read people never seen a little better and make the artefact larger than 25 MB."""
+MIN_ROWS: Final = 9
+"""Of weight 1.  Fewer read people never seen a little better and make the artefact larger than 25 MB (8: 26.9)."""
 
 BLOCK_WEIGHTS: Final = (1.0, 1.5, 0.7)
 """Of words, characters and edges, in the order of BLOCKS; see benchmarks/LOG.md, 2026-11-25."""

@@ -45,13 +45,13 @@ Features `{card["features"]}`, taxonomy `{card["taxonomy"]}`; {card["columns"]:,
 {len(public)} public sources, weight {PUBLIC_WEIGHT}, at most {PUBLIC_CAP} per source and task. Rows marked `train_ok = false` were
 dropped. Languages of the rows: {languages}.
 
-**Splits** {" and ".join(f"`{w}`" for w in HELD_OUT_WRITERS)} were never trained on. Folds are grouped: near-duplicates and one benchmark item
+**Splits** {", ".join(f"`{w}`" for w in HELD_OUT_WRITERS)} were never trained on. Folds are grouped: near-duplicates and one benchmark item
 never straddle a split; for "left out" rows whole writers and sources are.
 
 {scores(card)}
 
 ECE is the expected calibration error of the top label (10 bins); that of each level's own probability, writers left out, is
-{", ".join(f"{e:.3f}" for e in card["level_ece"])}. Difficulty ρ is the rank correlation of the expected level with the label; benchmark items' labels
+{", ".join("–" if e is None else f"{e:.3f}" for e in card["level_ece"])}. Difficulty ρ is the rank correlation of the expected level with the label; benchmark items' labels
 are the item-response placement.
 
 **By type**, writers left out: F1; and of the rows that a second reader labelled blind, how many got the same type, and of
@@ -73,8 +73,8 @@ level, and with the length of its text.
 
 {within(card)}
 
-**Limits** The corpus was written by language models playing {len(corpus) + len(card["test_rows"])} different people, not collected from users; the first nineteen
-writers labelled their own asks, and second readers knew the same guide. Languages beyond the listed ones are read poorly. Difficulty within one benchmark of GitHub issues
+**Limits** The corpus was written by language models playing {len(corpus) + len(card["test_rows"])} different people, not collected from users, and labelled
+by language models, twice, by one guide. Languages beyond the listed ones are read poorly. Difficulty within one benchmark of GitHub issues
 is hardly readable from the text (see `benchmarks/LOG.md`). A declared mode and failures in the session move the
 probabilities by stated, not learned, odds (`classifier/model.py`).
 

@@ -82,11 +82,12 @@ class Blind(Ours):
 
 
 def _hopeful(request: ChatRequest) -> ChatRequest:
-    """Return a request without failing tests, and with the task for the complaint about it."""
+    """Return a request without failing tests, and with the ask before for the complaint about it."""
     said = request.conversation
     ask = said.before[-1].ask if said.complains else said.ask
     since = Since(tool_calls=said.since.tool_calls)
-    return replace(request, conversation=replace(said, ask=ask, since=since))
+    before = said.before[:-1] if said.complains else said.before
+    return replace(request, conversation=replace(said, ask=ask, before=before, since=since))
 
 
 class Alone:

@@ -171,7 +171,7 @@ def repeat(engine: Engine, request: ChatRequest, session: Session) -> Session:
 
 def turn(request: ChatRequest, session: Session, made: tuple[Assessment, Decision]) -> Session:
     """Change a session as the gateway does when a request is served and paid for."""
-    unit, heard = made[1].unit, hear(request)
+    unit, heard = made[1].unit, hear(request, carries=made[0].carries)
     held = on_decision(on_request(session, heard), *made, unit)
     held = on_serving(held, unit, heard, 0.0)
     tokens = heard.input_tokens

@@ -167,7 +167,7 @@ def page(found: Invariance) -> str:
     one = found.one_wish
     return f"""## One wish said in many ways
 
-Asks of the writers {" and ".join(HELD_OUT_WRITERS)}, and phrases and pastes around them, of which training saw none.
+Asks of the writers {", ".join(HELD_OUT_WRITERS)}, and phrases and pastes around them, of which training saw none.
 
 | said with, or language | pairs | family kept | mean change of level | cost within {SAME_COST} times |
 |---|---|---|---|---|

@@ -95,7 +95,7 @@ def write_page(predictions: Predictions, folder: Path) -> Path:
     page.write_text(
         f"""## Reading people never seen
 
-{len(predictions.rows):,} asks of the writers {" and ".join(HELD_OUT_WRITERS)}: family macro-F1 {found.family_f1:.3f}, type macro-F1
+{len(predictions.rows):,} asks of the writers {", ".join(HELD_OUT_WRITERS)}: family macro-F1 {found.family_f1:.3f}, type macro-F1
 {found.type_f1:.3f}, calibration error of the family {found.family_ece:.3f}; difficulty rank correlation {found.level_spearman:.3f},
 calibration error {found.level_ece:.3f}.
 

@@ -8,7 +8,7 @@ weights, it survives export exactly.  The same predictions are the headline: wri
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,10 @@ from classifier.training.evaluate import (
 )
 from classifier.training.fit import MIN_TRAINING_ROWS, Dataset, Floats, Ints, fit
 from classifier.training.rows import BadData
+
+Readings = Mapping[tuple[str, str], TextReading]
+"""Source and text → how the text reads to a model that saw nothing of its fold (of that source, where there
+are several)."""
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share done, 0 to 1."""
@@ -51,11 +55,11 @@ class CrossRead:
     p_type: Floats
     p_level: Floats
     temperatures: tuple[float, float]
-    readings: dict[str, TextReading]
+    readings: Readings
     scores: dict[str, Scores]
     by: dict[str, dict[str, Scores]]
     f1: dict[str, float]
-    level_ece: list[float]
+    level_ece: list[float | None]
     within: dict[str, list[float]]
 
 
@@ -76,6 +80,7 @@ def cross_validate(data: Dataset, step: Progress) -> CrossRead:
     fitted_on = own & (written if written.any() else ~written)
     temperatures = _temperatures(data, (p_type, p_level), fitted_on)
     p_type, p_level = cooled(p_type, temperatures[0]), cooled(p_level, temperatures[1])
+    readings = _cooled_readings(readings, temperatures)
 
     def scores(where: NDArray[np.bool_]) -> Scores:
         return score(p_type[where], data.task[where], p_level[where], data.level[where])
@@ -96,9 +101,23 @@ def cross_validate(data: Dataset, step: Progress) -> CrossRead:
     )
 
 
-def _level_errors(p_level: Floats, level: Floats) -> list[float]:
-    """Calibration error of each level's probability, where the label is one level."""
+def _cooled_readings(readings: Readings, temperatures: tuple[float, float]) -> Readings:
+    """Return readings at the temperatures that serve, which is what turns are told from there."""
+    if not readings:
+        return readings
+    p_type = cooled(np.array([r.p_type for r in readings.values()]), temperatures[0])
+    p_level = cooled(np.array([r.p_level for r in readings.values()]), temperatures[1])
+    return {
+        key: TextReading(kind.astype(np.float32), level.astype(np.float32), read.p_turn)
+        for (key, read), kind, level in zip(readings.items(), p_type, p_level, strict=True)
+    }
+
+
+def _level_errors(p_level: Floats, level: Floats) -> list[float | None]:
+    """Calibration error of each level's probability, where the label is one level; None where none is."""
     sure = level.max(axis=1) == 1.0
+    if not sure.any():
+        return [None] * N_LEVELS
     return [
         round(probability_error(p_level[sure, k], level[sure, k] == 1.0), 4)
         for k in range(N_LEVELS)
@@ -170,28 +189,35 @@ def parts_of(data: Dataset, folds: NDArray[np.int64]) -> list[tuple[Ints, Ints]]
 
 def cross_predict(
     data: Dataset, parts: Sequence[tuple[Ints, Ints]], step: Progress
-) -> tuple[Floats, Floats, dict[str, TextReading]]:
+) -> tuple[Floats, Floats, Readings]:
     """Predict every row by a model that saw nothing of its part, at temperature 1.
 
-    Returns p_type (n, types), p_level (n, 4), and the readings of rows' texts and of the asks before them.
+    Returns p_type (n, types), p_level (n, 4), and the readings of rows' texts and of the asks before them, by
+    source and text: two writers may say the same words, and each is read by who saw nothing of him.
     """
     p_type = np.full((len(data.rows), len(TYPES)), np.nan)
     p_level = np.full((len(data.rows), N_LEVELS), np.nan)
-    readings: dict[str, TextReading] = {}
+    readings: dict[tuple[str, str], TextReading] = {}
     for done, (known, out) in enumerate(parts):
         step(f"fold {done + 1} of {len(parts)}", done / len(parts))
         model = fit(data.take(known))
         for i in out:
             read = model.read_tokens(data.texts[i][0].tokens)
-            readings[data.rows[i].text] = read
+            source = data.rows[i].source
+            readings[source, data.rows[i].text] = read
             p_type[i], p_level[i] = read.p_type, read.p_level
             for exchange in data.rows[i].before:
-                readings[exchange.ask] = model.read(exchange.ask)
+                readings[source, exchange.ask] = model.read(exchange.ask)
     return p_type, p_level, readings
 
 
 def best_temperature(p: Floats, target: Floats, weight: Floats) -> float:
-    """Return the temperature with the least log loss; ``target`` (n, classes), soft or one-hot."""
+    """Return the temperature with the least log loss; ``target`` (n, classes), soft or one-hot.
+
+    1 where there is nothing to fit it to.
+    """
+    if not weight.sum() > 0:
+        return 1.0
     logits = np.log(np.maximum(p, 1e-12))
     losses = []
     for t in TEMPERATURES:

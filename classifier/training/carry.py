@@ -9,13 +9,15 @@ behind what an assistant said elsewhere, is a new wish there; a short answer ans
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from classifier.ask import clip
 from classifier.carry import (
     KEEPS,
     OUTCOME_OF,
@@ -28,15 +30,32 @@ from classifier.carry import (
     Vector,
     signs,
 )
+from classifier.training.calibrate import Readings
 from classifier.training.dataset import LabelledRow, grouped_folds
 
 HIDDEN: Final = 24
+LEAST_SPREAD: Final = 0.05
+"""Standard deviation of a sign, below which one that hardly ever differs would be made to shout where it does."""
+
+NETWORKS: Final = 5
+"""So many are fitted and their logits averaged, which is one network of as many times the units."""
+
 SEED: Final = 1
 EPOCHS: Final = 60
 
 MADE_WISHES: Final = 4
 WISH_WEIGHT: Final = 0.12
 """New wishes made of each conversation, and what one weighs beside a written turn."""
+
+ALPHA: Final = 0.2
+"""Penalty of the weights: of 1e-3 to 0.4, 0.1 to 0.4 were the best on writers left out (benchmarks/LOG.md, 2026-11-30)."""
+
+KEEP_WEIGHT: Final = 1.25
+"""Weight of answers and go-aheads: one that is read as a new wish costs more than a new wish that is read as one, as a
+migration goes to the smallest model then."""
+
+NEVER: Final = -1e3
+"""Logit of an outcome that no turn has."""
 
 SHORT_ANSWER: Final = 24
 ANSWER_WEIGHT: Final = 0.4
@@ -61,17 +80,13 @@ class Turns:
         return Turns(*(getattr(self, f.name)[where] for f in fields(self)))
 
 
-Readings = Mapping[str, TextReading]
-"""Text → how it reads to a model that saw nothing of its writer."""
-
-
 def turns_of(rows: Sequence[LabelledRow], read: Readings) -> Turns:
     """Gather the turns of ``rows``, as written and made."""
     rng = random.Random(SEED)
     talks = [i for i, row in enumerate(rows) if row.before]
     wishes: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
-        if not row.before and "followup" not in row.tags and row.text in read:
+        if not row.before and "followup" not in row.tags and (row.source, row.text) in read:
             wishes.setdefault(row.lang, []).append(i)
     every = [i for of_lang in wishes.values() for i in of_lang]
     short = [
@@ -82,8 +97,9 @@ def turns_of(rows: Sequence[LabelledRow], read: Readings) -> Turns:
     def add(i: int, j: int, outcome: int, weight: float) -> None:
         before, text = rows[i].before, rows[j].text
         task = under_way(rows[i], read)
-        if task is not None and text in read:
-            seen = signs(task, before[-1].reply, read[text], text)
+        own = read.get((rows[j].source, text))
+        if task is not None and own is not None:
+            seen = signs(task, before[-1].reply, own, clip(text.strip()))
             found.append((seen, outcome, weight, i, j))
 
     for i in talks:
@@ -107,7 +123,7 @@ def turns_of(rows: Sequence[LabelledRow], read: Readings) -> Turns:
 
 def under_way(row: LabelledRow, read: Readings) -> TextReading | None:
     """Return how the task reads that a row's newest words meet: its last ask that sets one."""
-    asks = [read[e.ask] for e in row.before if e.ask in read]
+    asks = [read[key] for e in row.before if (key := (row.source, e.ask)) in read]
     new = TURNS.index("new")
     setting = [r for r in asks if r.p_turn[new] >= 0.5]
     found = setting or asks
@@ -115,23 +131,38 @@ def under_way(row: LabelledRow, read: Readings) -> TextReading | None:
 
 
 def fit_carry(turns: Turns, *, seed: int = SEED) -> Carry:
-    """Fit the small network; without turns of two kinds, one that takes every ask as a new wish."""
-    if len(set(turns.outcome.tolist())) < OUTCOMES:
+    """Fit the small networks, as one; with turns of one outcome alone, one that takes every ask as a new wish.
+
+    An outcome that no turn has is never told.
+    """
+    told = np.unique(turns.outcome)
+    if len(told) < 2:
         return fresh()
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
-    mean, scale = turns.seen.mean(axis=0), turns.seen.std(axis=0) + 1e-3
-    fitted = MLPClassifier(
-        (HIDDEN,), alpha=1e-3, max_iter=EPOCHS, n_iter_no_change=EPOCHS, random_state=seed
-    )
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fitted.fit((turns.seen - mean) / scale, turns.outcome, sample_weight=turns.weight)
-    (w1, w2), (b1, b2) = fitted.coefs_, fitted.intercepts_
-    w1 = w1 / scale[:, None]
-    parts = (w1, b1 - mean @ w1, w2, b2)
+    mean, scale = turns.seen.mean(axis=0), np.maximum(turns.seen.std(axis=0), LEAST_SPREAD)
+    seen = (turns.seen - mean) / scale
+    weight = turns.weight * np.where(turns.outcome == KEEPS, KEEP_WEIGHT, 1.0)
+    w1s, b1s, w2s, b2s = [], [], [], []
+    for k in range(NETWORKS):
+        fitted = MLPClassifier(
+            (HIDDEN,), alpha=ALPHA, max_iter=EPOCHS, n_iter_no_change=EPOCHS, random_state=seed + k
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # EPOCHS are all it is given
+            fitted.fit(seen, turns.outcome, sample_weight=weight)
+        (w1, w2), (b1, b2) = fitted.coefs_, fitted.intercepts_
+        if len(told) == 2:  # scikit-learn gives two classes one output
+            w2, b2 = np.hstack((0 * w2, w2)), np.append(0 * b2, b2)
+        w1 = w1 / scale[:, None]
+        w1s.append(w1)
+        b1s.append(b1 - mean @ w1)
+        w2s.append(w2 / NETWORKS)
+        b2s.append(b2 / NETWORKS)
+    w2, b2 = np.zeros((HIDDEN * NETWORKS, OUTCOMES)), np.full(OUTCOMES, NEVER)
+    w2[:, told], b2[told] = np.vstack(w2s), sum(b2s)
+    parts = (np.hstack(w1s), np.concatenate(b1s), w2, b2)
     return Carry(*(np.asarray(part, dtype=np.float32) for part in parts))
 
 
@@ -144,8 +175,12 @@ def fresh() -> Carry:
 
 
 def by_fold(turns: Turns, rows: Sequence[LabelledRow], folds: int = 5) -> Vector:
-    """Return the outcomes of all turns, (n, OUTCOMES), each by a network that saw nothing of its writers."""
-    fold = grouped_folds(list(rows), folds, by="source")
+    """Return the outcomes of all turns, (n, OUTCOMES), each by a network that saw nothing of its writer.
+
+    With conversations of one writer alone, nothing of their look-alikes.
+    """
+    several = len({rows[i].source for i in turns.row}) > 1
+    fold = grouped_folds(list(rows), folds, by="source" if several else "group")
     odds = np.zeros((len(turns.outcome), OUTCOMES), np.float32)
     for k in range(folds):
         tested = fold[turns.row] == k

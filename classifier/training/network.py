@@ -48,8 +48,11 @@ OWN_SHARE: Final = 1.0
 OFFSET_RATE: Final = 30.0
 """How much faster a benchmark's offset learns than a weight: what it takes up first, no word gets."""
 
-WEIGHT_DECAY: Final = 1e-5
-INITIAL_BOUND: Final = 0.02
+WEIGHT_DECAY: Final = 3e-5
+INITIAL_BOUND: Final = 0.001
+"""Of the first layer.  What few rows hold hardly moves from where it began, so that should be nothing
+(benchmarks/LOG.md, 2026-11-30)."""
+
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from classifier.ask import clip
-from classifier.carry import Carry, TextReading
+from classifier.carry import Carry, TextReading, carry_fingerprint
 from classifier.features import fingerprint
 from classifier.model import (
     BOUND,
@@ -24,7 +24,7 @@ from classifier.model import (
 )
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from classifier.training.calibrate import OWN_TURNS, Progress, cross_validate, part_of
-from classifier.training.carry import by_fold, fit_carry, turn_scores, turns_of
+from classifier.training.carry import by_fold, fit_carry, fresh, turn_scores, turns_of
 from classifier.training.dataset import (
     CORPUS_PREFIX,
     HELD_OUT_WRITERS,
@@ -74,7 +74,9 @@ def _train(
     data = prepare([*learned, *under_way(learned)])
     test = [row for row in agreed(rows) if row.source in held_out]
     if quick:
-        temperatures, carry = tuple(quick["temperatures"]), Carry.of(quick["carry"])
+        temperatures = tuple(quick["temperatures"])
+        talks = any(row.before for row in data.rows)
+        carry = Carry.of(quick["carry"]) if talks else fresh()
         measured: dict[str, Any] = {}
     else:
         found = cross_validate(data, part_of(step, "", 0.1, 0.85))
@@ -156,6 +158,7 @@ def write(
         "files": {name: fingerprint_of((out / name).read_bytes()) for name in BOUND},
         "features": fingerprint(),
         "taxonomy": taxonomy_fingerprint(),
+        "turns_fingerprint": carry_fingerprint(),
         "rows": dict(sorted(Counter(row.source for row in data.rows).items())),
         "test_rows": dict(sorted(Counter(row.source for row in test).items())),
         "languages": dict(Counter(row.lang for row in data.rows).most_common()),

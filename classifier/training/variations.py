@@ -92,6 +92,11 @@ def pasted(text: str, lang: str, rng: random.Random, pastes: Sequence[str]) -> S
     return _pasted(text, _with(material(lang, aside=False), pastes, rng), rng)
 
 
+def in_context(text: str, lang: str, rng: random.Random) -> Saying:
+    """Put a wish beside sentences of background, for training."""
+    return _context(text, material(lang, aside=False), rng)
+
+
 def _with(around: Material, pastes: Sequence[str], rng: random.Random) -> Material:
     """Add one paste of others to one of the file, if there are others."""
     if not pastes:
@@ -152,7 +157,7 @@ def _pasted(text: str, around: Material, rng: random.Random) -> Saying:
 
 
 def _cased(text: str, around: Material, rng: random.Random) -> Saying:
-    changed = rng.choice((text.lower(), text.lower(), _capital(text), text.rstrip(".!。 ")))
+    changed = rng.choice((text.lower(), text.lower(), _capital(text), text.rstrip(".!。 ") or text))
     return _around("", changed, "")
 
 
@@ -203,7 +208,7 @@ VARIATIONS: Final[Mapping[str, Variation]] = {
 """By name, in the order in which they go around each other."""
 
 
-_SPOKEN = re.compile(r"(?<![\w./@-])[A-Za-z']+(?![\w/@-]|\.\w)")
+_SPOKEN = re.compile(r"(?<![\w./@$`:=-])[A-Za-z']+(?![\w/@`=-]|[.:]\w)")
 _BETWEEN_SIGNS = re.compile(r"(?<=[\u2e80-\u9fff])[ \t]+(?=[\u2e80-\u9fff])")
 _ARTICLES: Final = frozenset({"a", "an", "the"})
 
@@ -219,12 +224,14 @@ def other_language(text: str, lang: str, rng: random.Random) -> Saying | None:
 
     The words stand in English order, which a reader of words, pairs and edges hardly minds; names and
     rare words stay, as they do when developers write.  Code-switching as augmentation: Qin et al. 2020,
-    arXiv:2006.06402.  None for an ask that is not English, or long.
+    arXiv:2006.06402.  None for an ask that is not English, or is long, or holds nothing but articles.
     """
     if lang != "en" or len(text) > MAX_SWAPPED_CHARS:
         return None
     other = rng.choice(sorted(_lexicons()))
     swapped = _swapped(text, _lexicons()[other], rng)
+    if not swapped.strip():
+        return None
     said = Saying(swapped, (0, len(swapped)))
     if rng.random() < 0.3:
         name = rng.choice(("framed", "context sentence", "sign-off", "courtesy"))
@@ -249,7 +256,7 @@ def _swapped(text: str, lexicon: Mapping[str, Sequence[str]], rng: random.Random
         out.append(text[at : word.start()])
         if forms:
             out.append(forms[0] if rng.random() < FIRST_FORM else rng.choice(forms))
-        at = end if forms else min(len(text), end + 1)
+        at = end + (not forms and text[end : end + 1] == " ")
     return _BETWEEN_SIGNS.sub("", "".join([*out, text[at:]]))
 
 

@@ -109,8 +109,8 @@ def on_wishes(session: Session, asked: SessionWishes) -> Session:
 def on_request(session: Session, heard: Heard) -> Session:
     """Return the session as it stands before a request is decided: what is new in it.
 
-    A new ask begins a task, unless it says that the last one failed, or follows it up while its
-    failures stand: then they are carried over.  Success is not: with nothing failing, the next ask
+    A new ask begins a task, unless it says that the last one failed, or carries its task on:
+    then its failures are carried over.  Success is not: with nothing failing, the next ask
     starts afresh, and a model that was taken for its strength can go again.  A history that the
     client compacted is cached nowhere.
     """

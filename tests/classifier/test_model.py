@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from classifier.ask import read_conversation
 from classifier.carry import TURNS
 from classifier.model import (
     ARTEFACT_FILES,
@@ -20,10 +21,10 @@ from classifier.model import (
 )
 from classifier.tasks import TYPES, family_of
 from classifier.training.carry import fresh
-from classifier.training.dataset import agreed, read_corpus
+from classifier.training.dataset import HELD_OUT_WRITERS, agreed, read_corpus
 from classifier.training.fit import fit, prepare
 from classifier.training.train import held_out_scores, train, write
-from classifier.turns import Conversation, Exchange, Since
+from classifier.turns import Conversation, Role, Since, Turn
 from router.evidence.catalogue import MODELS_DIR
 
 TEXTS = ["", "fix the login bug", "x" * 50_000, "修复登录错误,谢谢", "почини тест 🎉", "\x00\ufffd",
@@ -110,7 +111,7 @@ def test_the_same_rows_train_the_same_model(rows, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("key", ["features", "taxonomy"])
+@pytest.mark.parametrize("key", ["features", "taxonomy", "turns_fingerprint"])
 def test_a_model_for_other_features_or_tasks_is_refused(trained, tmp_path, key):
     for path in trained[0].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -154,7 +155,7 @@ def test_the_shipped_model_scores_what_its_card_says(shipped):
     """Recomputed on the held-out writers, who are in the repository and were never trained on."""
     test = [row for row in agreed(read_corpus()) if row.source in shipped.card["test_rows"]]
     measured = held_out_scores(test, shipped.read)
-    assert len(measured) == 2
+    assert len(measured) == len(HELD_OUT_WRITERS)
     for name, found in measured.items():
         scores = shipped.card["scores"][name]
         assert found.family_f1 == pytest.approx(scores["family_f1"], abs=0.01)
@@ -164,7 +165,7 @@ def test_the_shipped_model_scores_what_its_card_says(shipped):
 
 def test_the_shipped_model_was_not_trained_on_held_out_writers(shipped):
     assert not set(shipped.card["test_rows"]) & set(shipped.card["rows"])
-    assert {"corpus/wanda", "corpus/xavier"} <= set(shipped.card["test_rows"])
+    assert {f"corpus/{writer}" for writer in HELD_OUT_WRITERS} == set(shipped.card["test_rows"])
 
 
 def test_the_artefact_stays_small():
@@ -215,9 +216,13 @@ ASKED = "There are two ways: 1. a branch that is merged at the end, 2. step by s
 
 
 def after(words, *, reply=ASKED, first=BIG, between=()):
-    """Return how words read after a reply to an ask, with answered questions between."""
-    before = (Exchange(first, reply), *(Exchange(answer, reply) for answer in between))
-    return Conversation(ask=words, before=before, user_turns=len(before) + 1)
+    """Return what is said after a reply to an ask, with answered questions between."""
+    said = [first, *between, words]
+    turns = [Turn(Role.USER, (text,)) for text in said]
+    replies = [Turn(Role.ASSISTANT, (reply,)) for _ in said]
+    return read_conversation(
+        tuple(t for pair in zip(turns, replies, strict=True) for t in pair)[:-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -227,7 +232,7 @@ def after(words, *, reply=ASKED, first=BIG, between=()):
 )  # fmt: skip
 def test_an_answer_keeps_type_and_level_of_the_task_under_way(shipped, words):
     task = shipped.assess(Conversation(ask=BIG))
-    for between in ((), ("yes",), ("1", "ok", "go on")):
+    for between in ((), ("yes",), ("1", "ok", "go on"), ("yes",) * 6, ("ok", "2") * 10):
         read = shipped.assess(after(words, between=between))
         assert read.carries
         assert read.task == task.task == "refactoring/migration"

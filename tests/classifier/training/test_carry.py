@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def told_by_signs(n, seed=1):
 
 
 def test_outcomes_that_the_signs_tell_are_learned():
-    carry, asked = fit_carry(told_by_signs(1500)), told_by_signs(300, seed=2)
+    carry, asked = fit_carry(told_by_signs(3000)), told_by_signs(300, seed=2)
     picked = [carry.outcome(seen).argmax() for seen in asked.seen]
     assert np.mean(picked == asked.outcome) > 0.85
 
@@ -52,10 +54,20 @@ def rows_of(writers, each=8):
 
 
 def readings_of(rows):
-    asks = [e.ask for row in rows for e in row.before]
-    fresh_asks = {row.text: reading("general/knowledge", 1) for row in rows}
-    answers = {row.text: CHAT for row in rows if row.turn == "answer"}
+    asks = [(row.source, e.ask) for row in rows for e in row.before]
+    fresh_asks = {(row.source, row.text): reading("general/knowledge", 1) for row in rows}
+    answers = {(row.source, row.text): CHAT for row in rows if row.turn == "answer"}
     return dict.fromkeys(asks, BIG) | fresh_asks | answers
+
+
+def test_the_same_words_of_two_writers_are_each_read_by_who_saw_nothing_of_him():
+    rows = [replace(row, text="yes") for row in rows_of("ab", each=1) if row.turn == "answer"]
+    read = {(row.source, row.before[0].ask): BIG for row in rows}
+    own = {("corpus/a", "yes"): CHAT, ("corpus/b", "yes"): reading("general/writing", 2)}
+    turns = turns_of(rows, read | own)
+    mine = turns.seen[turns.row == turns.other]
+    assert len(mine) == 2
+    assert not np.array_equal(*mine)
 
 
 def test_wishes_are_made_of_single_asks_and_weigh_less():
@@ -92,3 +104,62 @@ def test_only_turns_as_they_were_written_are_scored():
     assert set(scores) == {"answer", "follow_up", "new"}
     for found in scores.values():
         assert found == {"rows": 24, "kept": 1.0, "altered": 0.0, "replaced": 0.0}
+
+
+@pytest.mark.parametrize("missing", [KEEPS, ALTERS, REPLACES])
+def test_an_outcome_that_no_turn_has_is_never_told_and_the_others_are(missing):
+    turns, asked = told_by_signs(1500), told_by_signs(300, seed=2)
+    carry = fit_carry(turns.take(turns.outcome != missing))
+    there = asked.take(asked.outcome != missing)
+    picked = np.array([carry.outcome(seen).argmax() for seen in there.seen])
+    assert missing not in picked
+    assert np.mean(picked == there.outcome) > 0.85
+
+
+def test_the_turns_of_one_writer_alone_are_judged_by_look_alikes_left_out():
+    rows = rows_of("a", each=30)
+    turns = turns_of(rows, readings_of(rows))
+    scores = turn_scores(rows, turns, by_fold(turns, rows))
+    assert scores["answer"]["kept"] > 0.5
+
+
+def test_no_network_sees_words_of_a_writer_whose_turns_it_judges():
+    """Words of the writer's that stand in turns of others count as the writer's."""
+    rows = rows_of("abcdef")
+    turns = turns_of(rows, readings_of(rows))
+    written_by = np.array([row.source for row in rows])
+    of_a = written_by == "corpus/a"
+    borrowed = of_a[turns.other] & ~of_a[turns.row]
+    assert borrowed.any()
+    gone = turns.take(~borrowed)
+    mine = of_a[turns.row]
+    assert by_fold(gone, rows)[of_a[gone.row]] == pytest.approx(by_fold(turns, rows)[mine])
+
+
+def test_the_turns_of_one_writer_beside_single_asks_of_another_are_judged_as_his_alone():
+    rows, other = rows_of("a", each=30), [row for row in rows_of("b") if not row.before]
+    alone, beside = (
+        turn_scores(all_rows, turns, by_fold(turns, all_rows))
+        for all_rows in (rows, [*rows, *other])
+        for turns in [turns_of(all_rows, readings_of(all_rows))]
+    )
+    assert beside["answer"]["kept"] == alone["answer"]["kept"] > 0.5
+
+
+def test_a_sign_that_never_differed_in_training_does_not_shout_where_it_does():
+    turns, asked = told_by_signs(300), told_by_signs(300, seed=2)
+    turns.seen[:, 5] = 0
+    carry = fit_carry(turns)
+    heard = []
+    for sign in (0, 1):
+        asked.seen[:, 5] = sign
+        heard.append(np.array([carry.outcome(seen) for seen in asked.seen]))
+    assert np.abs(heard[1] - heard[0]).mean() < 0.2
+
+
+def test_words_are_looked_at_as_serving_looks_at_them():
+    rows = rows_of("ab", each=1)
+    spoken = [replace(row, text=f"  {row.text}\n") for row in rows]
+    assert np.array_equal(
+        turns_of(rows, readings_of(rows)).seen, turns_of(spoken, readings_of(spoken)).seen
+    )

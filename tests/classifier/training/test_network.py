@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import sparse
 
 from classifier.training.network import (
+    BETA_1,
+    OWN_SHARE,
     Head,
+    Network,
     Segments,
+    _Adam,
+    _learn,
     _loss_slope,
     _own_slope,
     _share_slope,
@@ -140,3 +147,119 @@ def test_texts_keep_their_segments_when_some_are_taken():
         c, d = every.starts[row : row + 2]
         assert (some.x[a:b] != every.x[c:d]).nnz == 0
         assert np.array_equal(some.own[a:b], every.own[c:d])
+
+
+def ragged(lengths, seed=0, columns=6):
+    """Texts of so many segments each, with anything in them."""
+    rng = np.random.default_rng(seed)
+    n = sum(lengths)
+    return Segments(
+        sparse.csr_matrix(rng.random((n, columns)).astype(np.float32)),
+        rng.normal(size=(n, 2)).astype(np.float32),
+        np.concatenate(([0], np.cumsum(lengths))),
+        rng.integers(0, 2, n).astype(np.float32),
+    )
+
+
+def loss_of(parts, offsets, batch, heads):
+    """Return the loss as the module's first lines tell it, in float64; weight decay is left out."""
+    w1, b1, w2, b2, a, c = parts
+    total = 0.0
+    for i in range(len(batch)):
+        at = slice(batch.starts[i], batch.starts[i + 1])
+        hidden = np.maximum(batch.x[at].toarray().astype(float) @ w1 + b1, 0)
+        z = hidden @ a + batch.shapes[at] @ c
+        share = np.exp(z) / np.exp(z).sum()
+        logits, start = (share @ hidden) @ w2 + b2, 0
+        for head, offset in zip(heads, offsets, strict=True):
+            z = logits[start : (start := start + offset.shape[1])] + offset[head.place[i]]
+            total -= float(head.weight[i]) * float(head.target[i] @ (z - np.log(np.exp(z).sum())))
+        if batch.own[at].any():
+            total -= OWN_SHARE * float(np.log(share @ batch.own[at]))
+    return total / len(batch)
+
+
+def one_step(batch, heads, seed=5):
+    """Return weights and offsets before a step, and the gradients that it went by."""
+    rng = np.random.default_rng(seed)
+    shapes = ((6, 4), (4,), (4, 5), (5,), (4,), (2,))
+    before = [(rng.normal(size=shape) / 2).astype(np.float32) for shape in shapes]
+    offsets = [np.zeros((3, 3), np.float32), np.zeros((3, 2), np.float32)]
+    for offset in offsets:
+        offset[1:] = rng.normal(size=offset[1:].shape)
+    network, moved = Network(*(p.copy() for p in before)), [o.copy() for o in offsets]
+    adams = [_Adam(part) for part in (*weights_of(network), *moved)]
+    _learn(network, moved, adams, batch, heads, 1e-3, 0.0, rng)
+    return before, offsets, moved, [adam.mean / (1 - BETA_1) for adam in adams]
+
+
+def weights_of(network):
+    return (network.w1, network.b1, network.w2, network.b2, network.a, network.c)
+
+
+def two_heads(n, seed=6):
+    rng = np.random.default_rng(seed)
+
+    def head(classes):
+        target = rng.dirichlet(np.ones(classes), n).astype(np.float32)
+        weight = rng.choice([0, 0.5, 1], n).astype(np.float32)
+        return Head(target, weight, np.arange(n) % 3)
+
+    return [head(3), head(2)]
+
+
+def test_every_weight_is_moved_along_the_slope_of_the_loss():
+    batch = ragged([2, 1, 3, 4, 2, 1, 5])
+    heads = two_heads(len(batch))
+    before, offsets, _, gradients = one_step(batch, heads)
+    parts = [part.astype(float) for part in (*before, *offsets)]
+    for k, found in enumerate(gradients):
+
+        def loss(part, k=k):
+            changed = [*parts[:k], part, *parts[k + 1 :]]
+            return loss_of(changed[:6], changed[6:], batch, heads)
+
+        wanted = slope_of(loss, parts[k], step=1e-5)
+        if k >= 6:
+            wanted[0] = 0
+        assert found == pytest.approx(wanted, abs=1e-4)
+
+
+def test_what_comes_from_no_benchmark_has_no_offset():
+    batch = ragged([2, 1, 3, 4, 2, 1, 5])
+    _, offsets, moved, _ = one_step(batch, two_heads(len(batch)))
+    for was, now in zip(offsets, moved, strict=True):
+        assert not now[0].any()
+        assert (now[1:] != was[1:]).all()
+
+
+def test_predictions_are_what_the_formula_says_and_no_offset():
+    batch = ragged([1, 4, 2])
+    network = Network(*one_step(batch, two_heads(3))[0])
+    hidden = np.maximum(batch.x @ network.w1 + network.b1, 0)
+    for i, found in enumerate(predict(network, batch)):
+        at = slice(batch.starts[i], batch.starts[i + 1])
+        z = np.exp(hidden[at] @ network.a + batch.shapes[at] @ network.c)
+        assert found == pytest.approx(z @ hidden[at] / z.sum() @ network.w2 + network.b2, abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_network():
+    known, kind = texts(60)
+    one, two, other = (fit_network(known, [head_of(kind)], seed=s, hidden=4) for s in (1, 1, 2))
+    assert np.array_equal(one.w1, two.w1)
+    assert not np.array_equal(one.w1, other.w1)
+
+
+@given(st.data(), st.lists(st.integers(1, 5), min_size=1, max_size=8))
+def test_taken_texts_keep_their_segments_however_many_and_in_whatever_order(data, lengths):
+    every = ragged(lengths)
+    rows = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=12))
+    some = every.take(np.array(rows))
+    assert len(some) == len(rows)
+    assert some.starts[-1] == some.x.shape[0] == len(some.shapes) == len(some.own)
+    for mine, row in enumerate(rows):
+        now = slice(some.starts[mine], some.starts[mine + 1])
+        was = slice(every.starts[row], every.starts[row + 1])
+        assert np.array_equal(some.x[now].toarray(), every.x[was].toarray())
+        assert np.array_equal(some.shapes[now], every.shapes[was])
+        assert np.array_equal(some.own[now], every.own[was])
