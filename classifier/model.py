@@ -208,15 +208,44 @@ class UnderWay(NamedTuple):
 MOVED: Final = {KEEPS: "carries on the ask before it", ALTERS: "read with the ask before it"}
 
 
+ASIDE_FAMILIES: Final = ("investigation", "general")
+"""Families of what is asked beside work that waits: "contrast?", "before that: what does 409 mean?"."""
+
+ASIDE_LEVELS: Final = 0.5
+"""By how many levels an aside is smaller than the work that waits, at least (benchmarks/LOG.md, 2026-11-30)."""
+
+_ASIDE = np.array([family_of(task) in ASIDE_FAMILIES for task in TYPES], np.float32)
+
+
 def _under_way(
     read: Callable[[str], TextReading], carry: Carry, before: tuple[Exchange, ...], ask: str
 ) -> UnderWay:
-    """Follow the task from the oldest ask to the newest."""
+    """Follow the task from the oldest ask to the newest.
+
+    An aside and a smaller follow-up let the work wait: the next answer or go-ahead is for the work.
+    """
     task = UnderWay(read(before[0].ask if before else ask), REPLACES)
+    work = task.reading
     asks = [*(exchange.ask for exchange in before[1:]), ask] if before else []
     for exchange, newest in zip(before, asks, strict=True):
         task = follow(carry, task.reading, exchange.reply, read(newest), newest)
+        if task.outcome == KEEPS:
+            task = UnderWay(max(work, task.reading, key=_mean_level), KEEPS)
+        elif not _waits(work, task):
+            work = task.reading
     return task
+
+
+def _waits(work: TextReading, task: UnderWay) -> bool:
+    """Whether the work waits for what was said last, and is not replaced by it."""
+    smaller = _mean_level(work) - _mean_level(task.reading)
+    if task.outcome == ALTERS:
+        return smaller > 0
+    return bool(task.reading.p_type @ _ASIDE >= 0.5) and smaller > ASIDE_LEVELS
+
+
+def _mean_level(reading: TextReading) -> float:
+    return float(reading.p_level @ _LEVELS)
 
 
 def follow(carry: Carry, before: TextReading, reply: str, own: TextReading, ask: str) -> UnderWay:

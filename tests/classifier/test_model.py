@@ -241,6 +241,26 @@ def test_an_answer_keeps_type_and_level_of_the_task_under_way(shipped, words):
 
 
 @pytest.mark.parametrize(
+    "aside",
+    ["before that: what does HTTP 409 mean?", "where is the rate limiter configured?",
+     "warum eigentlich nicht gleich 5.0?"],
+)  # fmt: skip
+def test_work_waits_for_an_aside_and_goes_on_with_the_next_answer(shipped, aside):
+    task = shipped.assess(Conversation(ask=BIG))
+    assert shipped.assess(after(aside)).expected_level < task.expected_level - 1
+    read = shipped.assess(after("2", between=(aside,)))
+    assert read.task == task.task
+    assert abs(read.expected_level - task.expected_level) <= 0.3
+
+
+def test_work_does_not_wait_for_a_new_wish_however_small(shipped):
+    wish = "rename getUser to fetchUser in src/api/user.ts"
+    read = shipped.assess(after("yes", between=(wish,)))
+    assert read.carries
+    assert read.task == shipped.assess(Conversation(ask=wish)).task == "implementation/small_edit"
+
+
+@pytest.mark.parametrize(
     ("words", "task"),
     [
         ("before that: what does HTTP 409 mean?", "general/knowledge"),
