@@ -53,8 +53,8 @@ MAX_BACK: Final = 64
 ANSWER_CHARS: Final = 24
 """An ask this short may only answer: seven of ten answers and go-aheads of the corpus are no longer."""
 
-WIDE_CHARS: Final = 3
-"""How many characters of an alphabet one Chinese, Japanese or Korean one stands for, here."""
+MAX_SETTING: Final = 3
+"""So many longer ones are read with the newest: one of them may only answer too, at more length."""
 
 _TAG = re.compile(r"<([a-z][a-z_-]{2,31})(?:\s[^<>]{0,200})?>")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
@@ -241,26 +241,37 @@ def _paragraphs(text: str) -> Iterator[int]:
 def _exchanges(turns: tuple[Turn, ...], asks: list[int], system: str) -> tuple[Exchange, ...]:
     """Return the newest asks before the last, each with the assistant's last words before the next.
 
-    Where they begin with one that may only answer, the newest before them that may set a task comes
-    first, with what was said last before they begin.
+    First come the newest before them that are too long to be mostly answers, each with what was said last
+    before the next.
     """
     pairs = list(pairwise(asks))
     recent, older = pairs[-MAX_BEFORE:], pairs[:-MAX_BEFORE][-MAX_BACK:]
-    found = [
+    setting: list[Exchange] = []
+    said = _reply(turns, *older[-1]) if older else ""
+    for at in reversed(range(len(older))):
+        ask = ask_of(turns[older[at][0]], system)
+        if not _may_only_answer(ask):
+            setting.insert(0, Exchange(clip(ask), said))
+            said = _reply(turns, *older[at - 1]) if at else ""
+        if len(setting) == MAX_SETTING:
+            break
+    newest = (
         Exchange(clip(ask_of(turns[start], system)), _reply(turns, start, end))
         for start, end in recent
-    ]
-    if older and _may_only_answer(found[0].ask):
-        words = (ask_of(turns[start], system) for start, _ in reversed(older))
-        setting = next((ask for ask in words if not _may_only_answer(ask)), None)
-        if setting is not None:
-            found.insert(0, Exchange(clip(setting), _reply(turns, *older[-1])))
-    return tuple(found)
+    )
+    return (*setting, *newest)
 
 
 def _may_only_answer(ask: str) -> bool:
-    head = ask[: ANSWER_CHARS + 1]
-    return sum(WIDE_CHARS if char >= "\u2e80" else 1 for char in head) <= ANSWER_CHARS
+    """Whether an ask is as short as most answers, by how much its signs say."""
+    return sum(map(_width, ask[: ANSWER_CHARS + 1])) <= ANSWER_CHARS
+
+
+def _width(char: str) -> int:
+    """How many letters of an alphabet a character says as much as: Chinese 3, kana and Hangul 2."""
+    if not "\u3040" <= char < "\ud7b0":
+        return 1
+    return 3 if "\u3400" <= char < "\ua000" else 2
 
 
 def _reply(turns: tuple[Turn, ...], start: int, end: int) -> str:

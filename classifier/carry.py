@@ -146,6 +146,11 @@ def signs(before: TextReading, reply: str, own: TextReading, ask: str) -> Vector
     )
 
 
+def asks_something(reply: str) -> bool:
+    """Whether an assistant's last words hold a question."""
+    return bool(_QUESTION.search(reply[-TAIL_CHARS:]))
+
+
 def _last_question(reply: str) -> str:
     """Return the last sentence that asks; if none does, the last sentence."""
     parts = [part for part in _SENTENCE.split(reply) if part]
@@ -175,10 +180,13 @@ def _shared(mine: set[str], theirs: set[str], least: int) -> float:
 
 @cache
 def carry_fingerprint() -> str:
-    """Return 12 hex digits that change when the turns, their outcomes or the signs of a probe change."""
-    digest = hashlib.sha256(repr((TURNS, sorted(OUTCOME_OF.items()), SIGNS)).encode())
+    """Return 12 hex digits that change when the turns, their outcomes, a pattern or the signs of a probe change."""
+    patterns = (_QUESTION, _OPTION, _SENTENCE, _OPENING, _STEM, _QUOTED, _PICK, _NAME, _WORD)
+    sizes = (REPLY_CHARS, TAIL_CHARS, QUESTION_CHARS, STEM_CHARS, _COMMAS)
+    told = (TURNS, sorted(OUTCOME_OF.items()), SIGNS, sizes, [p.pattern for p in patterns])
+    digest = hashlib.sha256(repr(told).encode())
     for seen in probes():
-        digest.update(np.round(seen, 3).tobytes())
+        digest.update((np.round(seen + OFF_EDGES, 2) + 0.0).tobytes())
     return digest.hexdigest()[:12]
 
 
@@ -194,6 +202,9 @@ def probes() -> list[Vector]:
         signs(reading(k), PROBES[k][0], reading(k + 1), PROBES[k][1]) for k in range(len(PROBES))
     ]
 
+
+OFF_EDGES: Final = np.float32(0.0011)
+"""Moves the probes' signs from where rounding would fall one way on one machine and another on another."""
 
 PROBES: Final = (
     ("", ""),

@@ -26,8 +26,10 @@ from classifier.carry import (
     ALTERS,
     KEEPS,
     REPLACES,
+    TURNS,
     Carry,
     TextReading,
+    asks_something,
     carry_fingerprint,
     signs,
 )
@@ -209,12 +211,13 @@ MOVED: Final = {KEEPS: "carries on the ask before it", ALTERS: "read with the as
 
 
 ASIDE_FAMILIES: Final = ("investigation", "general")
-"""Families of what is asked beside work that waits: "contrast?", "before that: what does 409 mean?"."""
+"""Families of what is asked beside work that waits for an answer: "before that: what does 409 mean?"."""
 
 ASIDE_LEVELS: Final = 0.5
 """By how many levels an aside is smaller than the work that waits, at least (benchmarks/LOG.md, 2026-11-30)."""
 
 _ASIDE = np.array([family_of(task) in ASIDE_FAMILIES for task in TYPES], np.float32)
+_THANKS: Final = TURNS.index("thanks")
 
 
 def _under_way(
@@ -222,26 +225,29 @@ def _under_way(
 ) -> UnderWay:
     """Follow the task from the oldest ask to the newest.
 
-    An aside and a smaller follow-up let the work wait: the next answer or go-ahead is for the work.
+    Work waits while something smaller is asked instead of an answer, or followed up, and the next answer
+    or go-ahead is for the work.
     """
     task = UnderWay(read(before[0].ask if before else ask), REPLACES)
     work = task.reading
     asks = [*(exchange.ask for exchange in before[1:]), ask] if before else []
     for exchange, newest in zip(before, asks, strict=True):
-        task = follow(carry, task.reading, exchange.reply, read(newest), newest)
+        own = read(newest)
+        task = follow(carry, task.reading, exchange.reply, own, newest)
         if task.outcome == KEEPS:
             task = UnderWay(max(work, task.reading, key=_mean_level), KEEPS)
-        elif not _waits(work, task):
+        elif not _waits(work, task, exchange.reply, own):
             work = task.reading
     return task
 
 
-def _waits(work: TextReading, task: UnderWay) -> bool:
-    """Whether the work waits for what was said last, and is not replaced by it."""
+def _waits(work: TextReading, task: UnderWay, reply: str, own: TextReading) -> bool:
+    """Whether the work waits for what was said last after ``reply``, and is not replaced by it."""
     smaller = _mean_level(work) - _mean_level(task.reading)
     if task.outcome == ALTERS:
         return smaller > 0
-    return bool(task.reading.p_type @ _ASIDE >= 0.5) and smaller > ASIDE_LEVELS
+    aside = own.p_type @ _ASIDE >= 0.5 and own.p_turn[_THANKS] < 0.5
+    return bool(aside) and smaller > ASIDE_LEVELS and asks_something(reply)
 
 
 def _mean_level(reading: TextReading) -> float:

@@ -34,7 +34,7 @@ SHOWN_PROMISES: Final = "(ours)"
 
 MEASURED_ON: Final = {
     "left_out_corpus": "writers left out, five folds",
-    "held_out_ines": "`ines`, never trained on, half in four Romance languages (no ask looked at, no choice made by the scores)",
+    "held_out_ines": "`ines`, never trained on, half in four Romance languages (no choice made by the scores; some conversations looked at since)",
     "held_out_leila": "`leila`, likewise, half in French, Arabic and Persian",
     "held_out_wanda": "`wanda`, never trained on, half in twenty languages (no ask looked at; scores of earlier trainings seen)",
     "held_out_xavier": "`xavier`, likewise, two fifths in thirteen languages",

@@ -30,8 +30,7 @@ from classifier.training.fit import MIN_TRAINING_ROWS, Dataset, Floats, Ints, fi
 from classifier.training.rows import BadData
 
 Readings = Mapping[tuple[str, str], TextReading]
-"""Source and text → how the text reads to a model that saw nothing of its fold (of that source, where there
-are several)."""
+"""Group and text → how the text reads to a model that saw nothing of the group."""
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share done, 0 to 1."""
@@ -193,7 +192,7 @@ def cross_predict(
     """Predict every row by a model that saw nothing of its part, at temperature 1.
 
     Returns p_type (n, types), p_level (n, 4), and the readings of rows' texts and of the asks before them, by
-    source and text: two writers may say the same words, and each is read by who saw nothing of him.
+    group and text: two may say the same words, and each is read by who saw nothing of his group.
     """
     p_type = np.full((len(data.rows), len(TYPES)), np.nan)
     p_level = np.full((len(data.rows), N_LEVELS), np.nan)
@@ -203,11 +202,11 @@ def cross_predict(
         model = fit(data.take(known))
         for i in out:
             read = model.read_tokens(data.texts[i][0].tokens)
-            source = data.rows[i].source
-            readings[source, data.rows[i].text] = read
+            group = data.rows[i].group
+            readings[group, data.rows[i].text] = read
             p_type[i], p_level[i] = read.p_type, read.p_level
             for exchange in data.rows[i].before:
-                readings[source, exchange.ask] = model.read(exchange.ask)
+                readings[group, exchange.ask] = model.read(exchange.ask)
     return p_type, p_level, readings
 
 

@@ -35,7 +35,7 @@ from classifier.training.dataset import LabelledRow, grouped_folds
 
 HIDDEN: Final = 24
 LEAST_SPREAD: Final = 0.05
-"""Standard deviation of a sign, below which one that hardly ever differs would be made to shout where it does."""
+"""Standard deviation of a sign, below which it is not looked at: nothing was learned of what hardly ever differed."""
 
 NETWORKS: Final = 5
 """So many are fitted and their logits averaged, which is one network of as many times the units."""
@@ -86,7 +86,7 @@ def turns_of(rows: Sequence[LabelledRow], read: Readings) -> Turns:
     talks = [i for i, row in enumerate(rows) if row.before]
     wishes: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
-        if not row.before and "followup" not in row.tags and (row.source, row.text) in read:
+        if not row.before and "followup" not in row.tags and (row.group, row.text) in read:
             wishes.setdefault(row.lang, []).append(i)
     every = [i for of_lang in wishes.values() for i in of_lang]
     short = [
@@ -97,7 +97,7 @@ def turns_of(rows: Sequence[LabelledRow], read: Readings) -> Turns:
     def add(i: int, j: int, outcome: int, weight: float) -> None:
         before, text = rows[i].before, rows[j].text
         task = under_way(rows[i], read)
-        own = read.get((rows[j].source, text))
+        own = read.get((rows[j].group, text))
         if task is not None and own is not None:
             seen = signs(task, before[-1].reply, own, clip(text.strip()))
             found.append((seen, outcome, weight, i, j))
@@ -123,7 +123,7 @@ def turns_of(rows: Sequence[LabelledRow], read: Readings) -> Turns:
 
 def under_way(row: LabelledRow, read: Readings) -> TextReading | None:
     """Return how the task reads that a row's newest words meet: its last ask that sets one."""
-    asks = [read[key] for e in row.before if (key := (row.source, e.ask)) in read]
+    asks = [read[key] for e in row.before if (key := (row.group, e.ask)) in read]
     new = TURNS.index("new")
     setting = [r for r in asks if r.p_turn[new] >= 0.5]
     found = setting or asks
@@ -141,7 +141,8 @@ def fit_carry(turns: Turns, *, seed: int = SEED) -> Carry:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPClassifier
 
-    mean, scale = turns.seen.mean(axis=0), np.maximum(turns.seen.std(axis=0), LEAST_SPREAD)
+    mean, spread = turns.seen.mean(axis=0), turns.seen.std(axis=0)
+    scale = np.maximum(spread, LEAST_SPREAD)
     seen = (turns.seen - mean) / scale
     weight = turns.weight * np.where(turns.outcome == KEEPS, KEEP_WEIGHT, 1.0)
     w1s, b1s, w2s, b2s = [], [], [], []
@@ -155,7 +156,7 @@ def fit_carry(turns: Turns, *, seed: int = SEED) -> Carry:
         (w1, w2), (b1, b2) = fitted.coefs_, fitted.intercepts_
         if len(told) == 2:  # scikit-learn gives two classes one output
             w2, b2 = np.hstack((0 * w2, w2)), np.append(0 * b2, b2)
-        w1 = w1 / scale[:, None]
+        w1 = np.where(spread < LEAST_SPREAD, 0, w1.T / scale).T
         w1s.append(w1)
         b1s.append(b1 - mean @ w1)
         w2s.append(w2 / NETWORKS)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.ask import MAX_BEFORE, ask_of, clip, read_conversation
+from classifier.ask import MAX_BEFORE, MAX_SETTING, ask_of, clip, read_conversation
 from classifier.carry import REPLY_CHARS
 from classifier.markers import MARKERS
 from classifier.turns import Exchange, Role, Since, ToolCall, Turn
@@ -130,7 +130,8 @@ def test_of_many_asks_the_newest_are_read_and_of_long_words_the_ends():
         for turn in (user(f"{n} " + "x" * 9000), Turn(Role.ASSISTANT, ("y" * 9000 + f" {n}?",)))
     )
     read = read_conversation((*turns, user("2")))
-    assert [e.ask.split()[0] for e in read.before] == [str(n) for n in range(5, MAX_BEFORE + 5)]
+    first = 5 - MAX_SETTING  # they are long enough to set a task
+    assert [e.ask.split()[0] for e in read.before] == [str(n) for n in range(first, MAX_BEFORE + 5)]
     assert all(len(e.reply) == REPLY_CHARS and e.reply.endswith("?") for e in read.before)
     assert all(len(e.ask) < 9000 for e in read.before)
 
@@ -146,7 +147,27 @@ def test_the_ask_that_set_the_task_comes_first_however_many_answers_follow(answe
     )
     assert ask in [exchange.ask for exchange in read.before]
     assert read.before[-1].reply == (f"And {answers - 1}?" if answers else "Shall I?")
-    assert len(read.before) <= MAX_BEFORE + 1
+    assert len(read.before) <= MAX_BEFORE + MAX_SETTING
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["yes please, go on", "はい、お願いします", "2番でお願いします", "네, 계속 진행해 주세요", "👍" * 9, "好的，请继续"],
+)  # fmt: skip
+def test_an_answer_in_any_script_does_not_hide_the_ask_that_set_the_task(answer):
+    talk = [turn for n in range(30) for turn in (user(answer), says(f"And {n}?"))]
+    read = read_conversation((user(ASK), says("Shall I?"), *talk, user("2")))
+    assert read.before[0] == Exchange(ASK, "And 17?")
+    assert len(read.before) == MAX_BEFORE + 1
+
+
+def test_a_long_answer_does_not_hide_the_ask_that_set_the_task_and_stands_after_what_it_answers():
+    long = "the second of the two, as it leaves the old tables alone"
+    talk = [turn for n in range(30) for turn in (user("2"), says(f"And {n}?"))]
+    read = read_conversation(
+        (user(ASK), says("Which way?"), user(long), says("Good."), *talk, user("2"))
+    )
+    assert read.before[:2] == (Exchange(ASK, "Which way?"), Exchange(long, "And 17?"))
 
 
 def test_a_short_ask_among_those_that_are_read_is_not_passed_over_for_an_older_one():

@@ -253,6 +253,19 @@ def test_work_waits_for_an_aside_and_goes_on_with_the_next_answer(shipped, aside
     assert abs(read.expected_level - task.expected_level) <= 0.3
 
 
+def test_work_that_is_done_does_not_wait(shipped):
+    asked = ("explain what src/util/date.ts does", "It formats. Shall I explain its tests too?")
+    alone = (
+        Turn(Role.USER, (asked[0],)),
+        Turn(Role.ASSISTANT, (asked[1],)),
+        Turn(Role.USER, ("yes",)),
+    )
+    done = (Turn(Role.USER, (BIG,)), Turn(Role.ASSISTANT, ("Done, all of it is on main.",)))
+    reads = [shipped.assess(read_conversation(turns)) for turns in (alone, (*done, *alone))]
+    assert reads[0].task == reads[1].task == "investigation/code_understanding"
+    assert reads[1].expected_level < 2
+
+
 def test_work_does_not_wait_for_a_new_wish_however_small(shipped):
     wish = "rename getUser to fetchUser in src/api/user.ts"
     read = shipped.assess(after("yes", between=(wish,)))

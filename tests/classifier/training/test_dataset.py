@@ -279,5 +279,10 @@ def test_equal_answers_are_not_alike_and_answers_in_one_conversation_are(tmp_pat
     other = {"history": [{"role": "user", "text": "draw it"}, TALK["history"][1]]}
     said = [("2", TALK), ("yes", TALK), ("2", other)]
     lines = [GOOD | talk | {"text": text, "turn": "answer"} for text, talk in said]
-    one, same, elsewhere = joined_by_text(read_jsonl(write(tmp_path / "mine.jsonl", *lines)))[0]
-    assert one.group == same.group != elsewhere.group
+    for talk in (TALK, other):  # nor are conversations in which both said yes
+        yes = [{"role": "user", "text": "yes"}, {"role": "assistant", "text": "Done?"}]
+        lines.append(GOOD | {"history": [*talk["history"], *yes], "text": "no", "turn": "answer"})
+    one, same, elsewhere, first, second = joined_by_text(
+        read_jsonl(write(tmp_path / "mine.jsonl", *lines))
+    )[0]
+    assert one.group == same.group == first.group != elsewhere.group == second.group

@@ -225,11 +225,11 @@ async def test_other_limits_are_another_decision(engine):
         session = Session(client, Interface.CHAT).user(ASK)
         first, _ = await session.move()
         session.tool("ok")
-        answer = await session.send(**{"x-auto-max-cost": "0.1"})
-        assert answer.headers["x-auto-model"] != first
+        answer = await session.send(**{"x-auto-deny": first})
+        other = answer.headers["x-auto-model"]
+        assert other != first
         session.tool("ok")
-        cheap = answer.headers["x-auto-model"]
-        assert (await session.move(**{"x-auto-deny": cheap}))[1] == "replace"
+        assert (await session.move(**{"x-auto-deny": f"{first},{other}"}))[1] == "replace"
         session.tool("ok")
         answer = await session.send(**{"x-auto-dial": "quality"})
         assert "nothing is new" not in answer.headers["x-auto-reason"]
