@@ -14,10 +14,11 @@ from typing import Final
 class Kind:
     """A benchmark's ``family/type``, the reason, and the level (1 to 4) when all items share one.
 
-    ``in_table`` is false for evidence that places items and models but fills no cell.
+    ``task`` is None where items are of several types: then each says its own, and one that does not
+    fills no cell.  ``in_table`` is false for evidence that places items and models but fills none.
     """
 
-    task: str
+    task: str | None
     why: str
     level: int | None = None
     in_table: bool = True

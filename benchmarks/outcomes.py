@@ -28,6 +28,7 @@ from benchmarks.kinds import (
 )
 from benchmarks.schema import ITEM_COLUMNS, OUTCOME_COLUMNS, PROMPT_COLUMNS, RECORDED_COLUMNS
 from benchmarks.table.item_response import level_of_minutes
+from classifier.tasks import TYPES
 from classifier.training.rows import BadData, shown
 from router.evidence.table import DEFAULT_EFFORT
 
@@ -137,10 +138,10 @@ def _some(ids: pl.Series) -> str:
 
 
 def read_prompts(path: Path) -> pl.DataFrame:
-    """Read prompts as ITEM_COLUMNS with ``prompt_id`` and ``family``; raises BadData.
+    """Read prompts as ITEM_COLUMNS, ``timed`` aside, with three columns more; raises BadData.
 
-    ``family`` is the finest that the file states, ``benchmark/category``.  An id may be there twice
-    with the same values, never with others.
+    These are ``prompt_id``, ``level_hint`` and ``family``, the finest that the file states,
+    ``benchmark/category``.  An id may be there twice with the same values, never with others.
     """
     return prompts_of(read_columns(path, PROMPT_COLUMNS))
 
@@ -148,6 +149,9 @@ def read_prompts(path: Path) -> pl.DataFrame:
 def prompts_of(tidy: Tidy) -> pl.DataFrame:
     """Turn a file's columns into what ``read_prompts`` returns."""
     frame = tidy.frame
+    tidy.refuse(
+        ~pl.col("task_hint").is_in(list(TYPES)), "task_hint", "expected one of the task types"
+    )
     # With a canary column only the canary bars the item; the rest is about a site's rows.
     says = frame["canary"].is_not_null().any()
     barred = pl.col("canary").fill_null(False) if says else ~pl.col("row_ok")
@@ -162,7 +166,9 @@ def prompts_of(tidy: Tidy) -> pl.DataFrame:
         group=pl.coalesce("group", "prompt_id"),
         level=pl.col("difficulty").replace_strict(HUMAN_LEVELS, default=None, return_dtype=pl.Int8),
         train_ok=~barred,
-    ).select("prompt_id", *ITEM_COLUMNS, "family")
+        task=pl.col("task_hint"),
+        level_hint=pl.col("level_hint").cast(pl.Int8),
+    ).select("prompt_id", *(c for c in ITEM_COLUMNS if c != "timed"), "level_hint", "family")
     _refuse_two_meanings(tidy, found)
     return found
 
@@ -195,17 +201,25 @@ def _canonical(tidy: Tidy, number: int, row: tuple[str, str, str | None]) -> tup
 def merge_items(items: pl.DataFrame) -> pl.DataFrame:
     """One row per item: the first known value of each column, barred if any row bars it.
 
-    A bar on part of a benchmark bars the whole: its items may carry other ids in the other set.
+    What an item's own people say of its level, in words or minutes, and what its benchmark says,
+    comes before the hint.  A bar on part of a benchmark bars the whole: its items may carry other
+    ids in the other set.
     """
-    known = {c: pl.col(c).drop_nulls().first() for c in ITEM_COLUMNS if c != "item"}
+    said = (set(ITEM_COLUMNS) | {"level_hint"}) - {"item", "timed"}
+    known = {c: pl.col(c).drop_nulls().first() for c in sorted(said)}
     known["train_ok"] = pl.col("train_ok").all()
     merged = items.group_by("item", maintain_order=True).agg(**known).sort("item")
     barred = merged.filter(~pl.col("train_ok"))["benchmark"].unique().to_list()
     minutes = pl.col("human_minutes").map_elements(level_of_minutes, return_dtype=pl.Int8)
     fixed = {name: kind.level for name, kind in BENCHMARKS.items() if kind.level}
     by_benchmark = pl.col("benchmark").replace_strict(fixed, default=None, return_dtype=pl.Int8)
+    tasks = {name: kind.task for name, kind in BENCHMARKS.items() if kind.task}
+    measures = pl.col("benchmark").replace_strict(tasks, default=None, return_dtype=pl.String)
+    timed = pl.coalesce("level", by_benchmark, minutes)
     return merged.with_columns(
-        level=pl.coalesce("level", by_benchmark, minutes),
+        task=pl.coalesce("task", measures),
+        level=pl.coalesce(timed, "level_hint"),
+        timed=timed.is_not_null(),
         train_ok=~pl.col("benchmark").is_in(barred),
     ).select(list(ITEM_COLUMNS))
 

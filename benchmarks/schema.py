@@ -7,6 +7,7 @@ Prompts, one row per item:
     prompt_id   text, required        benchmark   text, required
     prompt_text text or null          group_key | cluster_id   look-alikes, for splits
     category, licence, human_minutes, difficulty, meta (JSON text), canary, train_ok: optional
+    task_hint   ``family/type``, and level_hint, 1 to 4: a reader's opinion of this item, optional
 
 Outcomes, one row per item, model and agent:
     prompt_id   text, required        model       text, required
@@ -46,9 +47,11 @@ def as_meta(value: Any) -> str | None:
 
 ITEM_COLUMNS: Final[dict[str, pl.DataType]] = {
     "item": pl.String(), "benchmark": pl.String(), "group": pl.String(), "text": pl.String(),
-    "category": pl.String(), "human_minutes": pl.Float64(), "level": pl.Int8(),
-    "train_ok": pl.Boolean(), "licence": pl.String(),
+    "category": pl.String(), "human_minutes": pl.Float64(), "task": pl.String(),
+    "level": pl.Int8(), "timed": pl.Boolean(), "train_ok": pl.Boolean(), "licence": pl.String(),
 }  # fmt: skip
+"""``task`` is the item's own hint, else its benchmark's type, else null.  ``timed`` says that the level
+comes from people's annotation, measured minutes or the benchmark itself, not from a hint."""
 
 OUTCOME_COLUMNS: Final[dict[str, pl.DataType]] = {
     "item": pl.String(), "benchmark": pl.String(), "agent": pl.String(), "model": pl.String(),
@@ -72,6 +75,8 @@ PROMPT_COLUMNS: Final = (
         expected="minutes above zero",
     ),
     Column("difficulty", as_key),
+    Column("task_hint", as_key),
+    Column("level_hint", as_number, within=(1, 4), expected="a level from 1 to 4"),
     Column("row_ok", as_flag, ("train_ok",), otherwise=True),
     Column("canary", as_flag),
     Column("licence", as_key),

@@ -18,7 +18,6 @@ from sklearn.linear_model import Ridge
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.pool import Array32, Pool
 from benchmarks.judge.text_space import TextSpace, neighbours
-from benchmarks.kinds import BENCHMARKS
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
 from classifier.turns import Conversation
@@ -130,8 +129,8 @@ def _hats(values: Floats, knots: Floats) -> Array32:
 def told_readers(pool: Pool, items: pl.DataFrame) -> tuple[Reader, ...]:
     """Readers of items whose type and human level are known, told in part or in full."""
     known = dict(items.select("item", "level").iter_rows())
-    kinds = dict(items.select("item", "benchmark").iter_rows())
-    types = {i: np.eye(len(TYPES))[TYPES.index(BENCHMARKS[kinds[i]].task)] for i in pool.items}
+    tasks = dict(items.select("item", "task").iter_rows())
+    types = {i: np.eye(len(TYPES))[TYPES.index(tasks[i])] for i in pool.items}
     levels = {i: np.eye(N_LEVELS)[(known[i] or 2) - 1] for i in pool.items}
 
     def told(read_level: Reads | None) -> Reads:

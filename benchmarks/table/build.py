@@ -284,7 +284,7 @@ def _unit_meta(unit: Unit, selected: Selected) -> dict[str, Any]:
 def _quality_meta(quality: Quality, placement: Placement, groups: pl.DataFrame) -> dict[str, Any]:
     """Hyperparameters of the quality model, and how levels were placed."""
     fitted = quality.fit
-    table = groups.select("benchmark", pl.col("level") + 1, "items").with_columns(
+    table = groups.select("benchmark", "task", pl.col("level") + 1, "items").with_columns(
         difficulty=pl.Series(fitted.group_mean), spread=pl.Series(fitted.group_spread)
     )
     return {

@@ -203,7 +203,6 @@ SINGLE_TURN_SD: Final = 0.7
 def cell_costs(
     costs: Costs,
     weight: Floats,
-    benchmark_type: tuple[str, ...],
     per_token: Floats,
     tokens: Mapping[str, tuple[float, float]],
 ) -> tuple[Floats, Floats]:
@@ -220,20 +219,19 @@ def cell_costs(
             if task in SINGLE_TURN:
                 log_usd, sd = _single_turn(costs, task, level, per_token, tokens)
             else:
-                share = _shares(weight, benchmark_type, t, level)
+                share = _shares(weight, t, level)
                 log_usd = np.log(share @ np.exp(costs.log_usd[:, level]))
                 sd = share @ costs.sd[:, level]
             mean[t, level], upper[t, level] = np.exp(log_usd), np.exp(log_usd + Z95 * sd)
     return mean, upper
 
 
-def _shares(weight: Floats, benchmark_type: tuple[str, ...], kind: int, level: int) -> Floats:
+def _shares(weight: Floats, kind: int, level: int) -> Floats:
     """Return how much each benchmark stands for a cell: its items, its type's, family's, or all."""
-    family = family_of(TYPES[kind])
-    of_type = np.array([t == TYPES[kind] for t in benchmark_type])
-    of_family = np.array([family_of(t) == family for t in benchmark_type])
-    total = weight.sum(axis=(1, 2))
-    for candidate in (weight[:, kind, level], total * of_type, total * of_family, total):
+    related = np.array([family_of(t) == family_of(TYPES[kind]) for t in TYPES])
+    of_type = weight.sum(axis=2)
+    of_family = of_type[:, related].sum(axis=1)
+    for candidate in (weight[:, kind, level], of_type[:, kind], of_family, of_type.sum(axis=1)):
         if candidate.sum() > 0:
             return np.asarray(candidate / candidate.sum())
     raise BadData("no benchmark of the evidence has a cost")

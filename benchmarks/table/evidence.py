@@ -1,9 +1,9 @@
 """Select the evidence that the table may rest on, and number it for the fits.
 
-What counts: rows that may be fitted, of models in the catalogue, from agents that ran at least two
-of them (an agent that ran one says nothing of a difference), and the published totals of DeepSWE
-for configurations whose tasks were not published.  An effort that the catalogue does not offer
-cannot be served and is left out.
+What counts: rows that may be fitted, of models in the catalogue, on items whose task type is known,
+from agents that ran at least two of them (an agent that ran one says nothing of a difference), and
+the published totals of DeepSWE for configurations whose tasks were not published.  An effort that
+the catalogue does not offer cannot be served and is left out.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ TOTAL_NOTES: Final = ("official", "official launch board")
 class Selected:
     """Evidence of the units, and why other names were left out.
 
-    ``rows``: item, unit, benchmark, agent, level (from 0), score, trials, tasks, cost_usd, tokens,
-    source, date.
+    ``rows``: item, unit, benchmark, agent, task, level (from 0), score, trials, tasks, cost_usd,
+    tokens, source, date.
     """
 
     units: tuple[Unit, ...]
@@ -76,11 +76,15 @@ def select(
     rows = rows.with_columns(tasks=pl.lit(1.0))
     rows = pl.concat([rows, total_rows(rows, totals, catalogue)], how="diagonal_relaxed")
     rows, left_out = served(rows, catalogue)
-    several = pl.col("unit").n_unique().over("benchmark", "agent") > 1
-    rows = rows.filter(several).join(item_levels(placement), on="item", how="left")
+    rows = rows.join(item_cells(placement), on="item", how="left")
     fixed = {name: kind.level for name, kind in BENCHMARKS.items() if kind.level}
-    known = pl.col("benchmark").replace_strict(fixed, default=None, return_dtype=pl.Int8) - 1
-    rows = rows.with_columns(level=pl.coalesce("level", known)).sort("item", "agent", "unit")
+    level = pl.col("benchmark").replace_strict(fixed, default=None, return_dtype=pl.Int8) - 1
+    tasks = {name: kind.task for name, kind in BENCHMARKS.items() if kind.task}
+    task = pl.col("benchmark").replace_strict(tasks, default=None, return_dtype=pl.String)
+    rows = rows.with_columns(task=pl.coalesce("task", task), level=pl.coalesce("level", level))
+    rows = rows.filter(pl.col("task").is_not_null())
+    several = pl.col("unit").n_unique().over("benchmark", "agent") > 1
+    rows = rows.filter(several).sort("item", "agent", "unit")
     names = rows["unit"].unique().sort().to_list()
     return Selected(tuple(_unit_of(name) for name in names), rows, left_out)
 
@@ -157,19 +161,19 @@ def total_rows(rows: pl.DataFrame, totals: pl.DataFrame, catalogue: Catalogue) -
     return pl.DataFrame(out, schema_overrides={"score": pl.Float64}, infer_schema_length=None)
 
 
-def item_levels(placement: Placement) -> pl.DataFrame:
-    """Most probable level, from 0, of every placed item."""
+def item_cells(placement: Placement) -> pl.DataFrame:
+    """Task and most probable level, from 0, of every placed item."""
     p = placement.items.select("p1", "p2", "p3", "p4").to_numpy()
-    return placement.items.select("item").with_columns(
+    return placement.items.select("item", "task").with_columns(
         level=pl.Series(p.argmax(axis=1), dtype=pl.Int8)
     )
 
 
 def to_problem(selected: Selected) -> tuple[Problem, pl.DataFrame]:
-    """Number units, items and groups (benchmark, agent, level) of the scored rows."""
+    """Number units, items and groups (benchmark, agent, task, level) of the scored rows."""
     rows = selected.rows.filter(pl.col("score").is_not_null()).with_columns(
         key=pl.concat_str("item", "agent", separator="|"),
-        group=pl.concat_str("benchmark", "agent", "level", separator="|"),
+        group=pl.concat_str("benchmark", "agent", "task", "level", separator="|"),
     )
     unit = {str(u): i for i, u in enumerate(selected.units)}
     item, keys = codes(rows["key"])
@@ -180,12 +184,13 @@ def to_problem(selected: Selected) -> tuple[Problem, pl.DataFrame]:
         {
             "group": names,
             "benchmark": parts.list.get(0),
-            "family": parts.list.get(0) + "|" + parts.list.get(1),
-            "level": parts.list.get(2).cast(pl.Int64),
+            "task": parts.list.get(2),
+            "family": parts.list.head(3).list.join("|"),
+            "level": parts.list.get(3).cast(pl.Int64),
             "timed": parts.list.get(0).is_in(list(HUMAN_TIMED)),
         }
     )
-    types = [TYPES.index(BENCHMARKS[name].task) for name in groups["benchmark"]]
+    types = [TYPES.index(task) for task in groups["task"]]
     model, _ = codes(pl.Series([u.model for u in selected.units]))
     problem = Problem(
         unit=np.array([unit[name] for name in rows["unit"]]),

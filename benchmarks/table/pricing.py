@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from benchmarks.kinds import BENCHMARKS
 from benchmarks.outcomes import Alias, OutcomeSet
 from benchmarks.table.costs import SINGLE_TURN, Costs, Priced, cell_costs, fit_costs
 from benchmarks.table.evidence import Selected, aliases_of
@@ -54,8 +53,7 @@ def price_cells(
     per_mtok[free] = np.exp(np.log(per_mtok[~free]).mean(axis=0))
     fitted = fit_costs(_to_priced(priced, names, selected, per_mtok @ blend_weights()))
     tokens = median_tokens(evidence)
-    tasks = tuple(BENCHMARKS[name].task for name in names)
-    mean, upper = cell_costs(fitted, cell_weights(selected, names), tasks, per_mtok / 1e6, tokens)
+    mean, upper = cell_costs(fitted, cell_weights(selected, names), per_mtok / 1e6, tokens)
     mean[:, :, free] = upper[:, :, free] = 0.0
     return CellCosts(mean, upper, _meta(fitted, ratio, names, tokens, selected))
 
@@ -97,12 +95,17 @@ def _to_priced(
 
 
 def cell_weights(selected: Selected, names: list[str]) -> Floats:
-    """Items of each benchmark in each cell: (benchmarks, T, L)."""
+    """Items of each benchmark in each cell: (benchmarks, T, L).
+
+    A benchmark says nothing of the cost of those of its tasks that it has no bill for.
+    """
     weight = np.zeros((len(names), len(TYPES), N_LEVELS))
     counts = selected.rows.filter(pl.col("benchmark").is_in(names), pl.col("tasks") == 1)
-    counts = counts.group_by("benchmark", "level").agg(pl.col("item").n_unique())
-    for name, level, n in counts.iter_rows():
-        weight[names.index(name), TYPES.index(BENCHMARKS[name].task), level] = n
+    billed = selected.rows.filter(pl.col("cost_usd") > 0)
+    counts = counts.join(billed, on=["benchmark", "task"], how="semi")
+    counts = counts.group_by("benchmark", "task", "level").agg(pl.col("item").n_unique())
+    for name, task, level, n in counts.iter_rows():
+        weight[names.index(name), TYPES.index(task), level] = n
     return weight
 
 

@@ -4,7 +4,7 @@ All models' outcomes, old ones included, are fitted with one ability per model, 
 different benchmarks share a scale; a model's luck with one benchmark's prompt format is an effect
 of its own (``context``) and does not drag the items along.  The scale is then tied to time on the
 items whose human time is known: SWE-bench Verified's annotations and METR's measured minutes.
-Items with a known level keep it.
+Items with a known or a hinted level keep it.
 
 An item that many models met and none solved is as likely broken as hard (a third of SWE-bench
 Multimodal is called unsolvable by the index that runs it), so it is placed by its benchmark alone.
@@ -19,7 +19,6 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from benchmarks.kinds import BENCHMARKS
 from benchmarks.outcomes import OWN_ALONE, OutcomeSet, load_evidence
 from benchmarks.table.item_response import (
     Design,
@@ -48,7 +47,7 @@ MIN_TIED: Final = 3
 """Fewer points do not make a line with an error."""
 
 PLACED_COLUMNS: Final = (
-    "item", "benchmark", "group", "text", "task", "p1", "p2", "p3", "p4", "log_minutes",
+    "item", "benchmark", "group", "text", "task", "timed", "p1", "p2", "p3", "p4", "log_minutes",
     "difficulty_logit", "sd", "mean_score", "n_models", "train_ok",
 )  # fmt: skip
 
@@ -172,7 +171,7 @@ def _tie_arrays(known: pl.DataFrame) -> tuple[Floats, Floats, Any]:
 
 
 def _placed(items: pl.DataFrame, line: Tie) -> pl.DataFrame:
-    """Add task, p1..p4 and log_minutes; a known level or time wins over the line."""
+    """Add p1..p4 and log_minutes; a known level or time wins over the line."""
     centre = items.select(pl.col("difficulty_logit").mean().over("benchmark")).to_series()
     b, sd = items["difficulty_logit"].to_numpy(), items["sd"].to_numpy()
     hopeless = (items["mean_score"] == 0) & (items["n_models"] >= MANY_MODELS)
@@ -180,14 +179,12 @@ def _placed(items: pl.DataFrame, line: Tie) -> pl.DataFrame:
     p, log_minutes = place(b, sd, centre.to_numpy(), line)
     level = items["level"].fill_null(0).to_numpy()
     p[level > 0] = one_hot_levels(level[level > 0].tolist())
-    tasks = {name: kind.task for name, kind in BENCHMARKS.items()}
     typical = pl.col("level").replace_strict(
         dict(enumerate(TYPICAL_MINUTES, 1)), default=None, return_dtype=pl.Float64
     )
     known = pl.coalesce("human_minutes", typical).log()
     columns = {f"p{k + 1}": p[:, k] for k in range(N_LEVELS)}
     return items.with_columns(
-        task=pl.col("benchmark").replace_strict(tasks, return_dtype=pl.String),
         log_minutes=pl.coalesce(known, pl.Series(log_minutes)),
         **{name: pl.Series(values) for name, values in columns.items()},
     ).select(PLACED_COLUMNS)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from benchmarks.kinds import BENCHMARKS
 from benchmarks.outcomes import OutcomeSet
 from benchmarks.schema import ITEM_COLUMNS, OUTCOME_COLUMNS
 from benchmarks.table.build import (
@@ -99,7 +100,9 @@ def an_item(benchmark: str, number: int, level: int) -> dict[str, object]:
         "group": f"g{number}",
         "text": "t",
         "human_minutes": MINUTES[level],
+        "task": BENCHMARKS[benchmark].task,
         "level": level,
+        "timed": True,
         "train_ok": True,
     }
 
@@ -315,9 +318,8 @@ def test_single_turn_costs_follow_tokens_and_price() -> None:
     per_token = np.array([[5e-6, 25e-6], [1e-6, 5e-6], [2e-6, 10e-6]])
     weight = np.zeros((2, len(TYPES), N_LEVELS))
     weight[:, FIX] = 1
-    kinds = ("debugging/bug_fixing",) * 2
     small, large = (
-        cell_costs(fitted, weight, kinds, per_token, dict.fromkeys(names, (n, n)))[0]
+        cell_costs(fitted, weight, per_token, dict.fromkeys(names, (n, n)))[0]
         for n in (100.0, 300.0)
     )
     knowledge = TYPES.index("general/knowledge")
