@@ -94,6 +94,7 @@ def load_evidence(shared: Path) -> OutcomeSet:
             benchmark=pl.coalesce("item_benchmark", "benchmark"),
         )
         .pipe(without_broken)
+        .pipe(without_twice_graded)
         .select(list(OUTCOME_COLUMNS))
     )
     if strange := sorted(set(outcomes["benchmark"].unique()) - set(BENCHMARKS)):
@@ -246,8 +247,8 @@ def outcomes_of(tidy: Tidy) -> pl.DataFrame:
 def _agent() -> pl.Expr:
     """Map versions of an agent to the agent."""
     expr = pl.col("agent")
-    for prefix, name in AGENTS:
-        expr = pl.when(pl.col("agent").str.starts_with(prefix)).then(pl.lit(name)).otherwise(expr)
+    for pattern, name in AGENTS:
+        expr = expr.str.replace(pattern, name)
     return expr
 
 
@@ -263,6 +264,33 @@ def without_broken(outcomes: pl.DataFrame) -> pl.DataFrame:
         of_model = pl.col("model_key") == run.model
         bad |= of_model & (pl.col("benchmark") == run.benchmark) if run.benchmark else of_model
     return outcomes.filter(~bad)
+
+
+def without_twice_graded(outcomes: pl.DataFrame) -> pl.DataFrame:
+    """Of a task that was graded in parts and as a whole, keep the one or the other.
+
+    The whole where its parts are dimensions of one task (``Kind.one_task``), else the parts, and the
+    whole of those runs only whose parts nobody published, without its bill: that is for all parts.
+    """
+    wholes = {name: kind.whole for name, kind in BENCHMARKS.items() if kind.whole}
+    one_task = [name for name, kind in BENCHMARKS.items() if kind.one_task]
+    run = ["task_of", "benchmark", "agent", "model_key", "effort"]
+    concerned = pl.col("benchmark").is_in(list(wholes))
+    parts = pl.col("item").str.split("/")
+    marked = (
+        outcomes.filter(concerned)
+        .with_columns(
+            task_of=parts.list.head(parts.list.len() - 1).list.join("/"),
+            is_whole=parts.list.last() == pl.col("benchmark").replace_strict(wholes, default=""),
+            is_one=pl.col("benchmark").is_in(one_task),
+        )
+        .with_columns(in_parts=(~pl.col("is_whole")).any().over(run))
+    )
+    for_all = pl.col("is_whole") & ~pl.col("is_one")
+    kept = marked.filter(
+        (pl.col("is_whole") == pl.col("is_one")) | (for_all & ~pl.col("in_parts"))
+    ).with_columns(cost_usd=pl.when(~for_all).then("cost_usd"))
+    return pl.concat([outcomes.filter(~concerned), kept.select(outcomes.columns)])
 
 
 def merge_repeats(outcomes: pl.DataFrame) -> pl.DataFrame:

@@ -20,7 +20,7 @@ import polars as pl
 
 from benchmarks import kinds
 from benchmarks.frames import read_csv
-from benchmarks.kinds import BROKEN
+from benchmarks.kinds import BENCHMARKS, BROKEN
 from benchmarks.outcomes import OWN_ALONE, OutcomeSet, load_evidence, sha256
 from benchmarks.schema import PRICE_COLUMNS, TOTAL_COLUMNS
 from benchmarks.table.evidence import Selected, select, to_problem
@@ -256,7 +256,8 @@ def pool_costs(
 def _unit_meta(unit: Unit, selected: Selected) -> dict[str, Any]:
     """A unit, and where its evidence comes from, benchmark by benchmark.
 
-    ``total`` marks a published total; costs are as the source recorded them.
+    ``total`` marks a published total, ``judged`` grades by a judge; costs are as the source recorded
+    them.
     """
     scored = pl.col("score").is_not_null()
     tasks = pl.col("tasks").filter(scored)
@@ -276,7 +277,9 @@ def _unit_meta(unit: Unit, selected: Selected) -> dict[str, Any]:
         .sort("benchmark", "agent")
     )
     evidence = [
-        {k: v for k, v in row.items() if v is not None} for row in per.iter_rows(named=True)
+        {k: v for k, v in row.items() if v is not None}
+        | ({"judged": True} if BENCHMARKS[row["benchmark"]].judged else {})
+        for row in per.iter_rows(named=True)
     ]
     return {"model": unit.model, "effort": unit.effort or DEFAULT_EFFORT, "evidence": evidence}
 
@@ -315,6 +318,22 @@ LICENCES: Final = {
     "mogottsch/aoc-agent": "none stated",
     "get-convex/convex-evals": "Apache-2.0",
     "waynchi/editbench": "Apache-2.0",
+    "microsoft/BC-Bench": "MIT",
+    "MattJColes/lgtmaybe-benchmarks": "none stated",
+    "aarora79/agentic-coding-harness-benchmarks": "MIT-0, as its README says",
+    "morganlinton/VulcanBench": "Apache-2.0",
+    "akitaonrails/llm-coding-benchmark": "none stated",
+    "OskarsEzerins/llm-benchmarks": "MIT",
+    "everruns/bashkit": "MIT",
+    "state-alchemists/zrb": "AGPL",
+    "state-alchemists/llm-challenges": "none stated",
+    "DeirhX/llm-coding-bench": "none stated",
+    "drakegriffith/model-eval": "MIT",
+    "jahala/tilth": "MIT",
+    "robusta-dev/holmesgpt": "Apache-2.0",
+    "vfarcic/dot-ai": "MIT",
+    "Fortitude-Group/OmnisBench": "Apache-2.0",
+    "ljoukov/llm": "MIT",
 }
 """Of each source, from shared/data's SOURCES files; only aggregated facts enter the table."""
 

@@ -143,6 +143,29 @@ def test_every_benchmark_has_a_known_type_and_a_reason() -> None:
     for name, kind in BENCHMARKS.items():
         assert kind.task is None or kind.task in TYPES, name
         assert kind.why, name
+        assert kind.whole or not kind.one_task, name
+
+
+@pytest.mark.parametrize(
+    ("recorded", "agent"),
+    [
+        ("OpenHands v1.2", "OpenHands"),
+        ("single-turn via openrouter", "single-turn"),
+        ("mini-swe-agent (pier) 3", "mini-swe-agent"),
+        ("lgtmaybe 2.1.4", "lgtmaybe"),
+        ("lgtmaybe 2.2.0, local server", "lgtmaybe, local server"),
+        ("zrb (repository's own agent)", "zrb"),
+        ("zrb 2.52.0", "zrb"),
+        ("bashkit-eval (mira)", "bashkit-eval"),
+        ("Cursor Agent CLI, ask mode, thinking on", "Cursor Agent CLI, ask mode"),
+        ("Claude Code, built-in tools (v0.4.1)", "Claude Code, built-in tools"),
+        ("Claude Code, /swe2", "Claude Code, /swe2"),
+        ("mini-swe-agent", "mini-swe-agent"),
+    ],
+)
+def test_versions_of_an_agent_are_one_agent(tmp_path: Path, recorded: str, agent: str) -> None:
+    path = write_lines(tmp_path / "o.jsonl", [outcome(agent=recorded)])
+    assert read_outcomes(path)["agent"].to_list() == [agent]
 
 
 @needs_shared
@@ -173,7 +196,8 @@ def test_a_barred_site_does_not_bar_its_items(evidence: OutcomeSet) -> None:
 @needs_shared
 def test_broken_runs_are_there_to_drop(evidence: OutcomeSet) -> None:
     """A misspelt row of ``BROKEN`` would silently drop nothing."""
-    raw = read_outcomes(SHARED / "coding" / "outcomes.parquet")
+    files = [SHARED / name / "outcomes.parquet" for name in ("coding", "more")]
+    raw = pl.concat([read_outcomes(path) for path in files if path.exists()])
     for run in BROKEN:
         found = raw.filter(
             pl.col("model_key") == run.model, pl.col("benchmark").str.starts_with(run.benchmark)

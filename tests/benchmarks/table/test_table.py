@@ -28,9 +28,12 @@ from benchmarks.table.build import (
     version_of,
 )
 from benchmarks.table.costs import Priced, cell_costs, fit_costs
+from benchmarks.table.evidence import select, to_problem
 from benchmarks.table.item_response import sigmoid
+from benchmarks.table.pricing import cell_weights
 from benchmarks.table.quality import Problem, draw_cells, fit_quality
 from benchmarks.table.shrinkage import METHODS, SCENARIOS, compare, count_methods
+from benchmarks.table.time_scale import place_evidence
 from classifier.tasks import N_LEVELS, TYPES
 from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
 from router.evidence.table import DEFAULT_EFFORT, Table, load_table, table_from_json
@@ -383,6 +386,80 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, artefact: dict[str, obj
     path = tmp_path / "table.json"
     path.write_bytes(to_bytes(artefact))
     assert load_table(path).version == artefact["version"]
+
+
+def with_hinted_items(**changes: object) -> OutcomeSet:
+    """The small world, and items of one benchmark that each say their own task, or none."""
+    world = evidence()
+    hinted = [
+        an_item("zrb-challenges", number, 2) | {"task": task, "timed": False} | changes
+        for number, task in enumerate(("general/writing", "refactoring/migration", None))
+    ]
+    outcomes = [
+        an_outcome(item["item"], "zrb-challenges", model, agent="zrb", cost_usd=None)
+        for item in hinted
+        for model in (CHEAP, STRONG)
+    ]
+    return OutcomeSet(
+        pl.concat([world.items, pl.DataFrame(hinted, schema=ITEM_COLUMNS)]),
+        pl.concat([world.outcomes, pl.DataFrame(outcomes, schema=OUTCOME_COLUMNS)]),
+        world.inputs,
+    )
+
+
+def test_items_of_one_benchmark_count_each_under_its_own_task(catalogue: Catalogue) -> None:
+    world = with_hinted_items()
+    placement = place_evidence(world)
+    problem, groups = to_problem(select(world, placement, catalogue, totals()))
+    hinted = groups.filter(pl.col("benchmark") == "zrb-challenges")
+    assert hinted["task"].to_list() == ["general/writing", "refactoring/migration"]
+    assert hinted["items"].to_list() == [1, 1]
+    types = {TYPES[kind] for kind in problem.group_type}
+    assert {"general/writing", "refactoring/migration"} < types
+
+
+def test_an_item_of_no_known_task_is_placed_and_fills_no_cell(catalogue: Catalogue) -> None:
+    world = with_hinted_items()
+    placement = place_evidence(world)
+    assert "zrb-challenges/2" in placement.items["item"]
+    rows = select(world, placement, catalogue, totals()).rows
+    assert "zrb-challenges/1" in rows["item"]
+    assert "zrb-challenges/2" not in rows["item"]
+
+
+def test_a_task_that_nobody_was_billed_for_is_not_priced_by_its_benchmark(
+    catalogue: Catalogue,
+) -> None:
+    world = with_hinted_items()
+    billed = pl.col("item") == "zrb-challenges/0"
+    world = OutcomeSet(
+        world.items,
+        world.outcomes.with_columns(cost_usd=pl.when(billed).then(3.0).otherwise("cost_usd")),
+        world.inputs,
+    )
+    selected = select(world, place_evidence(world), catalogue, totals())
+    weight = cell_weights(selected, ["openhands-swe-bench", "zrb-challenges"])
+    assert weight[1, TYPES.index("general/writing")].sum() == 1
+    assert weight[1, TYPES.index("refactoring/migration")].sum() == 0
+    assert weight[0].sum() == weight[0, FIX].sum() == 80
+
+
+def test_a_judges_grade_is_marked_as_one(catalogue: Catalogue) -> None:
+    world = with_hinted_items()
+    graded = pl.col("benchmark").replace("zrb-challenges", "dot-ai-policy")
+    world = OutcomeSet(
+        world.items.with_columns(benchmark=graded),
+        world.outcomes.with_columns(benchmark=graded),
+        world.inputs,
+    )
+    built = assemble(world, catalogue, totals(), prices(), n_draws=40, inputs={})
+    marks = {
+        evidence["benchmark"]: evidence.get("judged", False)
+        for unit in built["units"]
+        for evidence in unit["evidence"]
+    }
+    assert marks["dot-ai-policy"] is True
+    assert marks["openhands-swe-bench"] is False
 
 
 @given(st.floats(-1e9, 1e9))
