@@ -126,6 +126,7 @@ def _one_of(given: Mapping[str, object], why: str) -> None:
 def _public_rows(shared: Path, console: Console) -> list[LabelledRow]:
     """Read public labels and place benchmark items on the human-time scale."""
     from benchmarks.frames import read_columns
+    from benchmarks.outcomes import CODING, GENERAL
     from benchmarks.schema import LABEL_COLUMNS
     from benchmarks.table.time_scale import placed_items
     from classifier.training.dataset import placed_rows, public_rows
@@ -133,7 +134,9 @@ def _public_rows(shared: Path, console: Console) -> list[LabelledRow]:
     path = shared / "coding" / "labelled_prompts.parquet"
     labelled = read_columns(path, LABEL_COLUMNS).frame
     with console.status("placing benchmark items on the human-time scale (about a minute)"):
-        placed = placed_items(shared)
+        # What ships learned from these two.  The third set is the table's alone: types and levels
+        # in it are our own reading, and a classifier that learned those would be taught itself.
+        placed = placed_items(shared, (GENERAL, CODING))
     return [
         *public_rows(labelled.iter_rows(named=True)),
         *placed_rows(placed.iter_rows(named=True)),

@@ -1,15 +1,16 @@
 """Recorded outcomes: who did what on which item, at what cost, as tidy polars frames.
 
-What the two files of a set hold is said in ``benchmarks.schema``.  ``load_evidence`` joins the two
-sets of ``shared/data`` on the item, so that nothing is counted twice, drops broken runs (``benchmarks.kinds.BROKEN``), and marks what must not be fitted: a
-do-not-train canary bars its item in both sets, ``train_ok = false`` bars the row.
+What the two files of a set hold is said in ``benchmarks.schema``.  ``load_evidence`` joins the sets
+of ``shared/data`` on the item, so that nothing is counted twice, drops broken runs
+(``benchmarks.kinds.BROKEN``), and marks what must not be fitted: a do-not-train canary bars its
+item in every set, ``train_ok = false`` bars the row.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,12 @@ HUMAN_LEVELS: Final = {
 }  # fmt: skip
 """SWE-bench Verified's annotation → level."""
 
+GENERAL: Final = ""
+CODING: Final = "coding"
+MORE: Final = "more"
+SETS: Final = (GENERAL, CODING, MORE)
+"""Folders of ``shared/data`` that hold a set each; the last may be absent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alias:
@@ -61,31 +68,25 @@ OWN_ALONE: Final = (
 )
 
 
-def load_evidence(shared: Path) -> OutcomeSet:
-    """Read and join both sets of ``shared`` (a folder laid out like ``shared/data``); raises BadData."""
+def load_evidence(shared: Path, sets: Sequence[str] = SETS) -> OutcomeSet:
+    """Read and join ``sets`` of ``shared`` (a folder laid out like ``shared/data``); raises BadData."""
+    kept = [name for name in sets if name != MORE or (shared / MORE).exists()]
     files = {
-        name: shared / name
-        for name in (
-            "prompts.parquet", "outcomes.parquet", "coding/prompts.parquet",
-            "coding/outcomes.parquet",
-        )
-    }  # fmt: skip
+        (Path(name) / f"{kind}.parquet").as_posix(): shared / name / f"{kind}.parquet"
+        for name in kept
+        for kind in ("prompts", "outcomes")
+    }
     if missing := [name for name, path in files.items() if not path.exists()]:
         raise BadData(f"there is no {', '.join(missing)}. {OWN_ALONE}", path=shared)
-    general = read_prompts(files["prompts.parquet"])
-    coding = read_prompts(files["coding/prompts.parquet"])
-    ids = pl.concat([general, coding]).select("prompt_id", "item").unique("prompt_id")
+    prompts = [read_prompts(shared / name / "prompts.parquet") for name in kept]
+    ids = pl.concat(prompts).select("prompt_id", "item").unique("prompt_id")
     rows = pl.concat(
         [
-            _all_matched(files["outcomes.parquet"], ids).filter(
-                ~pl.col("origin").is_in(list(COUNTED_IN_CODING))
-            ),
-            _all_matched(files["coding/outcomes.parquet"], ids).filter(
-                ~pl.col("benchmark").is_in(list(COUNTED_IN_GENERAL))
-            ),
+            _all_matched(shared / name / "outcomes.parquet", ids).filter(_counted_in(name))
+            for name in kept
         ]
     )
-    items = merge_items(pl.concat([coding, general]))
+    items = merge_items(pl.concat(prompts[::-1]))
     of_item = items.select("item", item_ok="train_ok", item_benchmark="benchmark")
     outcomes = (
         rows.join(of_item, on="item", how="left")
@@ -104,6 +105,13 @@ def load_evidence(shared: Path) -> OutcomeSet:
             path=shared,
         )
     return OutcomeSet(items, merge_repeats(outcomes), {n: sha256(p) for n, p in files.items()})
+
+
+def _counted_in(name: str) -> pl.Expr:
+    """Say which rows of a set are not counted in another."""
+    if name == GENERAL:
+        return ~pl.col("origin").is_in(list(COUNTED_IN_CODING))
+    return ~pl.col("benchmark").is_in(list(COUNTED_IN_GENERAL))
 
 
 def _all_matched(path: Path, ids: pl.DataFrame) -> pl.DataFrame:

@@ -12,6 +12,7 @@ Multimodal is called unsolvable by the index that runs it), so it is placed by i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,9 +62,9 @@ class Placement:
     checks: dict[str, float]
 
 
-def placed_items(shared: Path) -> pl.DataFrame:
-    """Return every item that may be fitted, placed; columns PLACED_COLUMNS."""
-    return place_evidence(load_evidence(shared)).items
+def placed_items(shared: Path, sets: Sequence[str]) -> pl.DataFrame:
+    """Return every item of ``sets`` that may be fitted, placed; columns PLACED_COLUMNS."""
+    return place_evidence(load_evidence(shared, sets)).items
 
 
 def place_evidence(evidence: OutcomeSet) -> Placement:
