@@ -163,6 +163,14 @@ def _unknown(eligible: Eligibility, sought: Sought) -> str | None:
     return "not in the catalogue" if sought.model is None else None
 
 
+def _retired(eligible: Eligibility, sought: Sought) -> str | None:
+    """Keep out what is sold no more; who names it or pins a session to it may know who has it."""
+    day = sought.model.retired if sought.model else None
+    if day is None or sought.id == eligible.limits.pin:
+        return None
+    return f"retired (not sold on the list of {day})"
+
+
 def _needs_key(eligible: Eligibility, sought: Sought) -> str | None:
     """Ask for a key, save for a free model by its own name: a variant may have a price."""
     if not eligible.anonymous:
@@ -293,6 +301,7 @@ _WHOLE: Final = frozenset({Way.NAMED, Way.MAPPED, Way.STANDS_IN})
 
 RULES: Final = (
     Rule(Bar.UNKNOWN, _CHOSEN, _unknown),
+    Rule(Bar.REACH, _CHOSEN, _retired),
     Rule(Bar.KEY, _ALL, _needs_key),
     Rule(Bar.LIMIT, _WEIGHED, _may_log),
     Rule(Bar.LIMIT, _ALL, _limited),

@@ -94,6 +94,18 @@ class Price(Entry):
         )
 
 
+class Launch(Entry):
+    """What a model cost when it came out, by the vendor's own list: what its vendor thought of it.
+
+    US dollars per million tokens, with where it was listed, and when.  No cost is reckoned with it.
+    """
+
+    input: Dollars
+    output: Dollars
+    source: str
+    date: date
+
+
 class Economics(Entry):
     """How coding sessions go, as far as a price list does not say; see ``router.decision.economics``.
 
@@ -144,6 +156,9 @@ class Model(Entry):
     vendor: str
     released: date | None = None
     retires: date | None = None
+    """Day its vendor ends it, where a list says so; it serves until it is gone from the lists."""
+    retired: date | None = None
+    """Day of the list on which it was first missing; nothing but a client's word chooses it then."""
     aliases: tuple[str, ...] = ()
     efforts_as: dict[str, str] = {}
     context_tokens: int | None = Field(default=None, gt=0)
@@ -157,8 +172,18 @@ class Model(Entry):
     data_policy: str = "unknown"
     free: bool = False
     price: Price | None = None
+    launch: Launch | None = None
+    """Its price when it came out, in US dollars per million tokens; None: no list has one."""
     own: bool = False
     """It is a server's of one's own, where nobody lists what it can do: that is not held against it."""
+
+    @model_validator(mode="after")
+    def _was_out_when_listed(self) -> Model:
+        if self.launch and self.released and self.launch.date < self.released:
+            raise ValueError(
+                f"{self.id}: its launch price is of {self.launch.date}, before it was out"
+            )
+        return self
 
     @property
     def costs_nothing(self) -> bool:

@@ -41,6 +41,7 @@ def entries(
     """Return the list; ``decided`` are the models the efficient tier may pick."""
     shown = [tier for tier in catalogue.tiers if hidden or not tier.hidden]
     there = [m for m in catalogue.models if m.id in reachable]
+    decided = frozenset(decided) - {m.id for m in catalogue.models if m.retired}
     listed = [tier_entry(tier, catalogue, decided, there, index=i) for i, tier in enumerate(shown)]
     return listed + [model_entry(m) for m in there]
 
@@ -117,7 +118,8 @@ def model_entry(model: Model) -> dict[str, Any]:
         policy=HANDLED.get(model.data_policy, NOT_STATED),
         tools="tools" in model.abilities,
     )
-    entry["expiration_date"] = model.retires.isoformat() if model.retires else None
+    ends = model.retires or model.retired
+    entry["expiration_date"] = ends.isoformat() if ends else None
     entry["license"] = model.licence or None
     return entry
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 import orjson
 import pytest
@@ -26,12 +27,13 @@ NAMED, MAPPED, STANDS_IN, DECIDED = Way
 ALL, CHOSEN = frozenset(Way), frozenset({MAPPED, STANDS_IN, DECIDED})
 WEIGHED, WHOLE = frozenset({STANDS_IN, DECIDED}), ALL - {DECIDED}
 
-PLAIN, OPEN, FREE, LOGS = "x/plain", "y/open", "z/offer:free", "z/logs"
+PLAIN, OPEN, FREE, LOGS, GONE = "x/plain", "y/open", "z/offer:free", "z/logs", "y/gone"
 MODELS = (
     model(PLAIN, abilities=frozenset({"tools"}), data_policy="none_kept"),
     model(OPEN, open_weights=True, data_policy="kept"),
     model(FREE, free=True),
     model(LOGS, data_policy="may_log"),
+    model(GONE, retired=date(2026, 11, 20)),
 )
 
 
@@ -67,6 +69,9 @@ class Case:
 
 CASES = {
     "unknown": Case("no/such", CHOSEN, Bar.UNKNOWN, "not in the catalogue"),
+    "retired": Case(
+        GONE, CHOSEN, Bar.REACH, "retired (not sold on the list of 2026-11-20)"
+    ),
     "without a key": Case(PLAIN, ALL, Bar.KEY, "needs an API key", anonymous=True),
     "unknown, without a key": Case("no/such", ALL, Bar.KEY, "needs an API key", anonymous=True),
     "free": Case(FREE, WEIGHED, Bar.LIMIT, "its provider may log prompts"),
@@ -143,10 +148,16 @@ def test_no_rule_is_without_a_case():
 
 def test_with_nothing_asked_only_prompt_logging_stands_against_a_known_model():
     asked = Eligibility(CATALOGUE, Needs())
-    assert asked.refusals([m.id for m in MODELS], DECIDED).keys() == {FREE, LOGS}
+    sold = [m.id for m in MODELS if m.id != GONE]
+    assert asked.refusals(sold, DECIDED).keys() == {FREE, LOGS}
     logged = replace(asked, limits=Limits(prompt_logging=True))
     for way in Way:
-        assert not logged.refusals([m.id for m in MODELS], way)
+        assert not logged.refusals(sold, way)
+
+
+def test_a_session_may_be_pinned_to_a_retired_model():
+    pinned = Eligibility(CATALOGUE, Needs(), Limits(pin=GONE))
+    assert not any(refusals(pinned, GONE).values())
 
 
 @pytest.mark.parametrize("free", [True, False])
