@@ -35,7 +35,7 @@ from router.settings import Settings
 
 FAULTS: Final = (
     *[""] * 6, "429", "500", "503", "400", "drop", "page", "cut",
-    "429@sonnet", "500@sonnet", "drop@sonnet", "page@sonnet", "500@step", "drop@laguna",
+    "429@sonnet", "500@sonnet", "drop@sonnet", "page@sonnet", "500@ultra", "drop@gemma",
 )  # fmt: skip
 """``@`` says whose: there a fallback answers."""
 

@@ -40,7 +40,8 @@ def planned(tier, interface, data, caller=OWNER):
 
 
 def paid(model_ids):
-    return [m for m in map(CATALOGUE.model, model_ids) if not m.free and m.data_policy != "may_log"]
+    sold = [m for m in map(CATALOGUE.model, model_ids) if not m.retired]
+    return [m for m in sold if not m.free and m.data_policy != "may_log"]
 
 
 def job_usd(model):
@@ -55,7 +56,7 @@ def test_with_one_vendors_key_a_tier_is_served_wherever_the_vendor_has_a_model_f
 ):
     data = data_of(vendor)
     served = data.reachable[interface]
-    free = {m.id for m in CATALOGUE.models if m.free}
+    free = {m.id for m in CATALOGUE.models if m.free and not m.retired}
     able = served & free if tier == "free" else {m.id for m in paid(served)}
     if not able:
         with pytest.raises(NoModelFits) as refused:

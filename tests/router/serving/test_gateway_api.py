@@ -230,6 +230,22 @@ async def test_the_list_has_what_pickers_read():
         assert tiers["kilo-auto/free"]["isFree"]
 
 
+async def test_the_list_tells_when_a_model_ends_or_was_found_gone():
+    async with gateway() as client:
+        listed = {e["id"]: e for e in (await client.get("/v1/models")).json()["data"]}
+        assert listed["openai/gpt-5-mini"]["expiration_date"] == "2026-12-11"
+        assert listed["minimax/minimax-m2.1"]["expiration_date"] == "2026-11-20"
+        assert listed["openai/gpt-5.5"]["expiration_date"] is None
+        assert "minimax/minimax-m2.1" not in listed["kilo-auto/efficient"]["autoRouting"]["models"]
+
+
+async def test_a_model_that_was_found_gone_is_still_had_by_its_name():
+    async with gateway() as client:
+        reply = await client.post(PATHS[CHAT], json=ask(CHAT, "x-ai/grok-4"))
+        assert reply.status_code == 200
+        assert reply.headers["x-auto-model"] == "x-ai/grok-4"
+
+
 async def test_the_dry_run_tells_the_formats_apart_and_calls_nothing():
     async with fake_upstream() as fake, gateway(fake) as client:
         for interface in FORMATS:
