@@ -108,7 +108,7 @@ def providers(sources: Sources) -> str:
             code(row.name),
             listed((*row.key_env, row.url_env) if row.url_env else row.key_env),
             listed(sorted(row.formats)),
-            listed([*(f"{p}…" for p in row.serves if p), *row.models]) or "any",
+            "any" if row.aggregates else listed([*(f"{p}…" for p in row.serves), *row.models]),
         ]
         for row in load_providers(sources.models / PROVIDERS_FILE)
     ]
