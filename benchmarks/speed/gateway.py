@@ -30,7 +30,6 @@ from benchmarks.speed.upstream import CHUNKS
 
 PATH: Final = "/v1/chat/completions"
 CONCRETE: Final = "z-ai/glm-5"
-TICK: Final = os.sysconf("SC_CLK_TCK")
 
 SERVE: Final = """
 import sys; from router.serving.app import serve; from router.settings import Settings
@@ -98,17 +97,17 @@ class Running:
         if server.command:
             self.port = free_port()
             command = [str(self.port) if part == "PORT" else part for part in server.command]
+            free = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
             self._process = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=free
             )
             wait_for(self.port, 120 if server.slow else 30)
 
     def cpu_s(self) -> float:
-        """CPU seconds used so far."""
+        """CPU seconds that it, what it started, and all their threads have used so far."""
         if self._process is None:
             return 0.0
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICK
+        return sum(map(_thread_s, _threads_of(self._process.pid)))
 
     def memory_mb(self) -> float:
         """Resident memory now."""
@@ -147,6 +146,19 @@ class Round:
     load: Load
     cpu_us: float
     memory_mb: float
+
+
+def _threads_of(pid: int) -> Iterator[Path]:
+    """Yield the threads of a process and of those that it started."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        yield thread
+        for child in (thread / "children").read_text().split():
+            yield from _threads_of(int(child))
+
+
+def _thread_s(thread: Path) -> float:
+    """Return the CPU seconds of a thread, as the scheduler counts them."""
+    return int((thread / "schedstat").read_text().split()[0]) / 1e9
 
 
 def free_port() -> int:

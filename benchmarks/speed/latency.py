@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -64,12 +64,17 @@ class Timing:
     p99_ms: float
 
 
-def requests(size: int, n: int) -> Iterator[tuple[Interface, bytes]]:
-    """Yield ``n`` requests of about ``size`` bytes, each with another ask, formats in turn."""
+def requests(
+    size: int, n: int, *, start: int = 0, formats: Sequence[Interface] = tuple(Interface)
+) -> Iterator[tuple[Interface, bytes]]:
+    """Yield ``n`` requests of about ``size`` bytes, each with another ask, formats in turn.
+
+    Those of another ``start`` are others, as long as they are ``n`` apart.
+    """
     filler = "def handler(event):\n    return {'status': 200, 'body': event}\n" * (size // 60 + 1)
-    for i in range(n):
+    for i in range(start, start + n):
         ask = ASKS[i % len(ASKS)].format(f"{WORDS[i % len(WORDS)]}_{size}_{i}")
-        interface = list(Interface)[i % len(Interface)]
+        interface = formats[i % len(formats)]
         yield interface, orjson.dumps(_body(interface, ask, filler, size))
 
 

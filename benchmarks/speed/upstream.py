@@ -23,6 +23,9 @@ from router.wire import sse
 
 CHUNKS: Final = 256
 
+FIRST_WORD: Final = b'"token 0 "'
+"""What the first event of a stream holds that says anything."""
+
 
 def _chat_event(delta: dict[str, Any], finish: str | None = None, **more: object) -> bytes:
     fields = {
@@ -44,7 +47,7 @@ USAGE: Final = {
 }
 EVENTS: Final = [
     _chat_event({"role": "assistant", "content": ""}),
-    *[_chat_event({"content": "token "}) for _ in range(CHUNKS - 4)],
+    *[_chat_event({"content": f"token {i} "}) for i in range(CHUNKS - 4)],
     _chat_event({}, "stop"),
     _chat_event({}, choices=[], usage=USAGE),
     sse.event(b"[DONE]"),
