@@ -7,16 +7,16 @@ and without an access log (a third of its cost).
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
-import gc
 import logging
 import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -46,6 +46,7 @@ from router.serving.gateway import Gateway
 from router.serving.guard import GuardedConfig
 from router.serving.live import NOBODY_ASKED, LiveData, LoadEngine
 from router.serving.logs import log_to_stderr
+from router.serving.process import compute_on_one_thread, freeze, give_back_blocks
 from router.serving.routes import (
     OURS,
     PREFIXES,
@@ -61,12 +62,6 @@ from router.sessions.store import Sessions
 from router.settings import Settings
 
 log = logging.getLogger("router.app")
-
-M_MMAP_THRESHOLD: Final = -3
-"""glibc's name of the setting (malloc.h)."""
-
-BLOCK_BYTES: Final = 1 << 20
-"""How large a block of memory is that goes back to the system at once."""
 
 WORKERS_SHARE: Final = (
     "they share sessions, pins and anonymous limits; each learns of failing providers on its own"
@@ -92,6 +87,7 @@ def create_app(
     folder in which the workers of one gateway keep what they must know together.  ``inventory`` is what
     servers of one's own list; without it they are asked when the application starts.
     """
+    compute_on_one_thread()
     environ = os.environ if environ is None else environ
     providers = settings.make_providers(environ)
     limits = {key.name: key.caller.limits for key in settings.callers}
@@ -119,10 +115,10 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        _give_back_blocks()
+        give_back_blocks()
         if inventory is None:
             await _restock(data, providers, carrier)
-        _freeze()
+        freeze()
         fresh = asyncio.create_task(_keep_fresh(data, settings.reload_s, providers, carrier))
         yield
         fresh.cancel()
@@ -148,25 +144,6 @@ def create_app(
     return app
 
 
-def _freeze() -> None:
-    """Take what is there out of the collector's rounds: going over it costs the p99.
-
-    What was frozen before and is garbage now goes first, else each reload would keep the last data.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-
-
-def _give_back_blocks() -> None:
-    """Let large blocks of memory, a body or a network, go back to the system when they are freed.
-
-    glibc learns to keep them: over reloads that was 80 MB to 150 MB, in blocks that come and go.
-    """
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
-
-
 async def _keep_fresh(
     data: LiveData, every_s: float, providers: Providers, transport: httpx.AsyncBaseTransport
 ) -> None:
@@ -177,11 +154,11 @@ async def _keep_fresh(
         await asyncio.sleep(every_s)
         try:
             if await asyncio.to_thread(data.refresh):
-                _freeze()
+                freeze()
             if clock() - asked_s >= AGAIN_S:
                 asked_s = clock()
                 if await _restock(data, providers, transport):
-                    _freeze()
+                    freeze()
         except Exception:  # whatever a file holds must not end the reloading of the next one
             log.exception("reloading failed; the last good data stays")
 
@@ -202,8 +179,8 @@ def serve(
 ) -> None:
     """Run the gateway in the foreground until it is told to stop; streams are drained first.
 
-    With several workers each makes its own application, and ``record`` must be picklable.  Raises
-    BadArtefact before anything is bound, OSError when the address cannot be.
+    With several workers each makes its own application, this process none, and ``record`` must be
+    picklable.  Raises OSError when the address cannot be bound, BadArtefact before anybody can connect.
     """
     log_to_stderr(_level(settings))
     if settings.workers == 1:
@@ -228,13 +205,44 @@ def _asked(settings: Settings) -> Inventory:
 
 def _run(settings: Settings, make: Callable[..., FastAPI]) -> None:
     """Bind the address and serve applications made by ``make``, one a worker."""
-    make = partial(make, inventory=_asked(settings))
-    app = make()
-    config = _Logged(
-        app if settings.workers == 1 else make,
+    with _bound(settings) as bound:
+        port = bound.getsockname()[1]
+        if settings.workers == 1:
+            app = make(inventory=_asked(settings))
+            text = _greeting_of(app, settings, port)
+            _Greeting(_config(settings, app), text).run(sockets=[bound])
+            return
+        inventory, text = _tried(settings, make, port)
+        config = _config(settings, partial(make, inventory=inventory), factory=True)
+        sys.stderr.write(text)
+        Multiprocess(config, sockets=[bound]).run()
+
+
+def _tried(settings: Settings, make: Callable[..., FastAPI], port: int) -> tuple[Inventory, str]:
+    """Make an application in a process that ends then: whoever only minds workers needs none.
+
+    Returns what the servers of one's own list, and the greeting; raises BadArtefact.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:
+        return elsewhere.submit(_try, settings, make, port).result()
+
+
+def _try(settings: Settings, make: Callable[..., FastAPI], port: int) -> tuple[Inventory, str]:
+    log_to_stderr(_level(settings))
+    inventory = _asked(settings)
+    return inventory, _greeting_of(make(inventory=inventory), settings, port)
+
+
+def _greeting_of(app: FastAPI, settings: Settings, port: int) -> str:
+    return greeting(settings, port, app.state.gateway, Proxies.of(os.environ))
+
+
+def _config(settings: Settings, app: object, *, factory: bool = False) -> _Logged:
+    return _Logged(
+        app,
         level=_level(settings),
         limits=settings.requests,
-        factory=settings.workers > 1,
+        factory=factory,
         host=settings.host,
         port=settings.port,
         access_log=False,
@@ -244,14 +252,6 @@ def _run(settings: Settings, make: Callable[..., FastAPI]) -> None:
         workers=settings.workers,
         timeout_graceful_shutdown=settings.shutdown_s,
     )
-    bound = _bound(settings)
-    proxies = Proxies.of(os.environ)
-    text = greeting(settings, bound.getsockname()[1], app.state.gateway, proxies)
-    if settings.workers == 1:
-        _Greeting(config, text).run(sockets=[bound])
-    else:
-        sys.stderr.write(text)
-        Multiprocess(config, sockets=[bound]).run()
 
 
 def _level(settings: Settings) -> int:

@@ -1,0 +1,53 @@
+"""What a serving process sets for itself as a whole: threads of arithmetic, the collector, the allocator.
+
+**One thread of arithmetic.**  numpy's BLAS begins a thread a core, and splits among them products that
+one core has in some ten microseconds.  Waking the others costs more than they save; where they must
+wait for a core that another process uses, everybody waits for them, and two workers on two cores
+answered less than one.  So BLAS is told, at runtime, to use the one thread that asks: that holds
+however the process began and whatever loaded numpy before, under ``serve``, in each of its workers,
+and where ``create_app`` is embedded.  A variable of the environment (``OPENBLAS_NUM_THREADS``) would
+come too late there.  The setting is the process's: an application that computes much beside a gateway
+had better do so in another one.  The classifier's network has one thread by its session's options
+(``classifier.model``).
+
+**The collector.**  What is there when a server begins stays: it is taken out of the collector's rounds.
+
+**The allocator.**  glibc learns to keep large blocks: over reloads that was 80 MB to 150 MB, in blocks
+that come and go.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from typing import Final
+
+from threadpoolctl import threadpool_limits
+
+M_MMAP_THRESHOLD: Final = -3
+"""glibc's name of the setting (malloc.h)."""
+
+BLOCK_BYTES: Final = 1 << 20
+"""How large a block of memory is that goes back to the system at once."""
+
+
+def compute_on_one_thread() -> None:
+    """Have every product of matrices be computed by the thread that asks for it."""
+    threadpool_limits(limits=1, user_api="blas")
+
+
+def freeze() -> None:
+    """Take what is there out of the collector's rounds: going over it costs the p99.
+
+    What was frozen before and is garbage now goes first, else each reload would keep the last data.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def give_back_blocks() -> None:
+    """Let large blocks of memory, a body or a network, go back to the system when they are freed."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
