@@ -133,7 +133,7 @@ class Settings(Entry):
         default=RequestLimits(), description="What is refused before it is read further."
     )
     sessions: int = Field(
-        default=20_000, gt=0, description="Sessions remembered in memory, about 3 KB each."
+        default=20_000, gt=0, description="Sessions remembered in memory, about 2 KB each."
     )
     session_idle_s: float = Field(
         default=6 * 3600.0,

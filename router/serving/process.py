@@ -11,6 +11,8 @@ had better do so in another one.  The classifier's network has one thread by its
 (``classifier.model``).
 
 **The collector.**  What is there when a server begins stays: it is taken out of the collector's rounds.
+A request leaves hardly a cycle behind, and its values go with it; so it begins a round after ``NEW_OBJECTS``
+and not after 700, of which a request makes half.
 
 **The allocator.**  glibc learns to keep large blocks: over reloads that was 80 MB to 150 MB, in blocks
 that come and go.
@@ -31,6 +33,10 @@ M_MMAP_THRESHOLD: Final = -3
 BLOCK_BYTES: Final = 1 << 20
 """How large a block of memory is that goes back to the system at once."""
 
+NEW_OBJECTS: Final = 20_000
+"""After so many that were made and not let go the collector looks at them: CPU per request of models by
+their names 0.93 of what it is with Python's own 700 (benchmarks/LOG.md, 2026-11-30)."""
+
 
 def compute_on_one_thread() -> None:
     """Have every product of matrices be computed by the thread that asks for it."""
@@ -38,10 +44,11 @@ def compute_on_one_thread() -> None:
 
 
 def freeze() -> None:
-    """Take what is there out of the collector's rounds: going over it costs the p99.
+    """Take what is there out of the collector's rounds, and let them be rare: they cost the p99.
 
     What was frozen before and is garbage now goes first, else each reload would keep the last data.
     """
+    gc.set_threshold(NEW_OBJECTS)
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
-from typing import Final, Protocol, runtime_checkable
-
-from cachetools import TTLCache
+from typing import Any, Final, Protocol, runtime_checkable
 
 from router.sessions.session import NEW, Session
 
@@ -21,6 +20,10 @@ log = logging.getLogger("router.requests")
 STORE_S: Final = 2.0
 """How long a store may take before a request goes on without it; one on the same network takes a
 millisecond, and a client waits for this twice."""
+
+
+AWAKE: Final = 512
+"""Sessions that are kept as values: more than have a request at the same time."""
 
 
 class Sessions(Protocol):
@@ -49,26 +52,60 @@ class Closes(Protocol):
 
 
 class MemorySessions:
-    """Sessions of this process: the newest ``limit``, for ``idle_s`` seconds after their last use."""
+    """Sessions of this process: the newest ``limit``, for ``idle_s`` seconds after their last change.
+
+    The ``AWAKE`` newest are values.  The others lie as their dumps, in half the memory: a value is some
+    fifteen objects, and a collection that goes over those of 20,000 sessions stops the server.
+    """
 
     def __init__(self, *, limit: int, idle_s: float, clock: Callable[[], float]) -> None:
-        self._held: TTLCache[str, Session] = TTLCache(limit, idle_s, timer=clock)
+        self._limit = limit
+        self._idle_s = idle_s
+        self._clock = clock
+        self._awake: OrderedDict[str, tuple[float, Session]] = OrderedDict()
+        """Key → when it was changed, and the session; the oldest first."""
+        self._asleep: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        """The same of those that are older."""
         self._lock = Lock()
 
     async def get(self, key: str) -> Session:
         """Return a session, or ``NEW``."""
         with self._lock:
-            return self._held.get(key, NEW)
+            return self._found(key, self._clock())
 
     async def update(self, key: str, change: Callable[[Session], Session]) -> Session:
         """Change a session; nothing runs in between, not even another thread."""
         with self._lock:
-            made = change(self._held.get(key, NEW))
-            self._held[key] = made
+            now_s = self._clock()
+            made = change(self._found(key, now_s))
+            self._asleep.pop(key, None)
+            self._awake[key] = (now_s, made)
+            self._awake.move_to_end(key)
+            self._grow_old(now_s)
         return made
 
+    def _found(self, key: str, now_s: float) -> Session:
+        if (awake := self._awake.get(key)) is not None:
+            return awake[1] if now_s - awake[0] < self._idle_s else NEW
+        if (asleep := self._asleep.get(key)) is not None and now_s - asleep[0] < self._idle_s:
+            return Session.load(asleep[1])
+        return NEW
+
+    def _grow_old(self, now_s: float) -> None:
+        """Put to sleep, and forget, what is too old or too much."""
+        while len(self._awake) > AWAKE:
+            key, (changed_s, session) = self._awake.popitem(last=False)
+            self._asleep[key] = (changed_s, session.dump())
+        for held in (self._asleep, self._awake):
+            while held and (len(self) > self._limit or self._is_old(held, now_s)):
+                held.popitem(last=False)
+
+    def _is_old(self, held: OrderedDict[str, Any], now_s: float) -> bool:
+        """Say whether the oldest of some is forgotten."""
+        return bool(now_s - held[next(iter(held))][0] >= self._idle_s)
+
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._awake) + len(self._asleep)
 
 
 async def recall(store: Sessions, key: str) -> Session:

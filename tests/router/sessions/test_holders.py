@@ -32,11 +32,11 @@ async def test_an_id_is_anothers_where_one_other_alone_was_given_it(given_ids):
 async def test_a_store_of_several_processes_carries_it():
     answers = store()
     await give(answers, ["resp_1"], "anna")
-    [key] = answers._held
-    held = Session.load(answers._held[key].dump())
+    [(key, (changed_s, session))] = answers._awake.items()
+    held = Session.load(session.dump())
     assert held.holder
     assert "anna" not in held.holder
-    answers._held[key] = held
+    answers._awake[key] = (changed_s, held)
     assert await is_anothers(answers, "resp_1", "ben")
     assert not await is_anothers(answers, "resp_1", "anna")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import threading
 from dataclasses import replace
 
@@ -40,7 +41,7 @@ from router.sessions.steps import (
     on_usage,
     on_wishes,
 )
-from router.sessions.store import MemorySessions
+from router.sessions.store import AWAKE, MemorySessions
 from router.values import NO_SESSION_WISHES, Interface, SessionWishes, Unit, Usage
 from router.wire.request import parse
 from tests.evidence import assessment
@@ -523,6 +524,28 @@ def test_threads_may_share_the_memory():
     for thread in threads:
         thread.join()
     assert asyncio.run(store.get("k")).task.calls == 1200
+
+
+async def test_what_was_put_to_sleep_is_there_when_it_is_asked_for():
+    store = memory(limit=3 * AWAKE)
+    for n in range(2 * AWAKE):
+        await store.update(str(n), one_more_call)
+    await store.update("0", one_more_call)
+    calls = [(await store.get(str(n))).task.calls for n in range(2 * AWAKE)]
+    assert calls == [2, *[1] * (2 * AWAKE - 1)]
+    assert len(store) == 2 * AWAKE
+
+
+async def test_the_collector_goes_over_the_newest_sessions_only():
+    """Over a server's 20,000 it took long enough to be felt by whoever waited for a word."""
+    store = memory(limit=10 * AWAKE)
+    sizes = []
+    for n in range(6 * AWAKE):
+        await store.update(str(n), lambda s: after(s, talk(("user", "Fix it")), "a/m"))
+        if n % AWAKE == AWAKE - 1:
+            gc.collect()
+            sizes.append(len(gc.get_objects()))
+    assert sizes[-1] - sizes[1] < AWAKE
 
 
 async def test_memory_is_bounded_and_forgets_what_rests():
