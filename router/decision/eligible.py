@@ -7,14 +7,18 @@ here, for every tier, for fallbacks, for a session's incumbent and for explanati
 
 A name that the catalogue does not know passes no limit that speaks of what a model is: only a list
 or a pin that names it lets it in.
+
+Most of it is the same for every request that asks for the same abilities under the same limits, so of
+the catalogue's models that is asked once (``Eligibility.settled``); what differs with each request (its
+length, its tools, what it expects to pay) is asked of every one, where it can stand against any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from router.decision.forecast import Forecast
 from router.evidence.catalogue import Catalogue, Model
@@ -63,6 +67,9 @@ class Sought(NamedTuple):
     """A client wrote the name in another way than the catalogue."""
 
 
+MAX_KEPT: Final = 256
+"""Of how many kinds of request a catalogue keeps what is settled; all are let go beyond that."""
+
 MAY_LOG: Final = "its provider may log prompts"
 
 
@@ -109,15 +116,64 @@ class Eligibility:
         return self._first(Sought(named.id, model, None, named.variant, respelt), Way.NAMED)
 
     def _first(self, sought: Sought, way: Way) -> Refusal | None:
-        for rule in _ASKED[way]:
+        for _, rule in _ASKED[way]:
             if reason := rule.reason(self, sought):
                 return Refusal(rule.bar, reason)
         return None
 
     def refusals(self, model_ids: Iterable[str], way: Way) -> dict[str, Refusal]:
         """Map each model that may not serve to what stands against it."""
-        found = ((model_id, self.refusal(model_id, way)) for model_id in model_ids)
-        return {model_id: refusal for model_id, refusal in found if refusal}
+        settled, found = self.settled(way), {}
+        varying = [(at, rule) for at, rule in _VARYING[way] if rule.varies(self)]
+        for model_id in model_ids:
+            if refusal := self._refused(model_id, way, settled, varying):
+                found[model_id] = refusal
+        return found
+
+    def _refused(
+        self,
+        model_id: str,
+        way: Way,
+        settled: Mapping[str, tuple[int, Refusal]],
+        varying: Sequence[tuple[int, Rule]],
+    ) -> Refusal | None:
+        """Return the first thing that stands against a model, given what is settled of it."""
+        model = self.catalogue.model(model_id)
+        if model is None:
+            return self.refusal(model_id, way)
+        last, refusal = settled.get(model_id, (len(RULES), None))
+        for at, rule in varying:
+            if at > last:
+                break
+            if reason := rule.reason(self, Sought(model_id, model)):
+                return Refusal(rule.bar, reason)
+        return refusal
+
+    def settled(self, way: Way) -> Mapping[str, tuple[int, Refusal]]:
+        """Map each model that stands no chance to the place of the rule and what it says.
+
+        What a request may vary in is left out; the catalogue keeps it, by what it was asked under.
+        """
+        needs, limits = self.needs, self.limits
+        under = way, needs.interface, self.abilities, limits, self.reachable, self.anonymous
+        kept = self.catalogue.settled
+        if (known := kept.get(under)) is not None:
+            return known
+        if len(kept) >= MAX_KEPT:
+            kept.clear()
+        asked: dict[str, Any] = dict.fromkeys(self.abilities, True)
+        short = Needs(needs.interface, **asked)
+        least = Eligibility(self.catalogue, short, limits, self.reachable, self.anonymous)
+        made = {}
+        for model in self.catalogue.models:
+            for at, rule in _ASKED[way]:
+                if rule.reason is _counts:
+                    continue
+                if reason := rule.reason(least, Sought(model.id, model)):
+                    made[model.id] = (at, Refusal(rule.bar, reason))
+                    break
+        kept[under] = made
+        return made
 
     def opens(self, choosers: Choosers) -> Refusal | None:
         """Say what stands against a body that lets its upstream bring in whom nobody can tell."""
@@ -292,6 +348,8 @@ class Rule(NamedTuple):
     bar: Bar
     ways: frozenset[Way]
     reason: Callable[[Eligibility, Sought], str | None]
+    varies: Callable[[Eligibility], bool] = lambda eligible: False
+    """Whether what it says of a model depends on more of this request than ``settled`` looks at."""
 
 
 _ALL: Final = frozenset(Way)
@@ -305,14 +363,24 @@ RULES: Final = (
     Rule(Bar.KEY, _ALL, _needs_key),
     Rule(Bar.LIMIT, _WEIGHED, _may_log),
     Rule(Bar.LIMIT, _ALL, _limited),
-    Rule(Bar.ABILITY, _WEIGHED, _lacks),
-    Rule(Bar.ABILITY, _CHOSEN, _bound_elsewhere),
+    Rule(Bar.ABILITY, _WEIGHED, _lacks, lambda asked: asked.catalogue.is_long(asked.needs)),
+    Rule(Bar.ABILITY, _CHOSEN, _bound_elsewhere, lambda asked: bool(asked.needs.bound)),
     Rule(Bar.REACH, _CHOSEN, _out_of_reach),
-    Rule(Bar.ABILITY, _CHOSEN, _not_taken),
-    Rule(Bar.LIMIT, _WHOLE, _counts),
+    Rule(Bar.ABILITY, _CHOSEN, _not_taken, lambda asked: asked.bars is not nothing_bars),
+    Rule(Bar.LIMIT, _WHOLE, _counts, lambda asked: asked.limits.counts),
 )
 """In the order in which they are asked; the first that stands against a model is told.  A tier that
 maps is trusted with what a model can do, and free tiers log prompts by their own description.  What a
 decision weighs are units and not models: ``beyond`` is asked of each of them there."""
 
-_ASKED: Final = {way: tuple(rule for rule in RULES if way in rule.ways) for way in Way}
+_ASKED: Final = {
+    way: tuple((at, rule) for at, rule in enumerate(RULES) if way in rule.ways) for way in Way
+}
+"""Way → the rules that are asked, each with its place."""
+
+_SETTLED: Final = Rule._field_defaults["varies"]
+_VARYING: Final = {
+    way: tuple((at, rule) for at, rule in asked if rule.varies is not _SETTLED)
+    for way, asked in _ASKED.items()
+}
+"""The same of those that can differ from request to request."""

@@ -9,7 +9,8 @@ only what differs from the shipped one (``router.evidence.overlay``).
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Mapping as Map
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -353,6 +354,19 @@ class Catalogue(Entry):
     @cached_property
     def _by_id(self) -> dict[str, Model]:
         return {model.id: model for model in self.models}
+
+    @cached_property
+    def settled(self) -> dict[Hashable, Map[str, Any]]:
+        """What ``router.decision.eligible`` settled of its models: question → model → answer."""
+        return {}
+
+    @cached_property
+    def _least_context_tokens(self) -> int:
+        return min((m.context_tokens for m in self.models if m.context_tokens), default=0)
+
+    def is_long(self, needs: Needs) -> bool:
+        """Say whether a request may be longer than the context of some model."""
+        return (needs.input_tokens or 0) + needs.output_tokens > self._least_context_tokens
 
     @cached_property
     def ids(self) -> frozenset[str]:

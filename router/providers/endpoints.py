@@ -421,9 +421,13 @@ class Providers:
             return nothing_bars
 
         def barred(unit: Unit) -> str | None:
-            endpoints = self.endpoints(unit.model, needs.interface, own_keys, preferences)
-            reasons = [endpoint.facts.bars(needs, unit.effort) for endpoint in endpoints]
-            return reasons[0] if reasons and all(reasons) else None
+            first: str | None = None
+            for endpoint in self.endpoints(unit.model, needs.interface, own_keys, preferences):
+                reason = endpoint.facts.bars(needs, unit.effort)
+                if reason is None:
+                    return None
+                first = first or reason
+            return first
 
         return barred
 

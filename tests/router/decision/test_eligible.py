@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from router.callers.keys import OWNER
-from router.decision.eligible import RULES, Bar, Eligibility, Sought, Way
+from router.decision.eligible import MAX_KEPT, RULES, Bar, Eligibility, Sought, Way
 from router.decision.engine import Engine
 from router.decision.tiers import Data, Standing, plan
 from router.errors import NoModelFits
@@ -128,6 +128,31 @@ def test_every_rule_is_asked_in_its_ways_and_no_other(name):
         assert refused == dict.fromkeys(CHOSEN, unknown) | {NAMED: (case.bar, case.words)}
     else:
         assert refused == dict.fromkeys(case.ways, (case.bar, case.words))
+
+
+@pytest.mark.parametrize("way", Way)
+@pytest.mark.parametrize("other", CASES)
+@pytest.mark.parametrize("name", CASES)
+def test_many_are_refused_as_each_is_whatever_was_asked_before(name, other, way):
+    """What is settled for one request is not another's where that has less, or more, against it."""
+    ids = [*(m.id for m in MODELS), "no/such"]
+    for asked in (asked_of(CASES[other]), asked_of(CASES[name])):
+        alone = {model_id: asked.refusal(model_id, way) for model_id in ids}
+        assert asked.refusals(ids, way) == {i: refusal for i, refusal in alone.items() if refusal}
+
+
+def test_what_is_settled_is_worked_out_once_for_requests_of_a_kind():
+    fresh = catalogue(*MODELS)
+    held = [Eligibility(fresh, Needs(input_tokens=n)).settled(DECIDED) for n in (1, 2_000_000)]
+    assert held[0] is held[1]
+    assert Eligibility(fresh, Needs(images=True)).settled(DECIDED) is not held[0]
+
+
+def test_a_catalogue_keeps_a_bounded_number_of_what_is_settled():
+    fresh = catalogue(*MODELS)
+    for n in range(2 * MAX_KEPT):
+        Eligibility(fresh, Needs(), Limits(deny=frozenset({f"no/{n}"}))).settled(DECIDED)
+    assert len(fresh.settled) <= MAX_KEPT
 
 
 def test_a_limit_on_a_model_that_is_not_in_the_catalogue_holds_by_name():
