@@ -211,7 +211,7 @@ class StubEngine:
         one_answer = Work(1.0, False, 500, Tokens(0, 0, 320), Outlook(500, 1, 0, 320))
         return Forecast({self.unit.model: {self.unit.effort: (0.1, 0.9)}}, (one_answer,))
 
-    def hear(self, request):
+    def hear(self, request, session):
         return hear(request)
 
     def decide(self, request, *, dial, limits, reachable, session, heard, reassess, now_s, bars):

@@ -105,7 +105,7 @@ class Engine:
         """
         eligible = Eligibility(self.catalogue, request.needs, limits, reachable, bars=bars)
         terms = self._terms(dial, limits)
-        faced = on_request(session, heard or self.hear(request))
+        faced = on_request(session, heard or self.hear(request, session))
         if not reassess and not is_background(request, None):
             basis, incumbent = session.basis, session.incumbent
             if incumbent and basis and _settled(basis, faced, terms, incumbent, eligible):
@@ -117,11 +117,12 @@ class Engine:
         decision = decide(assessment, eligible, faced, self.table, dial, now_s=now_s)
         return assessment, replace(decision, terms=terms, background=background)
 
-    def hear(self, request: ChatRequest) -> Heard:
-        """Say what a request tells its session."""
-        conversation = request.conversation
-        carries = bool(conversation.before) and self.classifier.assess(conversation).carries
-        return hear(request, carries=carries)
+    def hear(self, request: ChatRequest, session: Session = NEW) -> Heard:
+        """Say what a request tells its session; an ask that this knows already is not read again."""
+        told, conversation = hear(request), request.conversation
+        if told.ask == session.task.evidence.ask or not conversation.before:
+            return told
+        return told._replace(carries=self.classifier.assess(conversation).carries)
 
     def _terms(self, dial: Dial, limits: Limits) -> str:
         """Name what a decision was made under, beside the request; another name, another decision.

@@ -47,8 +47,8 @@ UNKNOWN_CONVERSATION: Final = (
 class Decides(Protocol):
     """The decision engine, as tiers use it: ``router.decision.engine.Engine``."""
 
-    def hear(self, request: ChatRequest) -> Heard:
-        """Say what a request tells its session."""
+    def hear(self, request: ChatRequest, session: Session) -> Heard:
+        """Say what a request tells its session, as it was before."""
         ...
 
     def decide(
@@ -265,13 +265,25 @@ def _by_tier(
     return _permitted(Plan(tier.id, targets, f"{reason}{why}"), maps, eligible, data)
 
 
-def heard_by(data: Data, request: ChatRequest) -> Heard:
-    """Say what a request tells its session; what the engine cannot read is taken as a new ask."""
+def heard_by(data: Data, request: ChatRequest, session: Session) -> Heard:
+    """Say what a request tells its session; what the engine cannot read is taken as a new ask.
+
+    So is what it need not read: nothing depends on what a model's own name is asked for.
+    """
+    if data.engine is None or _names_model(request, data):
+        return hear(request)
     try:
-        return data.engine.hear(request) if data.engine else hear(request)
+        return data.engine.hear(request, session)
     except Exception:  # a broken artefact must not take the request down
         log.exception("the ask cannot be read; its session takes it as a new one")
         return hear(request)
+
+
+def _names_model(request: ChatRequest, data: Data) -> bool:
+    """Whether a request asks for a model by its name, and for no tier."""
+    if not request.model:
+        return False
+    return data.catalogue.tier(aliased(request.model, data.aliases)) is None
 
 
 def _has_evidence(model: str, data: Data) -> bool:

@@ -170,9 +170,9 @@ class Gateway:
         caller, request, keys = inbound.caller, inbound.request, inbound.own_keys
         await refuse_anothers(self.stores, request, caller)
         data, wished = self.data.current, inbound.wished.session
-        heard = heard_by(data, request)
         key = key_of(caller.name, request.session, request.agent)
         session = on_wishes(await session_of(self.stores, key, caller, request), wished)
+        heard = heard_by(data, request, session)
         interface, preferences = request.interface, request.choosers.preferences
         standing = Standing(
             session=session,

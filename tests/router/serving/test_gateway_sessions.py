@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -318,3 +319,47 @@ async def test_the_simulated_provider_caches_by_model_as_providers_do(engine):
             session.tool("a file")
         assert cached[0] == cached[2] == 0
         assert cached[3] >= cached[1] > 1024
+
+
+class Counting:
+    """The classifier, and how often it was asked to read."""
+
+    def __init__(self, classifier):
+        self.classifier, self.reads = classifier, 0
+
+    def assess(self, conversation):
+        self.reads += 1
+        return self.classifier.assess(conversation)
+
+
+def counting(engine):
+    counted = Counting(engine.classifier)
+    return counted, replace(engine, classifier=counted)
+
+
+async def test_a_turn_that_brings_nothing_new_is_not_read(engine):
+    """Also where asks stand before it, which say what its task carries on."""
+    counted, engine = counting(engine)
+    async with gateway(engine=engine) as client:
+        talk = Session(client, Interface.CHAT).user(ASK)
+        await talk.send()
+        await talk.user("yes, go on").send()
+        assert counted.reads
+        counted.reads = 0
+        for _ in range(3):
+            talk.tool("a file")
+            assert (await talk.send()).headers["x-auto-move"] == "stay"
+        assert counted.reads == 0
+        await talk.user("now write a release note").send()
+        assert counted.reads
+
+
+async def test_a_model_by_its_name_is_read_only_where_a_limit_is_a_number(engine):
+    counted, engine = counting(engine)
+    async with gateway(engine=engine) as client:
+        talk = Session(client, Interface.CHAT).user(ASK)
+        await talk.send("z-ai/glm-5")
+        await talk.user("yes, go on").send("z-ai/glm-5")
+        assert counted.reads == 0
+        await talk.send("z-ai/glm-5", **{"x-auto-max-cost": "1000"})
+        assert counted.reads == 1
