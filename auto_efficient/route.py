@@ -21,12 +21,13 @@ from classifier.model import Assessment
 from classifier.tasks import LEVELS, TYPES
 from classifier.training.rows import BadData, Misfit, parsed, read_lines
 from router.callers.wishes import narrowed, read_wishes, resolved
+from router.decision import reasons
 from router.decision.engine import Engine
 from router.decision.explain import as_json
 from router.errors import BadRequest, RouterError
 from router.evidence.catalogue import MODELS_DIR
 from router.evidence.names import Names, UnknownName
-from router.values import DEFAULT_DIAL, DIALS, Caller, Decision, Dial, Limits
+from router.values import DEFAULT_DIAL, Caller, Candidate, Decision, Dial, Limits, dial_named
 from router.wire.format import interface_of
 from router.wire.request import ChatRequest, from_fields, from_text, parse
 
@@ -62,7 +63,7 @@ def route(
         typer.Option(help="Model never to use, * is any text.  Repeatable."),
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(help="Most expected US dollars of an ordinary task of the kind.")
+        float | None, typer.Option(help="Most US dollars expected for this request's plan.")
     ] = None,
     min_quality: Annotated[
         float, typer.Option(help="Least expected probability of success, 0 to 1.")
@@ -100,7 +101,7 @@ def route(
         pin=pin,
     )
     headers = _headers(header or [], mode)
-    caller = Caller("owner", owner=True, dial=DIALS[dial], limits=limits)
+    caller = Caller("owner", owner=True, dial=dial_named(dial), limits=limits)
     try:
         engine = Engine.load(models)
         caller = _under_limits(caller, engine)
@@ -231,6 +232,8 @@ def show(assessment: Assessment, decision: Decision, dial: Dial, console: Consol
         console.print(Text("effort     ", style="dim") + Text(decision.unit.effort))
     fallbacks = ", ".join(str(unit) for unit in decision.fallbacks) or "none"
     console.print(Text("fallbacks  ", style="dim") + Text(fallbacks))
+    if decision.successor:
+        console.print(Text("then       ", style="dim") + Text(str(decision.successor)))
     console.print(Text("why        ", style="dim") + Text(decision.why))
 
 
@@ -243,30 +246,53 @@ def _bars(title: str, shares: list[tuple[str, float]]) -> Grid:
 
 
 def _grid(decision: Decision, dial: Dial) -> Grid:
-    title = f"table: adequate = within {dial.margin:.0%} of the best, {dial.confidence:.0%} sure"
+    span = reasons.span_of(decision.input_tokens)
+    title = (
+        f"table: ✓ likely near the best at a margin of {dial.margin:.0%}; $ task and $ plan {span}, "
+        f"$ ordinary {reasons.ORDINARY}"
+    )
     grid = Grid(title=title, title_justify="left", header_style="dim", box=None)
-    for column in ("", "model", "quality", "at least", "$ / task", "P(adequate)", "evidence"):
-        grid.add_column(column, justify="left" if column in {"", "model", "evidence"} else "right")
-    chosen = decision.unit
-    best = max((c.lower for c in decision.candidates), default=0.0)
-    first = sorted(
-        decision.candidates,
-        key=lambda c: (c.unit != chosen, c.lower < best, not c.adequate, c.cost_usd),
-    )[:SHOWN_CANDIDATES]
-    for c in sorted(first, key=lambda c: c.cost_usd):
-        picked = c.unit == chosen
+    for column in (
+        "",
+        "model",
+        "success",
+        "P(near)",
+        "$ ordinary",
+        "$ task",
+        "then",
+        "$ plan",
+        "score",
+        "evidence",
+    ):
+        left = column in {"", "model", "then", "evidence"}
+        grid.add_column(column, justify="left" if left else "right")
+    for c in _shown(decision):
+        picked = c.unit == decision.unit
         grid.add_row(
-            "→" if picked else "✓" if c.adequate else "",
+            "→" if picked else "✓" if c.near else "",
             Text(str(c.unit), style="bold" if picked else ""),
             f"{c.quality:.1%}",
-            f"{c.lower:.1%}",
-            f"{c.cost_usd:.4f}",
-            f"{c.p_adequate:.2f}",
-            "direct" if c.direct > 0.5 else "borrowed",
+            f"{c.p_near:.2f}",
+            f"{c.ordinary_usd:.4f}",
+            f"{c.task_usd:.4f}",
+            str(c.second or ""),
+            f"{c.plan_usd:.4f}",
+            f"{c.score:.4f}",
+            c.evidence.value,
         )
     if (more := len(decision.candidates) - SHOWN_CANDIDATES) > 0:
         grid.add_row("", Text(f"… and {more} more", style="dim"))
     return grid
+
+
+def _shown(decision: Decision) -> list[Candidate]:
+    """Return the chosen one, the best, and those that were nearest to being chosen; cheapest first."""
+    every = list(decision.candidates)
+    best = max((c.lower for c in every), default=0.0)
+    first = sorted(
+        every, key=lambda c: (c.unit != decision.unit, c.lower < best, not c.near, c.score)
+    )
+    return sorted(first[:SHOWN_CANDIDATES], key=lambda c: c.plan_usd)
 
 
 def _one_line(text: str) -> str:

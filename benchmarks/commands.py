@@ -21,9 +21,9 @@ from benchmarks.options import OWN_MODELS, DialName
 from benchmarks.output import json_text
 from benchmarks.studies import NAMES, load_study
 from router.errors import RouterError
-from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR, file_of
+from router.evidence.catalogue import MODELS_DIR, file_of
 from router.evidence.table import TABLE_FILE, load_table
-from router.values import DEFAULT_DIAL, DIALS
+from router.values import DEFAULT_DIAL, dial_named
 
 if TYPE_CHECKING:
     from benchmarks.studies.study import Options, Study
@@ -171,7 +171,7 @@ def table_build(
         there = path.read_bytes() if check else b""
         with nullcontext(Path()) if check else replacing(path.parent, path.name) as made:
             with console.status("fitting outcomes (one to three minutes)"):
-                artefact = build(shared, catalogue_path=file_of(models, CATALOGUE_FILE))
+                artefact = build(shared, models=models, progress=console.print)
             fresh = to_bytes(artefact)
             if not check:
                 (made / path.name).write_bytes(fresh)
@@ -198,16 +198,16 @@ def table_show(
     models: Annotated[Path, typer.Option(help="Folder with the table.")] = MODELS_DIR,
     json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
 ) -> None:
-    """Show per cell who is adequate, with interval, cost and evidence."""
+    """Show per cell who is near the best and who is picked, with interval, cost and evidence."""
     from benchmarks.table.view import cells, show
 
     with plain_errors("table show", RouterError, ValueError, KeyError):
         table = load_table(file_of(models, TABLE_FILE))
         if json:
-            for cell in cells(table, task=task, level=level, dial=DIALS[dial]):
+            for cell in cells(table, task=task, level=level, dial=dial_named(dial)):
                 typer.echo(json_text(cell))
         else:
-            view = show(table, task=task, level=level, dial=DIALS[dial], all_units=everyone)
+            view = show(table, task=task, level=level, dial=dial_named(dial), all_units=everyone)
             Console().print(view)
 
 
@@ -218,11 +218,11 @@ def table_diff(
     ),
     dial: DialName = DEFAULT_DIAL,
 ) -> None:
-    """Say what changed between two tables: units, numbers, who became adequate."""
+    """Say what changed between two tables: units, numbers, and who is picked."""
     from benchmarks.table.view import diff
 
     with plain_errors("table diff", RouterError):
-        Console().print(diff(load_table(old), load_table(new), dial=DIALS[dial]))
+        Console().print(diff(load_table(old), load_table(new), dial=dial_named(dial)))
 
 
 def evaluate(

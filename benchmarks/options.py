@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from router.values import DIALS
+from router.values import STOPS, dial_named
 
 OWN_MODELS: Final = Path("my-models")
 """Where what is made is written when nobody says where: never over what was shipped."""
@@ -34,12 +34,13 @@ ModelsDir = Annotated[
 
 
 def _known_dial(name: str) -> str:
-    if name not in DIALS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(DIALS)}")
-    return name
+    try:
+        return dial_named(name).name
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}; it takes {STOPS}") from None
 
 
 DialName = Annotated[
-    str, typer.Option("--dial", help=f"One of: {', '.join(DIALS)}.", callback=_known_dial)
+    str, typer.Option("--dial", help=f"{STOPS.capitalize()}.", callback=_known_dial)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a page for people.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import Enum
 from typing import Final
 
@@ -84,6 +85,11 @@ _PASSED_TESTS = re.compile(
     re.MULTILINE,
 )
 _ERRORS_COUNTED = re.compile(r"\b[1-9]\d* errors?\b")
+
+
+def runs_commands(tools: Iterable[str]) -> bool:
+    """Say whether an agent can run commands with tools of these names."""
+    return any(_SHELL.search(name) for name in tools)
 
 
 def since_of(turns: tuple[Turn, ...]) -> Since:

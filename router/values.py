@@ -6,10 +6,10 @@ A value that only one room knows lives in that room.  None always means "not kno
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -135,13 +135,13 @@ def nothing_bars(unit: Unit) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """How much quality may be given up for cost, and how sure one must be."""
+    """How much quality may be given up for cost on average, and how sure one must be of it."""
 
     name: str
     margin: float
-    """Probability of success that may be lost against the best, in [0, 1]."""
+    """Probability of success that may be lost against the best model, over all requests, in [0, 1]."""
     confidence: float
-    """One-sided, in [0, 1]."""
+    """That it is kept, one-sided, in [0, 1]."""
 
 
 DIALS: Final = {
@@ -150,10 +150,29 @@ DIALS: Final = {
     "economy": Dial("economy", margin=0.20, confidence=0.80),
 }
 """The dial's named stops.  Two standard errors of a paired difference over the 437 issues of the
-largest benchmark are 0.05: less cannot be proven of anything, and costs as much as always taking
-the best.  The promise of each stop is tested by ``auto-efficient evaluate adequacy``."""
+largest benchmark are 0.05: less cannot be told apart from nothing, and costs as much as always taking
+the best.  How often the promise of each stop is kept is counted by ``auto-efficient evaluate adequacy``."""
 
 DEFAULT_DIAL: Final = "balanced"
+
+STOPS: Final = f"one of {', '.join(DIALS)}, or a margin between them, as 0.07"
+"""What a dial may be set to, in words."""
+
+
+def dial_named(name: str) -> Dial:
+    """Return a stop of the dial, or the setting of a margin between two; raises ValueError."""
+    named = name.strip().lower()
+    if named in DIALS:
+        return DIALS[named]
+    margins = sorted(dial.margin for dial in DIALS.values())
+    try:
+        margin = float(named)
+    except ValueError:
+        raise ValueError(f"there is no dial {name!r}") from None
+    if not margins[0] <= margin <= margins[-1]:
+        raise ValueError(f"a margin is from {margins[0]} to {margins[-1]}, not {name!r}")
+    return Dial(f"{margin:g}", margin, DIALS[DEFAULT_DIAL].confidence)
+
 
 Ids = frozenset[str]
 
@@ -176,7 +195,8 @@ class Limits(Entry):
         Field(
             ge=0,
             allow_inf_nan=False,
-            description="Most expected US dollars of an ordinary task of the request's kind.",
+            description="Most US dollars expected for this request's plan: the request, the rest of its task, and "
+            "what takes over when a failure shows.",
         ),
     ] = None
     min_quality: Annotated[
@@ -289,6 +309,17 @@ class Move(StrEnum):
     """The incumbent cannot serve this request."""
 
 
+class Evidence(StrEnum):
+    """What is known of a unit on a kind of task."""
+
+    MEASURED = "measured"
+    """Thirty of its own items and more in most of what the request is read as."""
+    RELATED = "related"
+    """Measured on other kinds of task."""
+    PRIOR = "prior"
+    """Fewer than ten items anywhere: told by its price and its family."""
+
+
 class Candidate(NamedTuple):
     """A unit that may serve the request, and what the table expects of it."""
 
@@ -296,19 +327,57 @@ class Candidate(NamedTuple):
     quality: float
     """Expected probability of success, in [0, 1]."""
     lower: float
-    """Its lower bound, one-sided 95%."""
-    cost_usd: float
-    """Dollars of an ordinary task, by the table."""
-    direct: float
-    """Share of the evidence that was measured in the request's own cells, in [0, 1]."""
-    p_adequate: float
-    """Probability of not being worse than the best by more than the dial's margin."""
-    adequate: bool
-    """Proven so, with the dial's confidence."""
+    """Its lower bound beside the other units, one-sided 95%."""
+    evidence: Evidence
+    p_near: float
+    """Probability of being within the guard's margin of the best on this request."""
+    near: bool
+    """Within the guard: it may be chosen."""
     tolerable: bool
-    """Adequate by the wider margin that an incumbent is allowed."""
-    session_usd: float
-    """Dollars of this request and the rest of its task; ``cost_usd`` where that is not priced."""
+    """Within the wider guard that an incumbent is allowed."""
+    ordinary_usd: float
+    """Dollars of an ordinary task of this kind, by the table."""
+    task_usd: float
+    """Dollars of this request and the rest of its task; ``ordinary_usd`` where its size is unknown."""
+    plan_usd: float
+    """``task_usd``, and that of ``second`` as often as it is expected to take over."""
+    score: float
+    """What is compared: ``plan_usd`` and the price of what the plan falls short of the chosen one's."""
+    second: Unit | None
+    """Takes over when a failure shows; None: nobody."""
+
+
+class Candidates(Sequence[Candidate]):
+    """All units that were compared, the lowest score first, each written out when it is asked for."""
+
+    def __init__(self, units: Sequence[Unit], write: Callable[[int], Candidate]) -> None:
+        """Hold ``units`` in order; ``write`` says all of the one at a place."""
+        self._units, self._write = units, write
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._units)
+
+    @overload
+    def __getitem__(self, at: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Candidate]: ...
+    def __getitem__(self, at: int | slice) -> Candidate | Sequence[Candidate]:
+        """Return one, or some."""
+        if isinstance(at, slice):
+            return [self._write(i) for i in range(*at.indices(len(self._units)))]
+        return self._write(range(len(self._units))[at])
+
+    def of(self, unit: Unit) -> Candidate | None:
+        """Return a unit's; None where it was no candidate."""
+        return self._write(self._units.index(unit)) if unit in self._units else None
+
+
+NO_CANDIDATES: Final = Candidates((), lambda at: _nobody())
+
+
+def _nobody() -> Candidate:
+    raise IndexError("there are no candidates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,16 +386,23 @@ class Decision:
 
     unit: Unit
     fallbacks: tuple[Unit, ...]
-    """Tried in order when ``unit`` fails."""
+    """Tried in order when ``unit`` cannot be reached."""
     expected_quality: float | None
-    """Probability of success, in [0, 1]; None without evidence."""
+    """Probability of success of ``unit``, in [0, 1]; None without evidence."""
     expected_cost_usd: float | None
-    """Of this request and the rest of its task in this session, or of an ordinary task where the
-    request's size is not known; None without evidence."""
+    """Of the plan: this request and the rest of its task in this session, or an ordinary task where the
+    request's size is not known, and what follows a failure that shows; None without evidence."""
     adequate: bool
-    """False when nothing was proven: then the best candidate serves or, without any, the mapping."""
+    """Within the guard; False where nothing is: then the best candidate serves or, without any, the
+    mapping."""
     why: str
     """One sentence for a person."""
+    successor: Unit | None = None
+    """Takes over when the failure of ``unit`` shows; None: none is planned."""
+    evidence: Evidence | None = None
+    """What ``expected_quality`` rests on; None without a table's word."""
+    input_tokens: int | None = None
+    """Of the request; None where its size is not known, and dollars are those of an ordinary task."""
     terms: str | None = None
     """What it was made under beside the request: dial, caps and table, as one name."""
     move: Move = Move.BEGIN
@@ -334,8 +410,8 @@ class Decision:
     """The client asks on its own account (a title, a summary): its session must not change."""
     mapped: bool = False
     """No model with evidence was a candidate: the fallback tier's mapping applies."""
-    candidates: tuple[Candidate, ...] = ()
-    """Cheapest first; empty when decided from memory."""
+    candidates: Candidates = NO_CANDIDATES
+    """The lowest score first; none when decided from memory."""
     excluded: Mapping[str, str] = field(default_factory=dict)
     """Model id → why it may not serve."""
 

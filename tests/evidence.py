@@ -18,7 +18,7 @@ from router.evidence.catalogue import (
     Price,
     Tier,
 )
-from router.evidence.table import Table
+from router.evidence.table import Stop, Table
 from router.values import Interface, Unit
 
 DAY = date(2026, 1, 1)
@@ -35,6 +35,7 @@ ECONOMICS = Economics(
     single_tokens=500,
     single_calls_with_tools=5,
     remaining=0.7,
+    seen={"commands": 0.5, "tools": 0.3},
 )
 
 
@@ -66,20 +67,21 @@ def catalogue(*models):
     )
 
 
-def table(quality, cost, *, spread=0.004, units=None, draws=200, seed=0):
-    """Make a table from quality (levels, units) and cost (units,), alike for all types."""
-    quality = np.broadcast_to(np.asarray(quality, np.float32), (N_LEVELS, len(cost)))
-    rng = np.random.default_rng(seed)
-    noise = rng.normal(0, spread, (1, N_LEVELS, len(cost), draws))
-    all_draws = np.clip(quality[None, :, :, None] + noise, 0, 1).astype(np.float32)
-    all_draws = np.repeat(all_draws, len(TYPES), axis=0)
-    flat = np.broadcast_to(np.asarray(cost, np.float32), all_draws.shape[:3]).copy()
-    mean = all_draws.mean(axis=-1)
+def table(quality, cost, *, spread=0.004, units=None, items=50, price=1e-9):
+    """Make a table from quality (levels, units) and cost (units,), alike for all types.
+
+    ``price`` is that of worth, the same at every stop: next to none, so that the cheapest near the best wins.
+    """
+    mean = np.broadcast_to(np.asarray(quality, np.float32), (N_LEVELS, len(cost)))
+    mean = np.repeat(mean[None], len(TYPES), axis=0)
+    usd = np.broadcast_to(np.asarray(cost, np.float32), mean.shape).copy()
+    counts = np.broadcast_to(np.asarray(items, np.float32), mean.shape).copy()
     units = units or tuple(Unit(f"m{i}") for i in range(len(cost)))
+    stops = tuple(Stop(margin, price) for margin in (0.05, 0.10, 0.20))
     return Table(
-        units=units, draws=all_draws, quality=mean, lower=mean - spread, upper=mean + spread,
-        cost_usd=flat, cost_upper_usd=flat, items=np.full(mean.shape, 50, np.float32),
-        successes=50 * mean, version="test", meta={},
+        units=units, quality=mean, spread=np.full_like(mean, spread), lower=mean - spread,
+        upper=mean + spread, cost_usd=usd, cost_upper_usd=usd, items=counts,
+        successes=counts * mean, version="test", meta={}, stops=stops,
     )  # fmt: skip
 
 

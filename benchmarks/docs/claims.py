@@ -72,7 +72,7 @@ def _promises(sources: Sources) -> str:
         name: ", ".join(
             str(p["broken"]) for p in found["promises"] if p["policy"] == f"{name} (ours)"
         )
-        for name in ("adequate by the table", "threshold tuned on validation")
+        for name in ("the rule", "threshold tuned on validation")
     }
     table, tuned = broken.values()
     return (

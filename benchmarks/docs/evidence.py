@@ -45,24 +45,24 @@ MEASURED_ON: Final = {
 def table(sources: Sources) -> str:
     """Show what the table decides in a few cells at the default dial."""
     shipped = sources.table()
+    paid = shipped.kept([i for i, u in enumerate(shipped.units) if not u.model.endswith(":free")])
     dial = DIALS[DEFAULT_DIAL]
     lines = []
     for task, level in SHOWN_CELLS:
-        rows = cell_rows(shipped, task, level, dial)
-        best = max(rows, key=lambda r: r.lower)
-        chosen = next(r for r in rows if r.adequate and ":free" not in r.unit)
+        rows = cell_rows(paid, task, level, dial)
+        best = next(r for r in rows if r.best)
+        chosen = next(r for r in rows if r.picked)
         evidence = f"{chosen.items} items" if chosen.items else "borrowed"
         lines.append(
             [task, LEVELS[level - 1], chosen.unit, f"{chosen.quality:.2f}", f"{chosen.cost_usd:.2g}",
              evidence, best.unit, f"{best.quality:.2f}", f"{best.cost_usd:.2g}"]
         )  # fmt: skip
-    header = ("task", "difficulty", "cheapest adequate", "quality", "$", "evidence", "best",
+    header = ("task", "difficulty", "picked", "quality", "$", "evidence", "best",
               "quality", "$")  # fmt: skip
     note = (
-        f"Table `{shipped.version}`, evidence to {shipped.meta.get('newest_evidence')}; adequate: not worse "
-        f"than the best by more than {dial.margin:.0%} with {dial.confidence:.0%} confidence "
-        f"(dial `{dial.name}`). Dollars per task as realised by agents, or per answer; "
-        "free offers, which may log prompts, are left out as they are by default."
+        f"Table `{shipped.version}`, evidence to {shipped.meta.get('newest_evidence')}, dial `{dial.name}`, where "
+        "nobody takes over. Dollars of an ordinary task as realised by agents, or of an answer; free offers, "
+        "which may log prompts, are left out as they are by default."
     )
     return f"{note}\n\n{grid(header, lines)}"
 

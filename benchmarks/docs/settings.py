@@ -118,7 +118,7 @@ def providers(sources: Sources) -> str:
 def dials(sources: Sources) -> str:
     """List the dial's stops."""
     lines = [[f"`{d.name}`", f"{d.margin:.0%}", f"{d.confidence:.0%}"] for d in DIALS.values()]
-    return grid(("stop", "may be worse than the best by", "proven with confidence"), lines)
+    return grid(("stop", "may fail more often than the best, on average, by", "kept with"), lines)
 
 
 def _of(model: type[BaseModel]) -> Block:

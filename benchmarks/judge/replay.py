@@ -5,8 +5,8 @@ model each item gets at every setting of the policy's dial.  Replaying a routing
 up in the pool.
 
 Ours is the product itself: the classifier's reading of the prompt, a cost-quality table fitted
-on the training part alone, and the rule of ``router.decision.policy``.  ``adequate_picks`` is that rule
-over many items at once; a test holds it to ``decide`` item by item.
+on the training part alone, and the rule of ``router.decision.rule``.  ``rule_picks`` is that rule
+over many items; a test holds it to ``decide`` item by item.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from benchmarks.judge.measures import (
     weighted_means,
 )
 from benchmarks.judge.pool import Array32, Pool
-from router.decision.adequacy import adequacy
+from benchmarks.table.build import Posterior
+from benchmarks.table.choose import outlook_of
+from classifier.tasks import N_LEVELS
 from router.evidence.table import Table
 from router.values import Dial
 
@@ -82,31 +84,39 @@ def cell_weights(p_type: Array32, p_level: Array32) -> Array32:
 def expected(table: Table, p_type: Array32, p_level: Array32) -> tuple[Floats, Floats]:
     """Expected quality and cost of every unit for every item, float64 (n, U) each."""
     weight = cell_weights(p_type, p_level)
-    means = table.draws.mean(axis=3).reshape(weight.shape[1], -1)
+    means = table.quality.reshape(weight.shape[1], -1)
     cost = table.cost_usd.reshape(weight.shape[1], -1)
     return (weight @ means).astype(np.float64), (weight @ cost).astype(np.float64)
 
 
-def adequate_picks(table: Table, p_type: Array32, p_level: Array32, dial: Dial) -> Ints:
-    """Pick the cheapest adequate unit of every item: ``router.decision.policy`` in bulk; int64 (n,)."""
-    n_cells = table.draws.shape[0] * table.draws.shape[1]
-    n_units = len(table.units)
-    draws = np.ascontiguousarray(table.draws.reshape(n_cells, -1))
-    costs = table.cost_usd.reshape(n_cells, n_units)
+def rule_picks(table: Table, p_type: Array32, p_level: Array32, dial: Dial) -> Ints:
+    """Pick a unit for every item as the product does where no failure is seen; int64 (n,)."""
+    outlook = outlook_of(table, p_type, p_level, dial.margin)
+    return outlook.picks(table.price_of(dial.margin))
+
+
+def proven_picks(
+    posterior: Posterior, p_type: Array32, p_level: Array32, margin: float, confidence: float
+) -> Ints:
+    """Pick the cheapest unit of every item that is within ``margin`` with ``confidence``; int64 (n,).
+
+    The rule of this router until December 2026: every request is held to the margin by itself, by
+    joint draws, against the unit whose lower bound (95%, one-sided) is the highest.
+    """
+    n_cells, n_units = posterior.cost_usd.shape[0] * N_LEVELS, len(posterior.units)
+    draws = np.ascontiguousarray(posterior.draws.reshape(n_cells, -1))
+    costs = posterior.cost_usd.reshape(n_cells, n_units)
     weight = cell_weights(p_type, p_level)
     picks = np.empty(len(weight), dtype=np.int64)
     for start in range(0, len(weight), CHUNK):
         part = weight[start : start + CHUNK]
         drawn = (part @ draws).reshape(len(part), n_units, -1)
-        picks[start : start + CHUNK] = _cheapest_adequate(drawn, part @ costs, dial)
+        lower = np.quantile(drawn, 0.05, axis=-1)
+        best = drawn[np.arange(len(part)), lower.argmax(axis=1)][:, None]
+        adequate = (drawn >= best - margin - 1e-5).mean(axis=-1) >= confidence
+        cost = np.where(adequate, part @ costs, np.inf)
+        picks[start : start + CHUNK] = cost.argmin(axis=1)
     return picks
-
-
-def _cheapest_adequate(draws: Array32, cost: Array32, dial: Dial) -> Ints:
-    """Apply the policy's rule to draws (n, U, K) and cost (n, U)."""
-    _, p_adequate = adequacy(draws, dial.margin)
-    adequate = p_adequate >= dial.confidence
-    return np.asarray(np.where(adequate, cost, np.inf).argmin(axis=1), dtype=np.int64)
 
 
 def outcomes_of(picks: Ints, pool: Pool) -> tuple[Floats, Floats]:

@@ -1,7 +1,7 @@
 """Ours and its rivals, as policies of the simulator.
 
-All choose among the same models by the same reading, the same table and the same rule of adequacy
-at the same dial; they differ in what they make of a session.  The rivals decide as routers of the
+All choose among the same models by the same reading, the same table and the same rule at the same
+dial; they differ in what they make of a session.  The rivals decide as routers of the
 field do: never again after the first request; on every request by itself; again when a session has
 rested for half an hour; when a fresh start elsewhere is cheaper by a factor; as long as switching
 has not eaten more than a share of the bill.  A model that cannot hold the context is left by all of them.  What a rival sees of failure is what
@@ -171,8 +171,8 @@ class Factor(Never):
         if (
             own is None
             or chosen is None
-            or not own.adequate
-            or chosen.session_usd * self._factor < own.session_usd
+            or not own.near
+            or chosen.task_usd * self._factor < own.task_usd
         ):
             self.unit = self.fresh(request)
         return self.unit

@@ -11,10 +11,17 @@ from scipy.stats import beta
 from benchmarks.judge.evaluate import Progress
 from benchmarks.judge.findings import Evaluation, Promise
 from benchmarks.judge.measures import Floats, Ints
-from benchmarks.judge.ours import fit
+from benchmarks.judge.ours import calibrated, fit
 from benchmarks.judge.pool import Array32, Pool, split
 from benchmarks.judge.readers import READERS, Reader, told_readers
-from benchmarks.judge.replay import adequate_picks, curve_of, expected, outcomes_of, routing_of
+from benchmarks.judge.replay import (
+    curve_of,
+    expected,
+    outcomes_of,
+    proven_picks,
+    routing_of,
+    rule_picks,
+)
 from benchmarks.judge.report import markdown, write_report
 from benchmarks.judge.shared_pools import agent_pool, name_of_pool
 from benchmarks.studies.study import Options, Study
@@ -63,7 +70,8 @@ def promises_kept(
         test = pool.take(parts.test)
         held = pool.take(np.concatenate((parts.validation, parts.test)))
         known_train, known = reader.read(train, held)
-        table = fit(known_train, seed)
+        posterior = fit(known_train, seed)
+        table, _ = calibrated(known_train, posterior, seed)
         sweep = routing_of(
             *expected(table, known.p_type, known.p_level), train.best, train.cheapest
         ).picks
@@ -71,9 +79,13 @@ def promises_kept(
         known_test = known.take(np.arange(n_held, len(known)))
         single = _best_known(train, validation)
         for dial in DIALS.values():
-            adequate = adequate_picks(table, known.p_type, known.p_level, dial)
+            ruled = rule_picks(table, known.p_type, known.p_level, dial)
+            proven = proven_picks(
+                posterior, known.p_type, known.p_level, dial.margin, dial.confidence
+            )
             ways = {
-                "adequate by the table": adequate[n_held:],
+                "the rule": ruled[n_held:],
+                "every request within the margin": proven[n_held:],
                 "threshold tuned on validation": _tuned(sweep, validation, single, dial, n_held),
                 "Clopper-Pearson gate": _gated(sweep, validation, single, dial, n_held),
                 "raw means of cells": _raw_cells(known_train, known_test, dial),

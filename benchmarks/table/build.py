@@ -1,30 +1,32 @@
 """Build the cost-quality table: ``models/table.json``, or a table in memory for any pool.
 
-    evidence -> units and cells -> item response (quality), additive log cost (dollars) -> artefact
+    evidence -> units and cells -> item response (quality), additive log cost (dollars)
+             -> the dial's prices, on a mix of asks and on outcomes left out -> artefact
 
 The artefact is a function of its inputs: sorted keys, rounded numbers, fixed seeds, no clock.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from benchmarks import kinds
 from benchmarks.frames import read_csv
 from benchmarks.kinds import BENCHMARKS, BROKEN
 from benchmarks.outcomes import OWN_ALONE, OutcomeSet, load_evidence, sha256
 from benchmarks.schema import PRICE_COLUMNS, TOTAL_COLUMNS
-from benchmarks.table.evidence import Selected, select, to_problem
-from benchmarks.table.item_response import Floats
+from benchmarks.table.calibrate import COMPRESSED, ROOM, Calibrated, Held, calibrate
+from benchmarks.table.evidence import Selected, item_groups, select, to_problem
+from benchmarks.table.item_response import Floats, Ints
 from benchmarks.table.pricing import price_cells
 from benchmarks.table.quality import (
     Problem,
@@ -32,34 +34,51 @@ from benchmarks.table.quality import (
     direct_counts,
     draw_cells,
     fit_quality,
-    level_slope,
+    summary,
 )
 from benchmarks.table.time_scale import Placement, codes, place_evidence
+from benchmarks.table.traffic import MIX_WRITERS, Readings, held_parts, read_writers, traffic_of
 from benchmarks.table.view import changes, diff, show
+from classifier.model import ARTEFACT_FILES, Classifier
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from classifier.training.rows import BadData
-from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
-from router.evidence.table import DEFAULT_EFFORT, DRAW_SCALE, FORMAT, Table
+from router.decision.engine import classifier_folder
+from router.evidence.catalogue import (
+    CATALOGUE_FILE,
+    MODELS_DIR,
+    Catalogue,
+    Model,
+    file_of,
+    load_catalogue,
+)
+from router.evidence.table import COLUMNS, DEFAULT_EFFORT, FORMAT, Stop, Table
 from router.values import Unit
 
-__all__ = ["assemble", "build", "changes", "diff", "fit_table", "show"]
+__all__ = ["assemble", "build", "changes", "diff", "fit_pool", "show"]
 
 SHARED: Final = Path("../shared/data")
 N_DRAWS: Final = 160
 SEED: Final = 20261125
 
-CODE_FORMAT: Final = 2
+CODE_FORMAT: Final = 3
 """Part of the version: raise it when the same inputs should give another table."""
 
 
 def build(
     shared: Path = SHARED,
     *,
-    catalogue_path: Path = MODELS_DIR / "catalogue.toml",
+    models: Path = MODELS_DIR,
     n_draws: int = N_DRAWS,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Build the artefact from ``shared``; raises BadData, BadArtefact."""
-    catalogue = load_catalogue(catalogue_path)
+    """Build the artefact from ``shared``, for catalogue and classifier of ``models``.
+
+    Raises BadData, BadArtefact.
+    """
+    catalogue_path = file_of(models, CATALOGUE_FILE)
+    catalogue = load_catalogue(models / CATALOGUE_FILE)
+    folder = classifier_folder(models)
+    progress("reading the evidence")
     evidence = load_evidence(shared)
     extra = {name: shared / f"coding/{name}" for name in ("aggregates.csv", "prices.csv")}
     inputs = {
@@ -67,10 +86,15 @@ def build(
         **{f"coding/{name}": sha256(path) for name, path in extra.items()},
         "catalogue.toml": sha256(catalogue_path),
         "benchmarks/kinds.py": sha256(Path(kinds.__file__)),
+        **{name: sha256(folder / name) for name in ARTEFACT_FILES},
     }
     totals = read_csv(extra["aggregates.csv"], TOTAL_COLUMNS).frame
     prices = read_csv(extra["prices.csv"], PRICE_COLUMNS).frame
-    return assemble(evidence, catalogue, totals, prices, n_draws=n_draws, inputs=inputs)
+    readings = read_writers(Classifier.load(folder), MIX_WRITERS)
+    return assemble(
+        evidence, catalogue, totals, prices, readings,
+        n_draws=n_draws, inputs=inputs, progress=progress,
+    )  # fmt: skip
 
 
 def assemble(
@@ -78,9 +102,11 @@ def assemble(
     catalogue: Catalogue,
     totals: pl.DataFrame,
     prices: pl.DataFrame,
+    readings: Readings,
     *,
     n_draws: int,
     inputs: Mapping[str, str],
+    progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Fit everything and lay the artefact out.
 
@@ -94,22 +120,23 @@ def assemble(
             "no outcome is of a model of the catalogue, by name or alias, whose agent ran another of "
             f"them too. {OWN_ALONE}"
         )
-    problem, groups = to_problem(selected)
+    problem, groups = to_problem(selected, catalogue)
+    progress(f"fitting {len(selected.units)} units to {len(problem.item):,} outcomes")
     quality = fit_quality(problem)
-    draws = draw_cells(quality, n_draws, SEED, type_centres(quality, selected, placement))
-    draws = np.minimum.accumulate(draws, axis=1)
-    tasks, successes = direct_counts(problem)
+    draws = np.minimum.accumulate(draw_cells(quality, n_draws, SEED), axis=1).astype(np.float32)
+    items, successes = direct_counts(problem)
     costs = price_cells(selected, catalogue, prices, evidence)
-    cells = {
-        "quality": draws.mean(axis=-1),
-        "lower": np.quantile(draws, 0.05, axis=-1),
-        "upper": np.quantile(draws, 0.95, axis=-1),
-        "cost_usd": costs.mean,
-        "cost_upper_usd": costs.upper,
-        "items": tasks,
-        "successes": successes,
-    }
-    packed = np.round(np.clip(draws, 0, 1) * DRAW_SCALE).astype("<u2")
+    posterior = Posterior(
+        selected.units, draws, costs.mean, costs.upper, items, successes, quality.fit.scales
+    )
+    progress("setting the dial")
+    held = held_parts(
+        problem, groups, item_groups(selected, placement), posterior.table(), readings,
+        n_draws=n_draws, seed=SEED,
+    )  # fmt: skip
+    dial = set_dial(posterior, catalogue, readings, list(held))
+    table = posterior.table()
+    cells = {name: getattr(table, name).astype(float) for name in COLUMNS}
     artefact = {
         "format": FORMAT,
         "taxonomy": taxonomy_fingerprint(),
@@ -118,7 +145,7 @@ def assemble(
         "newest_evidence": selected.rows["date"].max(),
         "units": [_unit_meta(unit, selected) for unit in selected.units],
         "cells": {name: values.ravel().tolist() for name, values in cells.items()},
-        "draws": base64.b64encode(packed.tobytes()).decode(),
+        "dial": dial,
         "quality_model": _quality_meta(quality, placement, groups),
         "cost_model": costs.meta,
         "sources": _sources(selected),
@@ -126,6 +153,49 @@ def assemble(
         "left_out": selected.left_out,
     }
     return dict(rounded(artefact))
+
+
+def set_dial(
+    posterior: Posterior, catalogue: Catalogue, readings: Readings, held: Sequence[Held]
+) -> dict[str, Any]:
+    """Set the price of worth at each stop; raises BadData where outcomes belie what is expected.
+
+    The traffic is decided among the units that serve it by default: sold today, by providers that do
+    not log prompts.
+    """
+    serves = [
+        i for i, unit in enumerate(posterior.units) if _by_default(catalogue.model(unit.model))
+    ]
+    traffic = traffic_of(
+        posterior.table().kept(serves), posterior.draws[:, :, serves], readings, readings.uniform()
+    )
+    found = calibrate(traffic, held)
+    for name, stop in found.items():
+        if stop.belied:
+            raise BadData(
+                f"dial {name}: on tasks that were left out the picks fall short of the best model by "
+                f"{stop.outcome_gap:.3f}, and the table expects {stop.outcome_gap_expected:.3f}: over "
+                f"{COMPRESSED} times as much, beyond luck.  The evidence contradicts itself: look at what "
+                "came in last"
+            )
+    return {
+        "mix": f"asks of {' and '.join(MIX_WRITERS)}, read as served, every type alike",
+        "asks": len(readings.task),
+        "outcomes": sum(len(part.outcomes) for part in held),
+        "room": ROOM,
+        "stops": [stop.as_json(name) for name, stop in sorted(found.items(), key=_margin)],
+    }
+
+
+def _margin(named: tuple[str, Calibrated]) -> float:
+    return named[1].stop.margin
+
+
+def _by_default(model: Model | None) -> bool:
+    if model is None or model.retired is not None:
+        return False
+    presumed = model.data_policy == "unknown" and model.id.endswith(":free")
+    return not (presumed or model.data_policy == "may_log")
 
 
 def version_of(inputs: Mapping[str, str]) -> str:
@@ -139,28 +209,35 @@ def to_bytes(artefact: Mapping[str, Any]) -> bytes:
     return (json.dumps(artefact, sort_keys=True, indent=0, allow_nan=False) + "\n").encode()
 
 
-def type_centres(quality: Quality, selected: Selected, placement: Placement) -> Floats:
-    """Difficulty (T,) at the lowest level of types that only older models were measured on.
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """What was fitted of U units: ``draws`` float32 (T, L, U, K), costs and counts (T, L, U)."""
 
-    Their items lie on the placement's scale, which is moved onto the table's by the items that
-    both have; NaN where no item is of the type.
-    """
-    keys = selected.rows.filter(pl.col("score").is_not_null()).select(
-        "item", key=pl.concat_str("item", "agent", separator="|")
-    )
-    keys = keys.unique().sort("key").with_columns(fitted=pl.Series(quality.fit.difficulty))
-    both = keys.join(placement.items.select("item", "difficulty_logit"), on="item")
-    shift = (both["fitted"] - both["difficulty_logit"]).to_numpy().mean()
-    level = sum(pl.col(f"p{k + 1}") * k for k in range(N_LEVELS))
-    slope = level_slope(quality)
-    of_type = placement.items.group_by("task").agg(
-        (pl.col("difficulty_logit") - slope * level).mean().alias("centre")
-    )
-    centre = dict(of_type.iter_rows())
-    return np.array([float(centre.get(task, np.nan)) for task in TYPES]) + float(shift)
+    units: tuple[Unit, ...]
+    draws: NDArray[np.float32]
+    cost_usd: Floats
+    cost_upper_usd: Floats
+    items: Ints
+    successes: Floats
+    scales: Mapping[str, float]
+
+    def table(self, stops: Sequence[Stop] = (), version: str = "in memory") -> Table:
+        """Summarise it."""
+        columns: dict[str, Any] = dict(summary(self.draws))
+        return Table(
+            units=self.units,
+            cost_usd=self.cost_usd.astype(np.float32),
+            cost_upper_usd=self.cost_upper_usd.astype(np.float32),
+            items=self.items.astype(np.float32),
+            successes=self.successes.astype(np.float32),
+            version=version,
+            meta={"scales": self.scales},
+            stops=tuple(sorted(stops)),
+            **columns,
+        )
 
 
-def fit_table(
+def fit_pool(
     frame: pl.DataFrame,
     *,
     units: Sequence[Unit],
@@ -168,13 +245,15 @@ def fit_table(
     p_level: Floats,
     seed: int = SEED,
     n_draws: int = 200,
-) -> Table:
-    """Fit a table for any pool from training outcomes.
+    log_price: Floats | None = None,
+) -> Posterior:
+    """Fit any pool from training outcomes.
 
     ``frame``, one row per item and unit: ``item`` int, the row of ``p_type`` (n, T) and
     ``p_level`` (n, L) that holds the classifier's view of the item; ``unit`` as ``str(unit)``;
     ``score``; optional ``trials`` and ``cost_usd``.  Quality is fitted to the whole of each view;
-    the counts and costs of an item go to its most probable cell.
+    the counts and costs of an item go to its most probable cell.  ``log_price`` (U,): log of what
+    each unit's vendor asked when it was released.
     """
     names = {str(unit): i for i, unit in enumerate(units)}
     if unknown := sorted(set(frame["unit"].unique()) - set(names)):
@@ -196,26 +275,21 @@ def fit_table(
         tasks=np.ones(len(items)),
         group_type=group_type,
         group_level=group_level,
-        group_family=group_type,
         p_type=p_type[at],
         p_level=p_level[at],
+        log_price=log_price,
     )
     quality = fit_quality(problem, steps=25)
-    draws = draw_cells(quality, n_draws, seed)
     counts, successes = direct_counts(problem)
     cost, upper = pool_costs(frame, unit, cell[item], cells.to_numpy(), len(units))
-    return Table(
+    return Posterior(
         units=tuple(units),
-        draws=draws.astype(np.float32),
-        quality=draws.mean(axis=-1).astype(np.float32),
-        lower=np.quantile(draws, 0.05, axis=-1).astype(np.float32),
-        upper=np.quantile(draws, 0.95, axis=-1).astype(np.float32),
-        cost_usd=cost.astype(np.float32),
-        cost_upper_usd=upper.astype(np.float32),
-        items=counts.astype(np.float32),
-        successes=successes.astype(np.float32),
-        version="in memory",
-        meta={"scales": quality.fit.scales},
+        draws=draw_cells(quality, n_draws, seed).astype(np.float32),
+        cost_usd=cost,
+        cost_upper_usd=upper,
+        items=counts,
+        successes=successes,
+        scales=quality.fit.scales,
     )
 
 
@@ -293,7 +367,8 @@ def _quality_meta(quality: Quality, placement: Placement, groups: pl.DataFrame) 
     return {
         "form": "item response with shrunk unit effects; see benchmarks/table/quality.py",
         "scales": fitted.scales,
-        "level_slope": level_slope(quality),
+        "line": fitted.coefficients.tolist(),
+        "groups_off_line": fitted.group_scale,
         "groups": table.to_dicts(),
         "tie": asdict(placement.line),
         "tie_checks": placement.checks,

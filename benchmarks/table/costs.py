@@ -10,6 +10,11 @@ with every term after the first three shrunk by a scale estimated from the data.
 priced tasks keeps its own mean to within a few per cent; a unit that nobody priced borrows its
 list price, and a kind of task without priced evidence borrows the scale of its family.
 
+Levels cost little more within a benchmark (about 1.3 times each), whose agent, prompt and repositories
+stay the same, and much more between benchmarks (about 2.2 times).  So where a benchmark stands in for a
+level that it has no tasks of, it does so along the line between benchmarks: four hours of its work
+say little of a quarter of an hour.  And what is harder never costs less.
+
 Where one answer is the whole job there is no agent's bill to borrow.  There the cost is
 
     (input tokens x input price + output tokens x output price) x the unit's realised-over-list
@@ -214,16 +219,45 @@ def cell_costs(
     """
     shape = (len(TYPES), N_LEVELS, costs.log_usd.shape[2])
     mean, upper = np.empty(shape), np.empty(shape)
+    at_level, _ = stand_ins(costs, weight)
     for t, task in enumerate(TYPES):
         for level in range(N_LEVELS):
             if task in SINGLE_TURN:
                 log_usd, sd = _single_turn(costs, task, level, per_token, tokens)
             else:
                 share = _shares(weight, t, level)
-                log_usd = np.log(share @ np.exp(costs.log_usd[:, level]))
+                log_usd = np.log(share @ np.exp(at_level[:, level]))
                 sd = share @ costs.sd[:, level]
             mean[t, level], upper[t, level] = np.exp(log_usd), np.exp(log_usd + Z95 * sd)
-    return mean, upper
+    return np.maximum.accumulate(mean, axis=1), np.maximum.accumulate(upper, axis=1)
+
+
+BETWEEN: Final = 0.79
+"""Log cost that a level adds between benchmarks before these are looked at: 2.2 times, on the six
+priced ones of 2026-11-29 (benchmarks/LOG.md)."""
+
+BETWEEN_COUNT: Final = 4.0
+"""Benchmarks a level off the mean that this counts as."""
+
+
+def stand_ins(costs: Costs, weight: Floats) -> tuple[Floats, float]:
+    """Return log cost (benchmarks, L, U) with levels that a benchmark lacks put on the line between them.
+
+    Also the line's slope: least squares of the benchmarks' mean log cost on their mean level, pulled to
+    ``BETWEEN``.
+    """
+    of_level = weight.sum(axis=1)
+    size = of_level.sum(axis=1)
+    level = of_level @ np.arange(N_LEVELS) / np.maximum(size, 1e-9)
+    has = of_level > 0
+    usual = np.einsum("bl,blu->bu", of_level, costs.log_usd) / np.maximum(size, 1e-9)[:, None]
+    off = level[size > 0] - level[size > 0].mean()
+    height = usual[size > 0].mean(axis=1)
+    slope = (off @ (height - height.mean()) + BETWEEN_COUNT * BETWEEN) / (off @ off + BETWEEN_COUNT)
+    slope = max(float(slope), 0.0)
+    steps = slope * (np.arange(N_LEVELS)[None, :] - level[:, None])
+    line = usual[:, None, :] + steps[:, :, None]
+    return np.where(has[:, :, None], costs.log_usd, line), slope
 
 
 def _shares(weight: Floats, kind: int, level: int) -> Floats:

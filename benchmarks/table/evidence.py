@@ -8,6 +8,7 @@ the catalogue does not offer cannot be served and is left out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,19 +17,16 @@ import polars as pl
 
 from benchmarks.kinds import BENCHMARKS
 from benchmarks.outcomes import Alias, OutcomeSet, with_aliases
+from benchmarks.table.item_response import Floats, Ints, level_of_minutes
 from benchmarks.table.quality import Problem
 from benchmarks.table.time_scale import Placement, codes
 from classifier.tasks import TYPES
-from router.evidence.catalogue import Catalogue
+from router.evidence.catalogue import Catalogue, Model
 from router.evidence.table import DEFAULT_EFFORT
 from router.values import Unit
 
 OUR_AGENTS: Final = ("acp-", "openhands_subagents")
 """Prefixes of agents left out: command-line clients and sub-agents, not the single agent."""
-
-HUMAN_TIMED: Final = ("openhands-swe-bench", "openhands-swt-bench")
-"""Benchmarks whose levels are people's estimates; only they say how steep difficulty is, because
-a level that was read off the outcomes is steep by construction."""
 
 TOTALS: Final = {"deepswe-1.1": ("mini-swe-agent", 113, 4)}
 """Benchmarks whose published totals count → the agent, tasks, and attempts at each."""
@@ -162,14 +160,59 @@ def total_rows(rows: pl.DataFrame, totals: pl.DataFrame, catalogue: Catalogue) -
 
 
 def item_cells(placement: Placement) -> pl.DataFrame:
-    """Task and most probable level, from 0, of every placed item."""
+    """Task and level, from 0, of every placed item.
+
+    Where nobody said how long an item takes its level was read off its own outcomes, and a cell of
+    those would be what models fail by definition: there all items of a benchmark and task have the
+    usual level of these.
+    """
     p = placement.items.select("p1", "p2", "p3", "p4").to_numpy()
-    return placement.items.select("item", "task").with_columns(
-        level=pl.Series(p.argmax(axis=1), dtype=pl.Int8)
+    minutes = pl.col("log_minutes").mean().over("benchmark", "task").exp()
+    usual = minutes.map_elements(level_of_minutes, return_dtype=pl.Int8) - 1
+    known = pl.Series(p.max(axis=1) == 1.0)
+    return placement.items.with_columns(own=pl.Series(p.argmax(axis=1), dtype=pl.Int8)).select(
+        "item", "task", level=pl.when(known).then("own").otherwise(usual).cast(pl.Int8)
     )
 
 
-def to_problem(selected: Selected) -> tuple[Problem, pl.DataFrame]:
+def item_groups(selected: Selected, placement: Placement) -> Ints:
+    """Number which items of ``to_problem`` look alike, (I,): in its order, an item under any agent."""
+    keys = selected.rows.filter(pl.col("score").is_not_null()).select(
+        "item", key=pl.concat_str("item", "agent", separator="|")
+    )
+    keys = (
+        keys.unique("key")
+        .sort("key")
+        .join(placement.items.select("item", "group"), on="item", how="left", maintain_order="left")
+    )
+    number, _ = codes(keys.select(pl.coalesce("group", "item")).to_series())
+    return np.asarray(number, dtype=np.int64)
+
+
+def release_prices(units: Sequence[Unit], catalogue: Catalogue) -> Floats:
+    """Log of what the vendor of each unit asked at its release, dollars per million tokens, (U,).
+
+    Input counts three times as much as output, as price lists are usually blended.  A model that no
+    list has a price of is taken for the mean of its vendor's, else of all: nothing is free to make.
+    """
+    models = [catalogue.model(unit.model) for unit in units]
+    found = np.array([_release_usd(model) for model in models])
+    vendors = np.array([model.vendor if model else "" for model in models])
+    known = found > 0
+    logs = np.log(np.where(known, found, 1.0))
+    for i in np.flatnonzero(~known):
+        kin = known & (vendors == vendors[i])
+        logs[i] = logs[kin if kin.any() else known].mean() if known.any() else 0.0
+    return logs
+
+
+def _release_usd(model: Model | None) -> float:
+    """Blend a model's price at release; the list's of today where that is not known, 0 without any."""
+    price = (model.launch or model.price) if model else None
+    return 0.0 if price is None else (3 * price.input + price.output) / 4
+
+
+def to_problem(selected: Selected, catalogue: Catalogue) -> tuple[Problem, pl.DataFrame]:
     """Number units, items and groups (benchmark, agent, task, level) of the scored rows."""
     rows = selected.rows.filter(pl.col("score").is_not_null()).with_columns(
         key=pl.concat_str("item", "agent", separator="|"),
@@ -184,10 +227,9 @@ def to_problem(selected: Selected) -> tuple[Problem, pl.DataFrame]:
         {
             "group": names,
             "benchmark": parts.list.get(0),
+            "agent": parts.list.get(1),
             "task": parts.list.get(2),
-            "family": parts.list.head(3).list.join("|"),
             "level": parts.list.get(3).cast(pl.Int64),
-            "timed": parts.list.get(0).is_in(list(HUMAN_TIMED)),
         }
     )
     types = [TYPES.index(task) for task in groups["task"]]
@@ -202,6 +244,8 @@ def to_problem(selected: Selected) -> tuple[Problem, pl.DataFrame]:
         tasks=of_item["tasks"].to_numpy(),
         group_type=np.array(types),
         group_level=groups["level"].to_numpy(),
-        group_family=np.where(groups["timed"], codes(groups["family"])[0], -1),
+        log_price=release_prices(selected.units, catalogue),
+        group_agent=codes(groups["agent"])[0],
+        judged=np.array([BENCHMARKS[name].judged for name in groups["benchmark"]]),
     )
     return problem, groups.with_columns(items=pl.Series(np.bincount(group)))

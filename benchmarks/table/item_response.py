@@ -5,11 +5,15 @@ passed of one *item*:
 
     logit P(success) = x_context . effects - difficulty_item
     difficulty_item  = mean of its group + deviation,   deviation ~ N(0, spread_group^2)
+    mean of a group  = line + deviation,                deviation ~ N(0, group_scale^2)
+    line             = what is known of the group beforehand . coefficients
     effects          ~ N(0, scale_component^2)
 
 Effects are whatever the caller's design says (ability, ability by family, by type, by level);
 every one belongs to a *component* whose scale is estimated from the data, so an effect without
 evidence stays at zero with an honest width, which is what *borrowing from the parent* means.
+Group means are shrunk to a line in the same way: a group of one item says little of its mean, and
+a group that nobody measured lies about the line, ``group_scale`` wide.
 
 Fitting.  Item difficulties are integrated out, item by item, on a few Gauss-Hermite nodes placed
 where each item's posterior lies; what remains is maximised over the effects by Newton steps.
@@ -33,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +54,16 @@ PROBIT: Final = (16 * np.sqrt(3) / (15 * np.pi)) ** 2
 """Averaging a logistic curve over N(0, s^2) scales its argument by 1 / sqrt(1 + PROBIT s^2)."""
 
 GROUP_MEAN_SCALE: Final = 10.0
-"""Prior standard deviation, in logits, of a group's mean difficulty: as good as flat."""
+"""Prior standard deviation, in logits, of a group's mean difficulty where no line is given, and of
+the line's height: as good as flat."""
+
+LINE_SCALE: Final = 0.5
+"""Prior standard deviation of the line's other coefficients, around zero."""
+
+GROUP_SCALE: Final = 1.0
+GROUP_COUNT: Final = 4.0
+"""Groups are taken to differ as if GROUP_COUNT further ones had been seen GROUP_SCALE logits off their
+line: what a benchmark that is left out is missed by (benchmarks/LOG.md, 2026-11-29)."""
 
 PRIOR_SCALE: Final = 0.3
 PRIOR_COUNT: Final = 2.0
@@ -69,7 +82,9 @@ class Observations:
 
     ``context``, ``item`` int (n,); ``score`` in [0, 1] (n,); ``trials`` (n,) behind each score.
     ``item_group`` int (items,); ``item_tasks`` (items,): how many tasks an item stands for.
-    A context meets items of one group only.
+    ``line`` (groups, k): what group means are regressed on, the first column being ones;
+    ``known`` (groups,): the part of a group's mean that is given, in logits.  Without a line group
+    means are free.  A context meets items of one group only.
     """
 
     context: Ints
@@ -78,6 +93,8 @@ class Observations:
     trials: Floats
     item_group: Ints
     item_tasks: Floats
+    line: Floats | None = None
+    known: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +109,36 @@ class Design:
     names: tuple[str, ...]
 
 
+class Drawn(NamedTuple):
+    """Joint draws, K of each."""
+
+    effects: Floats
+    """(K, P)."""
+    line: Floats
+    """Coefficients, (K, k)."""
+    groups: Floats
+    """Mean difficulties, (K, G)."""
+    difficulty: Floats
+    """Of items, (K, items)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A fitted model.  P effects, G item groups.
+    """A fitted model.  P effects, k coefficients of the line, G item groups.
 
-    ``effects`` (P,) and ``root`` (P + G, P + G): effects and group means have covariance
-    ``root @ root.T``.  ``difficulty``, ``difficulty_sd`` (items,): posterior means in logits, and
-    standard deviations given the effects.  ``pull`` sparse (items, P + G): how the mean deviation
-    of an item follows a change of effects and group means.
+    ``effects`` (P,), ``coefficients`` (k,) and the groups' deviations from the line have covariance
+    ``root @ root.T``, root being (P + k + G, P + k + G).  ``group_mean`` (G,) is all of a group's mean
+    difficulty, ``group_scale`` how far groups lie off the line (0 without one).  ``difficulty``,
+    ``difficulty_sd`` (items,): posterior means in logits, and standard deviations given the effects.
+    ``pull`` sparse (items, P + k + G): how the mean deviation of an item follows a change of all these.
     """
 
     effects: Floats
+    coefficients: Floats
     group_mean: Floats
+    group_scale: float
     group_spread: Floats
+    line: Floats
     root: Floats
     difficulty: Floats
     difficulty_sd: Floats
@@ -113,8 +147,8 @@ class Fit:
     scales: dict[str, float]
     log_posterior: tuple[float, ...]
 
-    def draws(self, n_draws: int, seed: int) -> tuple[Floats, Floats]:
-        """Draw effects (K, P) and item difficulties (K, items) jointly; K = ``n_draws``.
+    def draws(self, n_draws: int, seed: int) -> Drawn:
+        """Draw ``n_draws`` times, K, jointly.
 
         Drawn in antithetic pairs, so that means are exact.  The part of an item's uncertainty
         that no effect shares (``difficulty_sd``) is left out: average over it analytically.
@@ -122,10 +156,16 @@ class Fit:
         rng = np.random.default_rng(seed)
         half = rng.standard_normal((n_draws // 2, len(self.root)))
         moves = np.concatenate([half, -half]) @ self.root.T
-        n_effects = len(self.effects)
-        means = moves[:, n_effects:][:, self.item_group]
+        ends = np.cumsum([len(self.effects), len(self.coefficients)])
+        effects, line, groups = np.split(moves, ends, axis=1)
+        groups = line @ self.line.T + groups
         deviations = (self.pull @ moves.T).T
-        return self.effects + moves[:, :n_effects], self.difficulty + means + deviations
+        return Drawn(
+            effects=self.effects + effects,
+            line=self.coefficients + line,
+            groups=self.group_mean + groups,
+            difficulty=self.difficulty + groups[:, self.item_group] + deviations,
+        )
 
 
 def effective_trials(trials: Floats) -> Floats:
@@ -187,7 +227,7 @@ class _Items:
 
 @dataclass(slots=True)
 class _FitState:
-    """Where the fit stands.  ``beta`` holds effects, then group means."""
+    """Where the fit stands.  ``beta`` holds effects, coefficients of the line, groups' deviations."""
 
     obs: Observations
     design: Design
@@ -196,6 +236,8 @@ class _FitState:
     quadrature: tuple[Floats, Floats]
     beta: Floats
     scale: Floats
+    group_scale: float
+    offset: Floats
     spread: Floats
     variance: Floats
     items: _Items
@@ -216,10 +258,12 @@ class _FitState:
         minus = sparse.csr_matrix(
             (-np.ones(len(seen)), (seen, group[seen])), shape=(n_contexts, n_groups)
         )
-        columns = sparse.hstack([design.columns, minus]).tocsr()
+        line = np.zeros((n_groups, 0)) if obs.line is None else obs.line
+        known = np.zeros(n_groups) if obs.known is None else obs.known
+        columns = sparse.hstack([design.columns, sparse.csr_matrix(minus @ line), minus]).tocsr()
         used = np.zeros(n_contexts)
         used[seen] = 1
-        size = n_effects + n_groups
+        size = n_effects + line.shape[1] + n_groups
         state = cls(
             obs=obs,
             design=design,
@@ -228,6 +272,8 @@ class _FitState:
             quadrature=np.polynomial.hermite.hermgauss(nodes),
             beta=np.zeros(size),
             scale=np.full(len(design.names), 0.5),
+            group_scale=GROUP_MEAN_SCALE if obs.line is None else GROUP_SCALE,
+            offset=minus @ known,
             spread=np.ones(n_groups),
             variance=np.zeros(size),
             items=_Items(*(np.zeros(0),) * 4, 0.0),
@@ -238,9 +284,12 @@ class _FitState:
         return state
 
     def prior_precision(self) -> Floats:
-        """Of effects and group means, (P + G,)."""
+        """Of effects, coefficients and groups' deviations, (P + k + G,)."""
         effects = self.scale[self.design.component] ** -2.0
-        return np.concatenate([effects, np.full(len(self.spread), GROUP_MEAN_SCALE**-2)])
+        n_groups = len(self.spread)
+        line = np.full(len(self.beta) - len(effects) - n_groups, LINE_SCALE**-2)
+        line[:1] = GROUP_MEAN_SCALE**-2
+        return np.concatenate([effects, line, np.full(n_groups, self.group_scale**-2)])
 
     def item_prior_precision(self) -> Floats:
         """Of item deviations, (items,)."""
@@ -267,7 +316,8 @@ class _FitState:
     def integrate(self, beta: Floats, e: Floats) -> _Items:
         """Find each item's mode from ``e`` on, and its posterior on nodes around it."""
         obs, slope, weight = self.obs, self.slope(), self.weight()
-        linear, prior = (self.columns @ beta)[obs.context], self.item_prior_precision()
+        linear = (self.columns @ beta + self.offset)[obs.context]
+        prior = self.item_prior_precision()
         for _ in range(8):
             p = sigmoid(slope * (linear - e[obs.item]))
             precision = prior + self.per_item(weight * slope**2 * p * (1 - p))
@@ -359,6 +409,11 @@ class _FitState:
         spread = np.sqrt((total + 5 * pooled) / (n + 5))
         change = float(max(abs(scale - self.scale).max(), abs(spread - self.spread).max()))
         self.scale, self.spread = scale, spread
+        if self.obs.line is not None:
+            apart = second[-len(spread) :].sum() + GROUP_COUNT * GROUP_SCALE**2
+            group_scale = float(np.sqrt(apart / (len(spread) + GROUP_COUNT)))
+            change = max(change, abs(group_scale - self.group_scale))
+            self.group_scale = group_scale
         self.items = self.integrate(self.beta, self.items.mode)
         return change
 
@@ -401,13 +456,20 @@ class _FitState:
         follows = -(share * centred[obs.item] * deviation).sum(axis=1)
         shape = (len(items.at), self.columns.shape[0])
         pull = sparse.csr_matrix((follows, (obs.item, obs.context)), shape=shape) @ self.columns
-        n_effects = len(self.design.component)
+        n_effects, n_groups = len(self.design.component), len(self.spread)
+        coefficients = self.beta[n_effects:-n_groups]
+        line = np.zeros((n_groups, 0)) if obs.line is None else obs.line
+        group_mean = line @ coefficients + self.beta[-n_groups:]
+        group_mean += 0.0 if obs.known is None else obs.known
         return Fit(
             effects=self.beta[:n_effects],
-            group_mean=self.beta[n_effects:],
+            coefficients=coefficients,
+            group_mean=group_mean,
+            group_scale=0.0 if obs.line is None else self.group_scale,
             group_spread=self.spread,
+            line=line,
             root=inverse.T,
-            difficulty=self.beta[n_effects:][obs.item_group] + items.mean(),
+            difficulty=group_mean[obs.item_group] + items.mean(),
             difficulty_sd=np.sqrt(np.maximum(items.variance(), 0)),
             item_group=obs.item_group,
             pull=pull.tocsr(),

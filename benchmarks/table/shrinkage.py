@@ -11,7 +11,6 @@ scored on rows it did not see.  Scenarios differ in what is hidden:
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -19,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.table.item_response import Floats, brier, log_loss
-from benchmarks.table.quality import FAMILY, Problem, draw_cells, fit_quality
+from benchmarks.table.quality import FAMILY, Problem, draw_cells, fit_quality, with_rows
 from classifier.tasks import FAMILIES, N_LEVELS, TYPES
 
 SCENARIOS: Final = ("half", "tenth", "patchy", "unseen")
@@ -35,7 +34,7 @@ def compare(problem: Problem, *, seeds: int = 5, n_draws: int = 160) -> pl.DataF
     widened by the binomial noise of the held-out rows.
     """
     single = problem.tasks[problem.item] == 1
-    problem = _keep(problem, single)
+    problem = with_rows(problem, single)
     rows = []
     for seed in range(seeds):
         for scenario in SCENARIOS:
@@ -66,17 +65,6 @@ def split(problem: Problem, scenario: str, seed: int) -> tuple[Mask, Mask]:
     return ~hidden, hidden
 
 
-def _keep(problem: Problem, mask: Mask) -> Problem:
-    """Return the problem with some of its rows; items keep their numbers."""
-    return replace(
-        problem,
-        unit=problem.unit[mask],
-        item=problem.item[mask],
-        score=problem.score[mask],
-        trials=problem.trials[mask],
-    )
-
-
 def _cell(problem: Problem, rows: Mask) -> tuple[NDArray[np.int64], ...]:
     group = problem.group[problem.item[rows]]
     return problem.group_type[group], problem.group_level[group], problem.unit[rows]
@@ -93,7 +81,7 @@ def _methods(
     """Each method's quality (T, L, U) from the training rows."""
     n, s = _counts(problem, train)
     raw, family, shrunk = count_methods(n, s)
-    draws = draw_cells(fit_quality(_keep(problem, train), steps=25), n_draws, seed)
+    draws = draw_cells(fit_quality(with_rows(problem, train), steps=25), n_draws, seed)
     covered = _coverage(problem, test, draws)
     estimates = (raw, family, shrunk, draws.mean(axis=-1))
     coverage = (None, None, None, covered)

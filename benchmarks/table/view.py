@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier.tasks import LEVELS, N_LEVELS, TYPES
-from router.decision.adequacy import adequacy
+from router.decision.rule import plans_of, standing_of
 from router.evidence.table import Table
 from router.values import DEFAULT_DIAL, DIALS, Dial
 
@@ -26,35 +26,47 @@ MOVED_COST: Final = 0.10
 
 @dataclass(frozen=True, slots=True)
 class CellRow:
-    """One unit in one cell; ``p_adequate`` against the cell's best by mean quality."""
+    """One unit in one cell, as the rule sees it there where nobody takes over."""
 
     unit: str
     quality: float
     lower: float
     upper: float
     cost_usd: float
+    """Of an ordinary task."""
     cost_upper_usd: float
     items: int
-    p_adequate: float
-    adequate: bool
+    p_near: float
+    near: bool
+    """Within the guard."""
+    picked: bool
+    best: bool
+    """The unit that evidence vouches most for, which the others are held against."""
 
 
 def cell_rows(table: Table, task: str, level: int, dial: Dial) -> list[CellRow]:
     """Return the units of a cell (``level`` from 1), cheapest first."""
     at = (TYPES.index(task), level - 1)
-    lower, p_adequate = adequacy(table.draws[at], dial.margin)
+    p_type, p_level = np.eye(len(TYPES))[at[0]], np.eye(N_LEVELS)[at[1]]
+    expected = table.expect(p_type.astype(np.float32), p_level.astype(np.float32))
+    standing = standing_of(expected, dial.margin)
+    price = table.price_of(dial.margin)
+    score = plans_of(expected, standing, expected.cost_usd, price).score(price)
+    pick = int(np.where(standing.near, score, np.inf).argmin())
     order = np.argsort(table.cost_usd[at], kind="stable")
     return [
         CellRow(
             unit=str(table.units[u]),
             quality=float(table.quality[at][u]),
-            lower=float(lower[u]),
+            lower=float(table.lower[at][u]),
             upper=float(table.upper[at][u]),
             cost_usd=float(table.cost_usd[at][u]),
             cost_upper_usd=float(table.cost_upper_usd[at][u]),
             items=int(table.items[at][u]),
-            p_adequate=float(p_adequate[u]),
-            adequate=bool(p_adequate[u] >= dial.confidence),
+            p_near=standing.p_near(u),
+            near=bool(standing.near[u]),
+            picked=int(u) == pick,
+            best=int(u) == standing.best,
         )
         for u in order
     ]
@@ -68,15 +80,15 @@ def show(
     dial: Dial = DIALS[DEFAULT_DIAL],
     all_units: bool = False,
 ) -> RenderableType:
-    """Render cells: who is adequate, quality, cost, and whether measured or borrowed.
+    """Render cells: who is near the best and who is picked, quality, cost, and what both rest on.
 
     ``task`` may be a family, a type or ``family/type``; without ``all_units`` a cell shows its
-    adequate units and its best.
+    units near the best.
     """
     shown = _cells_named(task, level)
     head = Text(
-        f"table {table.version}, evidence to {table.meta.get('newest_evidence', '?')}; adequate: "
-        f"within {dial.margin:.0%} of the best with {dial.confidence:.0%} confidence ({dial.name})"
+        f"table {table.version}, evidence to {table.meta.get('newest_evidence', '?')}; near: likely "
+        f"near enough to the best at a margin of {dial.margin:.0%} ({dial.name})"
     )
     return Group(head, *(_grid(table, t, k, dial, all_units) for t, k in shown))
 
@@ -102,16 +114,20 @@ def _cells_named(task: str | None, level: int | None) -> list[tuple[str, int]]:
 def _grid(table: Table, task: str, level: int, dial: Dial, all_units: bool) -> Grid:
     """Render one cell."""
     rows = cell_rows(table, task, level, dial)
-    best = max(rows, key=lambda r: r.lower)
     title = f"\n{task}, {LEVELS[level - 1]}"
     grid = Grid(title=title, title_justify="left", box=None, header_style="dim")
     for name in ("", "unit", "quality", "90% interval", "$ / task", "up to", "evidence"):
         right = name in ("quality", "$ / task", "up to")
         grid.add_column(name, justify="right" if right else "left", no_wrap=True)
     for row in rows:
-        if not (all_units or row.adequate or row is best):
+        if not (all_units or row.near):
             continue
-        mark = "best" if row is best else "adequate" if row.adequate else ""
+        marks = {"picked": row.picked, "best": row.best, "near": row.near}
+        mark = ", ".join(
+            name
+            for name, has in marks.items()
+            if has and not (name == "near" and (row.picked or row.best))
+        )
         grid.add_row(
             mark,
             row.unit,
@@ -125,7 +141,7 @@ def _grid(table: Table, task: str, level: int, dial: Dial, all_units: bool) -> G
 
 
 def diff(old: Table, new: Table, *, dial: Dial = DIALS[DEFAULT_DIAL]) -> RenderableType:
-    """Say what changed: version, units, cells whose numbers moved, and who became adequate."""
+    """Say what changed: version, units, cells whose numbers moved, and what they pick."""
     lines = changes(old, new, dial=dial)
     return Text("\n".join(lines) if lines else "no change")
 
@@ -156,8 +172,8 @@ def _cell_changes(old: Table, new: Table, task: str, level: int, dial: Dial) -> 
             what.append(f"quality {before.quality:.3f} -> {row.quality:.3f}")
         if abs(row.cost_usd - before.cost_usd) > MOVED_COST * before.cost_usd:
             what.append(f"cost ${before.cost_usd:.3g} -> ${row.cost_usd:.3g}")
-        if row.adequate != before.adequate:
-            what.append("now adequate" if row.adequate else "no longer adequate")
+        if row.picked != before.picked:
+            what.append("now picked" if row.picked else "no longer picked")
         if what:
             lines.append(f"{task}, {LEVELS[level - 1]}, {row.unit}: {'; '.join(what)}")
     return lines

@@ -19,9 +19,8 @@ from typing import Annotated, Final
 from pydantic import Field, field_validator
 
 from router.callers.local import NO_MORE, Home, seen
-from router.callers.wishes import STOPS, dial_named
 from router.errors import BadRequest, Unauthenticated
-from router.values import DEFAULT_DIAL, DIALS, Caller, Limits
+from router.values import DEFAULT_DIAL, STOPS, Caller, Limits, dial_named
 
 OWN_KEY_PREFIX: Final = "x-provider-key-"
 
@@ -52,9 +51,10 @@ class Key(Limits):
     balance: Annotated[
         bool, Field(description="Has a paid balance, which decides kilo-auto/small.")
     ] = True
-    dial: Annotated[str, Field(description="The dial's stop where a request names none.")] = (
-        DEFAULT_DIAL
-    )
+    dial: Annotated[
+        str,
+        Field(description="The dial where a request sets none: a stop, or a margin between two."),
+    ] = DEFAULT_DIAL
 
     @field_validator("dial")
     @classmethod
@@ -75,7 +75,7 @@ class Key(Limits):
     def caller(self) -> Caller:
         """Its holder."""
         limits = Limits.model_validate({name: getattr(self, name) for name in Limits.model_fields})
-        return Caller(self.name, balance=self.balance, dial=DIALS[self.dial], limits=limits)
+        return Caller(self.name, balance=self.balance, dial=dial_named(self.dial), limits=limits)
 
 
 OWNER: Final = Caller("owner", owner=True)

@@ -19,14 +19,15 @@ from pydantic import ValidationError
 from router.errors import BadRequest
 from router.evidence.names import Names, UnknownName, both
 from router.values import (
-    DIALS,
     MODEL_CHARS,
     NO_SESSION_WISHES,
+    STOPS,
     Caller,
     Dial,
     Limits,
     SessionWishes,
     checked_name,
+    dial_named,
 )
 
 PREFIX: Final = "x-auto-"
@@ -142,13 +143,6 @@ def _number(value: str) -> float:
         raise ValueError(f"{value!r} is not a number") from None
 
 
-def dial_named(name: str) -> Dial:
-    """Return a stop of the dial; raises ValueError."""
-    if dial := DIALS.get(name.strip().lower()):
-        return dial
-    raise ValueError(f"there is no dial {name!r}")
-
-
 def _limit(field: str, read: Callable[[str], object]) -> Callable[[Wished, str], Wished]:
     """Return how a header narrows a field of ``Limits``, whose own bounds hold."""
 
@@ -229,7 +223,6 @@ NARROWED: Final[dict[str, Callable[..., object]]] = {
 }
 """Field of ``Limits`` → how it is narrowed."""
 
-STOPS: Final = f"one of {', '.join(DIALS)}"
 EVERYONE: Final = "everyone; narrows what the key allows"
 SESSION: Final = "everyone; lasts until it is changed, without a key for this request"
 MODELS: Final = "models, separated by commas or spaces; `*` stands for any text"
@@ -239,7 +232,7 @@ WISHES: Final = (
     Wish(
         "x-auto-dial",
         STOPS,
-        "How much quality may be given up for cost.",
+        "How much of the chance of success may be given up for cost, on average over all requests.",
         "everyone",
         _dial,
     ),
@@ -248,8 +241,8 @@ WISHES: Final = (
     Wish(
         "x-auto-max-cost",
         "US dollars, 0 or more",
-        "The most that an ordinary task of the request's kind may be expected to cost, whatever "
-        "model is asked for.",
+        "The most that this request's plan may be expected to cost: the request, the rest of its task "
+        "and what takes over when a failure shows; whatever model is asked for.",
         EVERYONE,
         _limit("max_cost_usd", _number),
     ),

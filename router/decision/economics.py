@@ -29,10 +29,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.model import Assessment
-from router.evidence.catalogue import Band, Economics, Price
+from router.evidence.catalogue import Band, Economics, Price, Rates
 from router.values import Usage
+
+Array = NDArray[np.float32]
 
 TABLE_READ: Final = 0.1
 """Price of cached input over that of fresh input behind the table's dollars, which
@@ -174,6 +177,39 @@ def session_usd(
         contexts, answers = following_usd(bands, work.here)
         usd += work.share * (contexts * (factor if work.agent else 1.0) + answers * factor)
     return usd
+
+
+def sessions_usd(
+    rates: Rates, works: Sequence[Work], table_usd: Sequence[Array], cached_tokens: Array
+) -> Array:
+    """Return ``session_usd`` of U units at once, (U,).
+
+    ``table_usd`` holds an array (U,) for each kind of work; ``cached_tokens`` (U,).
+    """
+    context = works[0].here.context_tokens
+    cached = np.minimum(cached_tokens, np.float32(context))
+    usd = cached * rates.read + (np.float32(context) - cached) * rates.write
+    for work, usual_usd in zip(works, table_usd, strict=True):
+        reread, written, answered = work.usual
+        listed = (TABLE_READ * reread + written) * rates.fresh + answered * rates.output
+        spent = usual_usd - work.start_tokens * rates.fresh
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.where(listed > 0, spent / listed, 1.0)
+        factor = np.clip(factor, MIN_FACTOR, MAX_FACTOR)
+        reread, written, answered = tokens_of(work.here)
+        contexts = reread * rates.read + written * rates.write
+        usd = usd + work.share * (
+            contexts * (factor if work.agent else 1.0) + answered * rates.output * factor
+        )
+    longest = max(
+        w.here.context_tokens + w.here.calls * (w.here.growth_tokens + w.here.output_tokens)
+        for w in works
+    )
+    for row, price in rates.banded:
+        if longest > price.bands[1].above_tokens:
+            usual = [float(usual_usd[row]) for usual_usd in table_usd]
+            usd[row] = session_usd(price, works, usual, float(cached_tokens[row]))
+    return np.asarray(usd, dtype=np.float32)
 
 
 def listed_usd(price: Price, works: Sequence[Work]) -> float:

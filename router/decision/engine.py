@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Self
 
 from classifier.model import ARTEFACT_FILES, Assessment, BadClassifier, Classifier
+from classifier.since import runs_commands
 from classifier.tasks import family_of as task_family
 from router.decision import reasons
 from router.decision.eligible import Eligibility, Way
-from router.decision.forecast import Forecast, forecast_of, standing_of
+from router.decision.forecast import Forecast, forecast_of, vouched_of
 from router.decision.policy import decide
 from router.errors import BadArtefact
 from router.evidence.catalogue import (
     CATALOGUE_FILE,
     MODELS_DIR,
     Catalogue,
+    Economics,
     file_of,
     load_catalogue,
 )
@@ -75,12 +77,12 @@ class Engine:
     @property
     def standing(self) -> Mapping[str, float]:
         """Model → how well it does over all kinds of task alike."""
-        return standing_of(self.table)
+        return vouched_of(self.table)
 
     def forecast(self, request: ChatRequest) -> Forecast:
         """Say what a request is expected to cost, and how to end, with any model."""
-        assessment, tools = self.classifier.assess(request.conversation), request.needs.tools
-        return forecast_of(assessment, self.table, self.catalogue, tools=tools)
+        assessment = self.classifier.assess(request.conversation)
+        return forecast_of(assessment, self.table, self.catalogue, needs=request.needs)
 
     def decide(
         self,
@@ -114,7 +116,8 @@ class Engine:
         background = is_background(request, assessment)
         if background:
             faced = aside(session)
-        decision = decide(assessment, eligible, faced, self.table, dial, now_s=now_s)
+        seen = 0.0 if background else seen_of(request, assessment, self.catalogue.economics)
+        decision = decide(assessment, eligible, faced, self.table, dial, seen=seen, now_s=now_s)
         return assessment, replace(decision, terms=terms, background=background)
 
     def hear(self, request: ChatRequest, session: Session = NEW) -> Heard:
@@ -137,6 +140,18 @@ class Engine:
             since = replace(conversation.since, carried=carried)
             conversation = replace(conversation, since=since)
         return self.classifier.assess(conversation)
+
+
+def seen_of(request: ChatRequest, read: Assessment, economics: Economics) -> float:
+    """Return how often a failure of this request's work is seen, in [0, 1].
+
+    One answer has nobody to see it fail; an agent sees its commands fail, or its user tells it.
+    """
+    if not request.needs.tools:
+        return 0.0
+    agent = 1.0 - float(read.p_type @ economics.is_single)
+    runs = runs_commands(request.conversation.tools)
+    return agent * (economics.seen.commands if runs else economics.seen.tools)
 
 
 def classifier_folder(folder: Path) -> Path:

@@ -31,7 +31,10 @@ def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
             "effort": decision.unit.effort,
             "fallbacks": [str(unit) for unit in decision.fallbacks],
             "expected_quality": _number(decision.expected_quality),
+            "evidence": decision.evidence.value if decision.evidence else None,
             "expected_cost_usd": _number(decision.expected_cost_usd),
+            "cost_of": _spent_on(decision),
+            "successor": str(decision.successor) if decision.successor else None,
             "adequate": decision.adequate,
             "move": decision.move.value,
             "why": decision.why,
@@ -44,6 +47,13 @@ def as_json(assessment: Assessment, decision: Decision) -> dict[str, Any]:
 
 def _shares(names: tuple[str, ...], p: Any) -> dict[str, float]:
     return {name: round(float(x), 4) for name, x in zip(names, p, strict=True)}
+
+
+def _spent_on(decision: Decision) -> str | None:
+    """Say what the expected cost is of; None where none is told."""
+    if decision.expected_cost_usd is None:
+        return None
+    return "request and rest of task" if decision.input_tokens else "ordinary task"
 
 
 def _number(value: float | None) -> float | None:

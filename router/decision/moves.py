@@ -75,5 +75,4 @@ def saves(stay: Candidate, cheapest: Candidate, toll: int) -> bool:
     """Say whether leaving ``stay`` saves the toll after so many recent switches for price."""
     if cheapest.unit == stay.unit:
         return False
-    at_most = (1 + TOLL * 2.0**toll) * cheapest.session_usd
-    return stay.session_usd > at_most
+    return stay.score > cheapest.score + TOLL * 2.0**toll * cheapest.task_usd

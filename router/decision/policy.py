@@ -1,19 +1,18 @@
-"""The decision: the cheapest model that evidence shows to be adequate, in its session.  Pure.
+"""The decision: the plan that costs least for what it brings, in its session.  Pure.
 
-A unit (a model at an effort) is *adequate* when it is proven not to be worse than the best by more
-than the dial's margin (``router.decision.adequacy``).  The comparison is made on the table's joint
-posterior draws, averaged over what the classifier believes the task to be, so an unsure reading, a
-thin cell and a borrowed one all cost confidence, and never a wrong turn taken with certainty.
+What is compared are *plans* (``router.decision.rule``): a unit (a model at an effort) that serves,
+and where a failure can be seen the one that takes over when it is.  They are compared on what the
+table expects over all that the classifier believes the task to be.
 
-*Cheapest* is meant for this request and the rest of its task in this session: what it costs to
+What a plan costs is meant for this request and the rest of its task in this session: what it costs to
 read or write the context, given what each model's prompt cache holds, and to finish
 (``router.decision.economics``).  So a session mostly stays where it is because that is cheap; what
 else moves it or holds it is a table of transitions (``router.decision.moves``).
 
 With every failure that a model let be seen its chance of success falls, and by half as much
-everybody's, and the dial's margin shrinks.  An incumbent that is no longer adequate is left for one
-that is.  Until then it has the benefit of the doubt (``DOUBT``, ``HANDOVER``), so that a reading on
-the edge does not move it to and fro.
+everybody's, and the dial's margin shrinks.  An incumbent that is no longer within the guard is left
+for the unit that is to take over.  Until then it has the benefit of the doubt (``DOUBT``,
+``HANDOVER``), so that a reading on the edge does not move it to and fro.
 
 ``decide`` is called for every request and touches no clock, disk, network or environment.
 """
@@ -22,32 +21,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.model import Assessment
 from router.decision import reasons
-from router.decision.adequacy import Array, after_failures, best_of, margin_left, p_near
-from router.decision.economics import session_usd, work_of
 from router.decision.eligible import MAY_LOG, Bar, Eligibility, Refusal, Way, beyond
-from router.decision.forecast import forecast_of, standing_of
+from router.decision.forecast import context_tokens, forecast_of, task_usd, vouched_of
 from router.decision.moves import Situation, lock_of, move_of, saves
 from router.decision.nearest import nearest, shortfall
+from router.decision.rule import (
+    FEW_ITEMS,
+    NOBODY,
+    VOUCHED,
+    Array,
+    Mask,
+    Plans,
+    Standing,
+    after_failures,
+    margin_left,
+    plans_of,
+    standing_of,
+)
 from router.errors import NoModelFits
 from router.evidence.catalogue import Catalogue
-from router.evidence.table import Table
+from router.evidence.table import Expectation, Table
 from router.sessions.session import Session
-from router.values import Candidate, Decision, Dial, Move, Needs, Unit, family_of
+from router.values import (
+    Candidate,
+    Candidates,
+    Decision,
+    Dial,
+    Evidence,
+    Limits,
+    Move,
+    Needs,
+    Unit,
+    family_of,
+)
 
 HANDOVER: Final = 0.15
 """How much likelier success must be with another model than with one whose failures were seen, to
 hand its work over: about half of what was done is lost then.  Chosen on simulated sessions."""
 
 DOUBT: Final = 1.5
-"""Without failures an incumbent is left as inadequate only when it misses the dial's margin widened by
-this, and is not even expected within the margin itself.  What is to be chosen must be proven; to
-stay it is enough not to be refuted, so a reading that scatters does not move a session to and fro."""
+"""Without failures an incumbent is left only when it misses the guard widened by this, and is not even
+expected within the dial's margin itself.  What is to be chosen must be likely near; to stay it is
+enough not to be refuted, so a reading that scatters does not move a session to and fro."""
 
 MAX_FALLBACKS: Final = 3
 """How many further models a decision names; a fourth failure in a row is an outage."""
@@ -60,12 +83,14 @@ def decide(
     table: Table,
     dial: Dial,
     *,
+    seen: float = 0.0,
     now_s: float = 0.0,
 ) -> Decision:
-    """Pick the cheapest adequate unit; see the module's text.
+    """Pick the plan of the lowest score; see the module's text.
 
-    ``now_s`` is the time on the clock of the session's caches.  Raises NoModelFits when no model of
-    the catalogue, with evidence or without, may serve the request.
+    ``seen`` is how often a failure is seen in such a session, in [0, 1]; ``now_s`` is the time on the
+    clock of the session's caches.  Raises NoModelFits when no model of the catalogue, with evidence or
+    without, may serve the request.
     """
     models = dict.fromkeys(unit.model for unit in table.units)
     refusals = eligible.refusals(models, Way.DECIDED)
@@ -74,11 +99,11 @@ def decide(
         for i, unit in enumerate(table.units)
         if unit.model not in refusals and not (unit.effort and eligible.bars(unit))
     ]
-    view = _View(assessment, eligible, session, table, dial, now_s)
-    candidates = _candidates(view, keep, refusals) if keep else []
-    if not candidates:
+    view = _View(assessment, eligible, session, table, dial, seen, now_s)
+    compared = _compare(view, keep, refusals) if keep else None
+    if compared is None:
         return _mapped(view, refusals)
-    return _choose(view, candidates, refusals)
+    return _choose(view, compared, refusals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +115,7 @@ class _View:
     session: Session
     table: Table
     dial: Dial
+    seen: float
     now_s: float
 
     @property
@@ -103,7 +129,7 @@ class _View:
     @property
     def context_tokens(self) -> float:
         """The request's input; zero where its size is unknown."""
-        return (self.needs.input_tokens or 0) * self.session.context.scale
+        return context_tokens(self.needs, self.session)
 
     def cached_tokens(self, model: str) -> float:
         """What of it a model's cache holds."""
@@ -112,141 +138,177 @@ class _View:
         return min(float(held), self.context_tokens)
 
 
-def _candidates(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> list[Candidate]:
-    """Compare the kept units on the classifier's view, cheapest first.
+@dataclass(frozen=True)
+class _Compared:
+    """The units that may serve, compared; arrays are of these units."""
 
-    A model none of whose units is within the limits in numbers is added to the ``refusals``.
+    units: list[Unit]
+    expected: Expectation
+    standing: Standing
+    plans: Plans
+    task_usd: Array
+    score: Array
+    tolerable: Mask
+
+    @cached_property
+    def order(self) -> list[int]:
+        """Rows, the lowest score first."""
+        return list(np.argsort(self.score, kind="stable").tolist())
+
+    @cached_property
+    def near(self) -> list[int]:
+        """Rows within the guard, the lowest score first; without any the best."""
+        near = self.standing.near
+        return [i for i in self.order if near[i]] or [self.standing.best]
+
+    def rows_of(self, model: str | None) -> list[int]:
+        """Return the rows of a model, the lowest score first."""
+        return [i for i in self.order if self.units[i].model == model]
+
+    def written(self, i: int) -> Candidate:
+        """Write a unit out."""
+        standing, plans, second = self.standing, self.plans, int(self.plans.second[i])
+        quality = float(standing.quality[i])
+        return Candidate(
+            unit=self.units[i],
+            quality=quality,
+            lower=max(0.0, quality - VOUCHED * float(standing.spread[i])),
+            evidence=evidence_of(self.expected, i),
+            p_near=standing.p_near(i),
+            near=bool(standing.near[i]),
+            tolerable=bool(self.tolerable[i]),
+            ordinary_usd=float(self.expected.cost_usd[i]),
+            task_usd=float(self.task_usd[i]),
+            plan_usd=float(plans.cost_usd[i]),
+            score=float(self.score[i]),
+            second=None if second == NOBODY else self.units[second],
+        )
+
+    def all(self) -> Candidates:
+        """Return all of them, each written out when it is asked for."""
+        order = self.order
+        return Candidates([self.units[i] for i in order], lambda at: self.written(order[at]))
+
+
+def evidence_of(expected: Expectation, unit: int) -> Evidence:
+    """Say what is known of a unit on a request."""
+    if expected.items[unit] < FEW_ITEMS:
+        return Evidence.PRIOR
+    return Evidence.MEASURED if expected.measured[unit] > 0.5 else Evidence.RELATED
+
+
+def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Compared | None:
+    """Compare the kept units; None where none is within the limits in numbers.
+
+    A model none of whose units is within these is added to the ``refusals``.
     """
-    table, dial, limits, session = view.table, view.dial, view.eligible.limits, view.session
-    draws, cost, direct = table.expect(view.assessment.p_type, view.assessment.p_level)
-    quality = draws.mean(axis=1)
-    if limits.counts:
-        outside = {i: beyond(limits, float(cost[i]), float(quality[i])) for i in keep}
-        kept = {table.units[i].model for i in keep if not outside[i]}
-        for i, reason in outside.items():
-            if reason and table.units[i].model not in kept:
-                refusals.setdefault(table.units[i].model, Refusal(Bar.LIMIT, reason))
-        keep = [i for i in keep if not outside[i]]
-    if not keep:
-        return []
-    draws, cost, direct, quality = draws[keep], cost[keep], direct[keep], quality[keep]
-    units = [table.units[i] for i in keep]
-    margin = dial.margin
+    table, limits, session = view.table, view.eligible.limits, view.session
+    whole = table.expect(view.assessment.p_type, view.assessment.p_level)
+    fresh, cached = task_usd(
+        table, view.assessment, view.catalogue,
+        ordinary=whole.cost_usd, needs=view.needs, session=session, now_s=view.now_s,
+    )  # fmt: skip
+    rows = np.array(keep)
+    expected, units = whole.of(rows), [table.units[i] for i in keep]
+    usd, after_usd = cached[rows], fresh[rows]
+    margin = view.dial.margin
     if troubles := session.troubles:
-        draws = after_failures(draws, quality, units, troubles)
-        quality = draws.mean(axis=1)
+        expected = after_failures(expected, units, troubles)
         margin = margin_left(margin, session.trouble.failures)
-    lower, best = best_of(draws)
-    p_adequate = p_near(draws, best, margin)
-    adequate = p_adequate >= dial.confidence
-    tolerable = adequate.copy()
+    price = table.price_of(view.dial.margin)
+    if limits.counts:
+        rows = _within(limits, units, usd, expected.quality, refusals)
+        if not len(rows):
+            return None
+        expected, units = expected.of(rows), [units[i] for i in rows]
+        usd, after_usd = usd[rows], after_usd[rows]
+    standing = standing_of(expected, margin)
+    plans = plans_of(
+        expected, standing, usd, price,
+        seen=view.seen, after_usd=after_usd, cap_usd=limits.max_cost_usd,
+    )  # fmt: skip
+    score = plans.score(price)
+    tolerable = standing.near.copy()
     own = [i for i, unit in enumerate(units) if unit.model == session.model]
-    tolerable[own] = p_near(draws[own], best, DOUBT * margin) >= dial.confidence
-    short = HANDOVER if troubles else dial.margin
-    tolerable[own] |= best.mean() - quality[own] <= short
-    columns = (quality, lower, cost, direct, p_adequate, adequate, tolerable, cost)
-    rows = zip(units, *(column.tolist() for column in columns), strict=True)
-    found = _priced(view, [Candidate(*row) for row in rows], keep)
-    return sorted(found, key=lambda candidate: candidate.session_usd)
+    if own:
+        wider = standing_of(expected, DOUBT * margin)
+        short = HANDOVER if troubles else view.dial.margin
+        gap = standing.quality[standing.best] - standing.quality[own]
+        tolerable[own] = wider.near[own] | (gap <= short)
+    return _Compared(units, expected, standing, plans, usd, score - score.min(), tolerable)
 
 
-def _priced(view: _View, candidates: list[Candidate], keep: list[int]) -> list[Candidate]:
-    """Price the adequate, and the incumbent, in this session; ``keep`` are their rows in the table."""
-    if not view.needs.input_tokens:
-        return candidates
-    session, economics, read = view.session, view.catalogue.economics, view.assessment
-    context = view.context_tokens
-    if session.incumbent is None:  # a first request smaller than an ordinary one grows into it
-        context = max(context, economics.context_tokens)
-    works = work_of(
-        economics,
-        read,
-        tools=view.needs.tools,
-        context_tokens=context,
-        made=session.task.calls,
-        growth_tokens=session.context.growth_tokens,
-    )
-    single = economics.is_single
-    usual = [_table_usd(view.table, read, 1 - single if work.agent else single) for work in works]
-    priced = []
-    for i, candidate in zip(keep, candidates, strict=True):
-        name = candidate.unit.model
-        model = view.catalogue.model(name)
-        if model and model.price and (candidate.adequate or name == session.model):
-            table_usd = [cost[i] for cost in usual]
-            usd = session_usd(model.price, works, table_usd, view.cached_tokens(name))
-            candidate = candidate._replace(session_usd=usd)
-        priced.append(candidate)
-    return priced
+def _within(
+    limits: Limits, units: list[Unit], usd: Array, quality: Array, refusals: dict[str, Refusal]
+) -> NDArray[np.int64]:
+    """Return the rows within the limits in numbers; a model without any is added to the ``refusals``."""
+    numbers = zip(usd.tolist(), quality.tolist(), strict=True)
+    outside = [beyond(limits, *pair) for pair in numbers]
+    kept = {unit.model for unit, reason in zip(units, outside, strict=True) if not reason}
+    for unit, reason in zip(units, outside, strict=True):
+        if reason and unit.model not in kept:
+            refusals.setdefault(unit.model, Refusal(Bar.LIMIT, reason))
+    return np.array([i for i, reason in enumerate(outside) if not reason], dtype=np.int64)
 
 
-def _table_usd(table: Table, read: Assessment, of: Array) -> list[float]:
-    """Return the table's dollars per task of every unit, averaged over some of the types."""
-    weight = np.outer(read.p_type * of, read.p_level).ravel()
-    cost = table.cost_usd.reshape(len(weight), -1)
-    return list((weight @ cost / weight.sum()).tolist())
-
-
-def _choose(view: _View, candidates: list[Candidate], refusals: Mapping[str, Refusal]) -> Decision:
-    """Take the cheapest adequate candidate, or stay; the rest, adequate first, are fallbacks."""
+def _choose(view: _View, compared: _Compared, refusals: Mapping[str, Refusal]) -> Decision:
+    """Take the lowest score within the guard, or stay; the rest, within the guard first, are fallbacks."""
     excluded = {model: refusal.reason for model, refusal in refusals.items()}
-    best = max(candidates, key=lambda c: c.lower + 1e-4 * c.quality)
-    adequate = [c for c in candidates if c.adequate] or [best]
-    unit, move, why = _move(view, candidates, adequate, best, excluded)
-    chosen = next((c for c in candidates if c.unit == unit), None)
+    unit, move, why = _move(view, compared, excluded)
+    candidates = compared.all()
+    chosen = candidates.of(unit)
     return Decision(
         unit=unit,
-        fallbacks=_fallbacks(view, unit, candidates, adequate),
+        fallbacks=_fallbacks(view, unit, compared),
         expected_quality=chosen.quality if chosen else None,
-        expected_cost_usd=chosen.session_usd if chosen else None,
-        adequate=chosen is not None and chosen.adequate,
+        expected_cost_usd=chosen.plan_usd if chosen else None,
+        adequate=chosen is not None and chosen.near,
         why=f"{reasons.read(view.assessment)}: {why}{reasons.within(_limited(view, refusals))}",
+        successor=chosen.second if chosen else None,
+        evidence=chosen.evidence if chosen else None,
+        input_tokens=view.needs.input_tokens,
         move=move,
-        candidates=tuple(candidates),
+        candidates=candidates,
         excluded=excluded,
     )
 
 
-def _fallbacks(
-    view: _View, unit: Unit, candidates: list[Candidate], adequate: list[Candidate]
-) -> tuple[Unit, ...]:
-    """Return one unit of each further model: the adequate, then the best.
+def _fallbacks(view: _View, unit: Unit, compared: _Compared) -> tuple[Unit, ...]:
+    """Return one unit of each further model: those within the guard, then the best.
 
     Where only the incumbent's family can go on, that comes first.
     """
-    others = [c for c in adequate if c.unit != unit]
-    others += sorted(candidates, key=lambda c: -c.quality)
+    by_quality = np.argsort(-compared.standing.quality, kind="stable").tolist()
+    others = [compared.units[i] for i in (*compared.near, *by_quality)]
     if view.needs.provider_state or view.needs.signed_reasoning:
-        others.sort(key=lambda c: family_of(c.unit.model) != view.session.family)
+        others.sort(key=lambda other: family_of(other.model) != view.session.family)
     found: dict[str, Unit] = {}
-    for candidate in others:
+    for other in others:
         if len(found) == MAX_FALLBACKS:
             break
-        if candidate.unit.model != unit.model:
-            found.setdefault(candidate.unit.model, candidate.unit)
+        if other.model != unit.model:
+            found.setdefault(other.model, other)
     return tuple(found.values())
 
 
-def _move(
-    view: _View,
-    candidates: list[Candidate],
-    adequate: list[Candidate],
-    best: Candidate,
-    excluded: Mapping[str, str],
-) -> tuple[Unit, Move, str]:
+def _move(view: _View, compared: _Compared, excluded: Mapping[str, str]) -> tuple[Unit, Move, str]:
     """Say which unit serves, what that does to the session, and why."""
-    session, needs, cheapest = view.session, view.needs, adequate[0]
+    session, needs = view.session, view.needs
+    cheapest = compared.written(compared.near[0])
     incumbent = session.incumbent
-    stay = _own(candidates, incumbent.unit) if incumbent else None
+    stay = _own(compared, incumbent.unit) if incumbent else None
     lock, bound = lock_of(needs, session), False
     if incumbent and needs.signed_reasoning:
         binds = reasons.binds(incumbent.family)
-        within = [c for c in adequate if family_of(c.unit.model) == incumbent.family]
+        within = [
+            i for i in compared.near if family_of(compared.units[i].model) == incumbent.family
+        ]
         if stay is None:
             lock = lock or binds
         elif family_of(cheapest.unit.model) != incumbent.family:
-            bound = not within or within[0] is stay
-            lock, cheapest = (lock or binds, cheapest) if bound else (lock, within[0])
+            bound = not within or compared.units[within[0]] == stay.unit
+            lock = lock or binds if bound else lock
+            cheapest = cheapest if bound else compared.written(within[0])
     # Without evidence only a lock keeps an incumbent, and nothing does beyond a cap.
     unproven = (
         incumbent is not None
@@ -267,7 +329,15 @@ def _move(
         )
     )
     if incumbent is None:
-        return cheapest.unit, move, reasons.begins(cheapest, best, candidates, view.dial.margin)
+        best = compared.written(compared.standing.best)
+        cheaper = int((compared.plans.cost_usd < cheapest.plan_usd).sum())
+        return (
+            cheapest.unit,
+            move,
+            reasons.begins(
+                cheapest, best, len(compared.near), cheaper, reasons.span_of(needs.input_tokens)
+            ),
+        )
     if move is Move.REPLACE:
         model = incumbent.unit.model
         cannot = excluded.get(model, "it is outside the limits or without evidence")
@@ -279,22 +349,25 @@ def _move(
     return chosen.unit, move, _moves(view, move, stay, cheapest)
 
 
-def _own(candidates: list[Candidate], incumbent: Unit) -> Candidate | None:
+def _own(compared: _Compared, incumbent: Unit) -> Candidate | None:
     """Return the incumbent's candidate: at its own effort or, without evidence of that, another."""
-    own = [c for c in candidates if c.unit.model == incumbent.model]
-    return next((c for c in own if c.unit == incumbent), own[0] if own else None)
+    own = compared.rows_of(incumbent.model)
+    same = (i for i in own if compared.units[i] == incumbent)
+    at = next(same, own[0] if own else None)
+    return None if at is None else compared.written(at)
 
 
 def _moves(view: _View, move: Move, stay: Candidate, cheapest: Candidate) -> str:
     """Say why a session stays with a candidate, or leaves it."""
+    span = reasons.span_of(view.needs.input_tokens)
     if move is Move.ESCALATE:
-        return reasons.escalates(view.session, stay, cheapest)
+        return reasons.escalates(view.session, stay, cheapest, span)
     if move is Move.STAY and view.session.task.calls:
-        return reasons.under_way(stay)
+        return reasons.under_way(stay, span)
     held = view.cached_tokens(stay.unit.model)
     cached = reasons.cached_part(held, view.context_tokens)
     explain = reasons.switches if move is Move.SWITCH else reasons.stays
-    return explain(stay, cheapest, cached)
+    return explain(stay, cheapest, cached, span)
 
 
 def _limited(view: _View, refusals: Mapping[str, Refusal]) -> list[str]:
@@ -308,8 +381,8 @@ def _mapped(view: _View, refusals: Mapping[str, Refusal]) -> Decision:
     """Fall back to the mapping of the fallback tier, or who is nearest to it, without a candidate."""
     eligible, table = view.eligible, view.table
     if eligible.limits.counts:
-        tools, catalogue = view.needs.tools, eligible.catalogue
-        forecast = forecast_of(view.assessment, table, catalogue, tools=tools)
+        catalogue = eligible.catalogue
+        forecast = forecast_of(view.assessment, table, catalogue, needs=view.needs)
         eligible = replace(eligible, forecast=forecast)
     tier = eligible.catalogue.fallback
     mapping = tier.mapping(eligible.needs.interface) if tier else None
@@ -321,7 +394,7 @@ def _mapped(view: _View, refusals: Mapping[str, Refusal]) -> Decision:
     refusal = eligible.refusal(mapping.model, Way.STANDS_IN, effort=mapping.effort)
     if refusal:
         said = reasons.refused(excluded | {mapping.model: refusal.reason})
-        found = nearest(tier, tier.model_ids, eligible, standing_of(table))
+        found = nearest(tier, tier.model_ids, eligible, vouched_of(table))
         units = found.units[: MAX_FALLBACKS + 1]
         if not units:
             needed = shortfall(found.refusals, eligible)

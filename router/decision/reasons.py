@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from classifier.model import Assessment
 from router.sessions.session import Session
-from router.values import Candidate, Unit
+from router.values import Candidate, Evidence, Unit
 
 
 def read(assessment: Assessment) -> str:
@@ -18,33 +19,57 @@ def read(assessment: Assessment) -> str:
     return f"{said}, {assessment.declared}" if assessment.declared else said
 
 
-def evidence(candidate: Candidate) -> str:
-    """Say what the numbers of a candidate rest on."""
-    return "measured" if candidate.direct > 0.5 else "borrowed from related tasks"
+SAID: Final = {
+    Evidence.MEASURED: "measured",
+    Evidence.RELATED: "from related tasks",
+    Evidence.PRIOR: "told by its price and family",
+}
+"""What the numbers of a candidate rest on, in words."""
+
+ORDINARY: Final = "for an ordinary task"
+TASK: Final = "for this request and the rest of its task"
+"""What dollars are of: they are never told without."""
+
+
+def span_of(input_tokens: int | None) -> str:
+    """Say what the dollars of a decision are of: without the request's size, of an ordinary task."""
+    return TASK if input_tokens else ORDINARY
 
 
 def _terms(candidate: Candidate) -> str:
-    return f"{candidate.quality:.0%} at ${candidate.session_usd:.3g}"
+    return f"{candidate.quality:.0%} at ${candidate.task_usd:.3g}"
 
 
 def expects(candidate: Candidate) -> str:
     """Say what is expected of a candidate."""
-    return f"{candidate.unit}, {_terms(candidate)} ({evidence(candidate)})"
+    return f"{candidate.unit}, {_terms(candidate)} ({SAID[candidate.evidence]})"
 
 
-def begins(
-    chosen: Candidate, best: Candidate, candidates: Sequence[Candidate], margin: float
-) -> str:
-    """Say why a new session begins with a unit."""
-    expected = f"{_terms(chosen)} ({evidence(chosen)})"
-    if chosen is best:
-        cheaper = sum(c.session_usd < chosen.session_usd for c in candidates)
-        tail = f"none of the {cheaper} cheaper ones is proven within {margin:.0%} of it"
-        return f"{chosen.unit} is the best candidate, {expected}; {tail if cheaper else 'and the cheapest'}."
-    return (
-        f"{chosen.unit} is the cheapest of {sum(c.adequate for c in candidates)} adequate, "
-        f"{expected}, against {_terms(best)} for {best.unit}."
-    )
+def takes_over(candidate: Candidate) -> str:
+    """Say who takes over when a failure shows, and what the plan of both costs."""
+    if candidate.second is None:
+        return ""
+    return f" If its failure shows, {candidate.second} takes over: ${candidate.plan_usd:.3g} with that."
+
+
+def begins(chosen: Candidate, best: Candidate, n_near: int, n_cheaper: int, span: str) -> str:
+    """Say why a new session begins with a unit.
+
+    ``n_near`` units are within the guard, ``n_cheaper`` have plans that cost less; ``span`` is what the
+    dollars are of.
+    """
+    expected = f"{_terms(chosen)} {span} ({SAID[chosen.evidence]})"
+    if chosen.unit == best.unit:
+        why = (
+            f"{chosen.unit} is the best candidate, {expected}"
+            f"{f'; none of {n_cheaper} cheaper ones is worth it' if n_cheaper else ', and the cheapest'}."
+        )
+    else:
+        why = (
+            f"{chosen.unit} is the best buy of {n_near} likely near the best, {expected}, against "
+            f"{_terms(best)} for {best.unit}."
+        )
+    return why + takes_over(chosen)
 
 
 def replaces(before: str, cannot: str, chosen: Unit) -> str:
@@ -62,19 +87,19 @@ def binds(family: str) -> str:
     return f"only {family} models can read its reasoning since the ask"
 
 
-def escalates(session: Session, stay: Candidate, chosen: Candidate) -> str:
+def escalates(session: Session, stay: Candidate, chosen: Candidate, span: str) -> str:
     """Say why a session's model is left for one that is more likely to succeed."""
     failed = session.trouble.failures
-    seen = f" after {failed} visible failure{'s' * (failed > 1)}" if failed else " to this"
+    seen = f"after {failed} visible failure{'s' * (failed > 1)}" if failed else "for this"
     return (
-        f"{stay.unit} is no longer adequate{seen} ({stay.quality:.0%} against "
-        f"{chosen.quality:.0%}): escalates to {expects(chosen)}."
+        f"{stay.unit} is not near enough {seen} ({stay.quality:.0%} against {chosen.quality:.0%}): "
+        f"escalates to {expects(chosen)} {span}."
     )
 
 
-def under_way(stay: Candidate) -> str:
+def under_way(stay: Candidate, span: str) -> str:
     """Say that price waits for the user's next word."""
-    return f"stays with {expects(stay)} while the ask is under way."
+    return f"stays with {expects(stay)} {span} while the ask is under way."
 
 
 def cached_part(cached_tokens: float, context_tokens: float) -> str:
@@ -82,19 +107,19 @@ def cached_part(cached_tokens: float, context_tokens: float) -> str:
     return f"{cached_tokens:,.0f} of {context_tokens:,.0f} tokens are cached"
 
 
-def stays(stay: Candidate, cheapest: Candidate, cached: str) -> str:
+def stays(stay: Candidate, cheapest: Candidate, cached: str, span: str) -> str:
     """Say why staying is cheap enough."""
     against = ""
     if cheapest.unit != stay.unit:
-        against = f", against ${cheapest.session_usd:.3g} with {cheapest.unit}"
-    return f"stays with {expects(stay)}; {cached}{against}."
+        against = f", against {_terms(cheapest)} with {cheapest.unit}"
+    return f"stays with {expects(stay)} {span}; {cached}{against}."
 
 
-def switches(stay: Candidate, cheapest: Candidate, cached: str) -> str:
+def switches(stay: Candidate, cheapest: Candidate, cached: str, span: str) -> str:
     """Say what a switch for price saves."""
     return (
-        f"leaves {stay.unit}, where {cached}, for {expects(cheapest)}; the rest of the task costs "
-        f"${cheapest.session_usd:.3g} instead of ${stay.session_usd:.3g}."
+        f"leaves {stay.unit}, where {cached}, for {expects(cheapest)} {span}, "
+        f"instead of {_terms(stay)}."
     )
 
 

@@ -107,6 +107,44 @@ class Launch(Entry):
     date: date
 
 
+class Rates(NamedTuple):
+    """What a token costs with each of U units, in dollars: the lowest bands of their prices."""
+
+    fresh: NDArray[np.float32]
+    write: NDArray[np.float32]
+    read: NDArray[np.float32]
+    output: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    """Which units have a price at all."""
+    banded: tuple[tuple[int, Price], ...]
+    """Rows of the units whose price rises with the size of a request, and those prices."""
+
+
+def rates_of(prices: Iterable[Price | None]) -> Rates:
+    """Lay prices out, one a unit; what has none costs nothing there and is not known."""
+    listed = list(prices)
+    none = Band(0, 0.0, 0.0, 0.0, 0.0)
+    rows = [price.bands[0] if price else none for price in listed]
+    fresh, write, read, output = np.array(rows, dtype=np.float32).reshape(-1, len(none)).T[1:]
+    return Rates(
+        fresh,
+        write,
+        read,
+        output,
+        known=np.array([price is not None for price in listed], dtype=bool),
+        banded=tuple((i, p) for i, p in enumerate(listed) if p and len(p.bands) > 1),
+    )
+
+
+class Seen(Entry):
+    """How often a failure is seen, in [0, 1], by what a session can see of its work."""
+
+    commands: float = Field(ge=0, le=1)
+    """Where the agent runs commands: its tests, its builds."""
+    tools: float = Field(ge=0, le=1)
+    """Where it has other tools only: by its user."""
+
+
 class Economics(Entry):
     """How coding sessions go, as far as a price list does not say; see ``router.decision.economics``.
 
@@ -126,6 +164,7 @@ class Economics(Entry):
     single_tokens: float = Field(gt=0)
     single_calls_with_tools: float = Field(ge=1)
     remaining: float = Field(ge=0, le=1)
+    seen: Seen
 
     @model_validator(mode="after")
     def _knows_what_it_names(self) -> Economics:

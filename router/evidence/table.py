@@ -2,26 +2,28 @@
 
 A *cell* is a task type at a difficulty level; a *unit* is a model at a reasoning effort, which
 is how models are measured and served.  The table is built only by ``benchmarks.table.build``; here
-it is read, checked and looked up.  Quality is kept twice: summarised per cell for people, and
-as joint posterior draws for the policy, because "not worse than the best" is a statement
-about a *difference*, and two models measured on the same items are not independent.
+it is read, checked and looked up.  Of the posterior that it is built from a cell keeps what a
+decision asks: the mean of a unit's chance of success, and how far that may be off *beside the other
+units'*, because "not worse than the best" is a statement about a difference, and what all units
+share (how hard the cell is) cancels out of it.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from router.errors import BadArtefact
-from router.evidence.catalogue import Catalogue
+from router.evidence.catalogue import Catalogue, Rates, rates_of
 from router.values import Unit
 
 log = logging.getLogger(__name__)
@@ -30,20 +32,80 @@ Array = NDArray[np.float32]
 
 TABLE_FILE: Final = "table.json"
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the artefact; a table of another format is refused."""
 
-DRAW_SCALE: Final = 65535
-"""Draws are stored as uint16: quality × 65535."""
+MEASURED_ITEMS: Final = 30
+"""A unit with so many items of its own in a cell is *measured* there: the standard error of a rate
+over thirty items is 0.09 at most."""
 
 DEFAULT_EFFORT: Final = "default"
 """How recorded outcomes and the artefact spell the provider's own effort."""
 
 
 COLUMNS: Final = (
-    "quality", "lower", "upper", "cost_usd", "cost_upper_usd", "items", "successes"
+    "quality", "spread", "lower", "upper", "cost_usd", "cost_upper_usd", "items", "successes"
 )  # fmt: skip
-"""What is kept per cell and unit, beside the draws."""
+"""What is kept per cell and unit."""
+
+UNCALIBRATED: Final = 1e6
+"""Price of worth of a table that was not calibrated: success is all, and costs break ties."""
+
+LEAST_WEIGHT: Final = 1e-3
+"""Cells under this share of a reading are left out."""
+
+
+class Stop(NamedTuple):
+    """A setting of the dial that a table was calibrated for."""
+
+    margin: float
+    """Probability of success that may be lost on average, in [0, 1]."""
+    price: float
+    """Dollars at which a unit of worth is bought (``router.decision.rule``)."""
+
+
+class Expectation(NamedTuple):
+    """What the table says of U units on one request: n cells that a reading weighs."""
+
+    weight: Array
+    """Of the cells, (n,); adds up to one."""
+    level: NDArray[np.int64]
+    """Of the cells, from 0, (n,)."""
+    qualities: Array
+    """Expected probability of success by cell, (n, U)."""
+    costs: Array
+    """Expected dollars of an ordinary task by cell, (n, U)."""
+    quality: Array
+    """The same over all cells, (U,)."""
+    cost_usd: Array
+    """The same over all cells, (U,)."""
+    spread: Array
+    """Standard deviation of ``quality`` beside the other units', (U,)."""
+    measured: Array
+    """Share of the weight in cells with MEASURED_ITEMS items of the unit and more, (U,)."""
+    items: Array
+    """Items of each unit, in all cells of the table, (U,)."""
+    models: NDArray[np.int64]
+    """Which units are of one model, (U,)."""
+
+    def of(self, rows: Sequence[int] | NDArray[np.int64]) -> Expectation:
+        """Return the same of some of the units."""
+        return Expectation(
+            self.weight,
+            self.level,
+            self.qualities[:, rows],
+            self.costs[:, rows],
+            self.quality[rows],
+            self.cost_usd[rows],
+            self.spread[rows],
+            self.measured[rows],
+            self.items[rows],
+            self.models[rows],
+        )
+
+    def with_qualities(self, qualities: Array) -> Expectation:
+        """Return the same with other chances of success."""
+        return self._replace(qualities=qualities, quality=self.weight @ qualities)
 
 
 def unit_of(model: str, effort: str | None) -> Unit:
@@ -51,19 +113,20 @@ def unit_of(model: str, effort: str | None) -> Unit:
     return Unit(model, None if effort in (None, DEFAULT_EFFORT) else effort)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
-    """Evidence per cell and unit; T types, L levels, U units, K draws.
+    """Evidence per cell and unit; T types, L levels, U units.
 
-    ``draws`` float32 (T, L, U, K): joint posterior draws of the probability of success.
-    ``quality``, ``lower``, ``upper`` float32 (T, L, U): mean and one-sided 95% bounds.
+    ``quality``, ``lower``, ``upper`` float32 (T, L, U): probability of success, its mean and one-sided
+    95% bounds.  ``spread`` (T, L, U): its standard deviation beside the other units'.
     ``cost_usd``, ``cost_upper_usd`` float32 (T, L, U): realised dollars per task.
     ``items``, ``successes`` (T, L, U): direct evidence; zero items means borrowed.
+    ``stops`` are what it was calibrated for, the smallest margin first; none: success is all.
     """
 
     units: tuple[Unit, ...]
-    draws: Array
     quality: Array
+    spread: Array
     lower: Array
     upper: Array
     cost_usd: Array
@@ -72,20 +135,43 @@ class Table:
     successes: Array
     version: str
     meta: dict[str, Any]
+    stops: tuple[Stop, ...] = ()
+    rates: Rates | None = None
+    """What a token costs with each unit, by the catalogue that the table goes with."""
 
-    def expect(self, p_type: Array, p_level: Array) -> tuple[Array, Array, Array]:
-        """Average the table over a classifier's distribution.
-
-        Returns draws (U, K), cost_usd (U,) and the share of the weight that rests on direct
-        evidence (U,).  Cells under a thousandth of the weight are left out.
-        """
+    def expect(self, p_type: Array, p_level: Array) -> Expectation:
+        """Average the table over a classifier's distribution."""
         weight = np.outer(p_type, p_level).astype(np.float32)
-        types, levels = np.nonzero(weight > 1e-3)
+        types, levels = np.nonzero(weight > LEAST_WEIGHT)
         w = weight[types, levels]
         w /= w.sum()
-        n_units, n_draws = self.draws.shape[2:]
-        draws = (w @ self.draws[types, levels].reshape(len(w), -1)).reshape(n_units, n_draws)
-        return draws, w @ self.cost_usd[types, levels], w @ (self.items[types, levels] > 0)
+        qualities, costs = self.quality[types, levels], self.cost_usd[types, levels]
+        items, models = self._sums
+        return Expectation(
+            weight=w,
+            level=levels,
+            qualities=qualities,
+            costs=costs,
+            quality=w @ qualities,
+            cost_usd=w @ costs,
+            spread=np.sqrt(w**2 @ self.spread[types, levels] ** 2),
+            measured=w @ (self.items[types, levels] >= MEASURED_ITEMS).astype(np.float32),
+            items=items,
+            models=models,
+        )
+
+    @cached_property
+    def _sums(self) -> tuple[Array, NDArray[np.int64]]:
+        """Items of each unit in all cells, and the number of its model, (U,) each."""
+        names = [unit.model for unit in self.units]
+        return self.items.sum(axis=(0, 1)), np.unique(names, return_inverse=True)[1]
+
+    def price_of(self, margin: float) -> float:
+        """Return the price of a unit of worth at a margin: between two stops it runs geometrically."""
+        if not self.stops:
+            return UNCALIBRATED
+        margins, prices = zip(*self.stops, strict=True)
+        return float(np.exp(np.interp(margin, margins, np.log(prices))))
 
     def of(self, catalogue: Catalogue, *, name: str = TABLE_FILE) -> Table:
         """Return the table as far as it goes with a catalogue; raises BadArtefact where nothing does.
@@ -107,18 +193,20 @@ class Table:
                 name,
                 ", ".join(lacking),
             )
-            table = self._kept([i for i, model in enumerate(known) if model])
-        free = [model.costs_nothing for model in known if model]
-        if not table.cost_upper_usd[..., free].any():
-            return table
-        zero, priced = np.array(free), (table.cost_usd, table.cost_upper_usd)
+            table = self.kept([i for i, model in enumerate(known) if model])
+        there = [model for model in known if model]
+        rates = rates_of(model.price for model in there)
+        zero, priced = (
+            np.array([m.costs_nothing for m in there]),
+            (table.cost_usd, table.cost_upper_usd),
+        )
         usd, upper = (np.where(zero, np.float32(0), column) for column in priced)
-        return replace(table, cost_usd=usd, cost_upper_usd=upper)
+        return replace(table, cost_usd=usd, cost_upper_usd=upper, rates=rates)
 
-    def _kept(self, rows: list[int]) -> Table:
+    def kept(self, rows: list[int]) -> Table:
         """Return some units only."""
-        kept = {name: getattr(self, name)[:, :, rows] for name in ("draws", *COLUMNS)}
-        return replace(self, units=tuple(self.units[i] for i in rows), **kept)
+        kept = {name: getattr(self, name)[:, :, rows] for name in COLUMNS}
+        return replace(self, units=tuple(self.units[i] for i in rows), rates=None, **kept)
 
 
 def load_table(path: Path) -> Table:
@@ -147,19 +235,18 @@ def table_from_json(raw: dict[str, Any], *, name: str = "table") -> Table:
     try:
         units = tuple(unit_of(u["model"], u["effort"]) for u in raw["units"])
         shape = (len(TYPES), N_LEVELS, len(units))
-        columns = {
+        columns: dict[str, Any] = {
             key: np.array(raw["cells"][key], dtype=np.float32).reshape(shape) for key in COLUMNS
         }
-        packed = np.frombuffer(base64.b64decode(raw["draws"]), dtype="<u2")
-        draws = packed.reshape(*shape, -1).astype(np.float32) / np.float32(DRAW_SCALE)
+        stops = tuple(Stop(stop["margin"], stop["price"]) for stop in raw["dial"]["stops"])
     except (KeyError, TypeError, ValueError) as error:
         raise BadArtefact(f"{name}: malformed: {error!r}; rebuild it") from error
     if not all(np.isfinite(a).all() for a in columns.values()):
         raise BadArtefact(f"{name}: holds a number that is not finite; rebuild it")
     return Table(
         units=units,
-        draws=draws,
+        stops=stops,
         version=raw["version"],
-        meta={k: v for k, v in raw.items() if k not in {"draws", "cells"}},
+        meta={k: v for k, v in raw.items() if k != "cells"},
         **columns,
     )

@@ -213,7 +213,7 @@ class Gateway:
         )
 
     def _larger(self, routed: Routed, window_tokens: int) -> tuple[Attempt, ...]:
-        """Return further attempts with models whose context is larger; the adequate first.
+        """Return further attempts with models whose context is larger; those near the best first.
 
         A decision from memory names no candidates, so it is made anew.  A conversation that its
         provider keeps is nowhere else.
@@ -229,7 +229,7 @@ class Gateway:
                 return ()
         found = decision.candidates if decision else ()
         targets: dict[str, Target] = {}
-        for candidate in sorted(found, key=lambda candidate: not candidate.adequate):
+        for candidate in sorted(found, key=lambda candidate: not candidate.near):
             targets.setdefault(candidate.unit.model, Target(candidate.unit))
         made = self._attempts(inbound, targets.values(), routed=True)
         return tuple(a for a in made if (a.window_tokens or 0) > window_tokens)

@@ -173,7 +173,7 @@ def on_decision(
         return replace(session, basis=None)
     if not decision.candidates:
         return session
-    of = next((c for c in decision.candidates if c.unit == served), None)
+    of = decision.candidates.of(served)
     switched = decision.move is Move.SWITCH and session.model not in (None, decision.unit.model)
     task = session.task
     if switched:
@@ -182,8 +182,8 @@ def on_decision(
         unit=session.incumbent.unit if session.incumbent else served,
         fallbacks=tuple(unit for unit in decision.fallbacks if unit.model != served.model),
         expected_quality=of.quality if of else None,
-        expected_cost_usd=of.session_usd if of else None,
-        adequate=bool(of and of.adequate),
+        expected_cost_usd=of.plan_usd if of else None,
+        adequate=bool(of and of.near),
     )
     basis = Basis(assessment, task.evidence, decision.terms)
     return replace(session, incumbent=incumbent, basis=basis, task=task)

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from benchmarks.judge import baselines, readers, replay
 from benchmarks.judge.pool import Pool, leave_out, split
+from benchmarks.table.choose import outlook_of
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
 from classifier.turns import Conversation
 from router.decision.eligible import Eligibility
 from router.decision.policy import decide
+from router.decision.rule import NOBODY
 from router.evidence.catalogue import (
     Balance,
     Catalogue,
@@ -26,7 +28,7 @@ from router.evidence.catalogue import (
     Price,
     Tier,
 )
-from router.evidence.table import Table
+from router.evidence.table import Stop, Table
 from router.sessions.session import NEW
 from router.values import DIALS, Dial, Interface, Needs, Unit
 from tests.evidence import ECONOMICS
@@ -56,17 +58,14 @@ def a_pool(n: int = 400, seed: int = 0) -> Pool:
     )
 
 
-def a_table(n_units: int = 5, n_draws: int = 64, seed: int = 0) -> Table:
+def a_table(n_units: int = 5, seed: int = 0) -> Table:
     rng = np.random.default_rng(seed)
     shape = (len(TYPES), N_LEVELS, n_units)
-    centre = rng.uniform(0.5, 0.9, shape)
-    draws = np.clip(centre[..., None] + rng.normal(0, 0.03, (*shape, n_draws)), 0, 1)
-    draws = draws.astype(np.float32)
     zeros = np.zeros(shape, np.float32)
     return Table(
         units=tuple(Unit(f"v/m{k}") for k in range(n_units)),
-        draws=draws,
-        quality=draws.mean(axis=3),
+        quality=rng.uniform(0.5, 0.9, shape).astype(np.float32),
+        spread=rng.uniform(0.01, 0.05, shape).astype(np.float32),
         lower=zeros,
         upper=zeros,
         cost_usd=rng.uniform(0.01, 2, shape).astype(np.float32),
@@ -75,6 +74,7 @@ def a_table(n_units: int = 5, n_draws: int = 64, seed: int = 0) -> Table:
         successes=zeros,
         version="test",
         meta={},
+        stops=(Stop(0.05, 3.0), Stop(0.10, 1.0), Stop(0.20, 0.1)),
     )
 
 
@@ -118,11 +118,29 @@ def test_the_bulk_rule_is_the_servers_rule(seed: int, dial: Dial) -> None:
     rng = np.random.default_rng(seed)
     p_type = rng.dirichlet(np.full(len(TYPES), 0.1), 6).astype(np.float32)
     p_level = rng.dirichlet(np.full(N_LEVELS, 0.7), 6).astype(np.float32)
-    picks = replay.adequate_picks(table, p_type, p_level, dial)
+    picks = replay.rule_picks(table, p_type, p_level, dial)
     for k, pick in enumerate(picks):
         read = Assessment(p_type[k], p_level[k])
         made = decide(read, Eligibility(catalogue, Needs()), NEW, table, dial)
         assert made.unit.model == table.units[pick].model
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.05, 1))
+def test_the_bulk_plan_is_the_servers_plan(seed: int, seen: float) -> None:
+    """Who serves and who takes over, item by item."""
+    table, dial = a_table(seed=seed % 7), DIALS["economy"]
+    catalogue = a_catalogue(table)
+    rng = np.random.default_rng(seed)
+    p_type = rng.dirichlet(np.full(len(TYPES), 0.1), 4).astype(np.float32)
+    p_level = rng.dirichlet(np.full(N_LEVELS, 0.7), 4).astype(np.float32)
+    outlook = outlook_of(table, p_type, p_level, dial.margin)
+    plans = outlook.plans(table.price_of(dial.margin), seen)
+    for k, (first, second) in enumerate(plans):
+        read = Assessment(p_type[k], p_level[k])
+        made = decide(read, Eligibility(catalogue, Needs()), NEW, table, dial, seen=seen)
+        assert made.unit == table.units[first]
+        assert made.successor == (None if second == NOBODY else table.units[second])
 
 
 def test_expected_is_the_tables_own_average() -> None:
@@ -132,9 +150,9 @@ def test_expected_is_the_tables_own_average() -> None:
     p_level = rng.dirichlet(np.ones(N_LEVELS), 5).astype(np.float32)
     quality, cost = replay.expected(table, p_type, p_level)
     for k in range(5):
-        draws, usd, _ = table.expect(p_type[k], p_level[k])
-        np.testing.assert_allclose(quality[k], draws.mean(axis=1), atol=1e-5)
-        np.testing.assert_allclose(cost[k], usd, atol=1e-5)
+        one = table.expect(p_type[k], p_level[k])
+        np.testing.assert_allclose(quality[k], one.quality, atol=1e-5)
+        np.testing.assert_allclose(cost[k], one.cost_usd, atol=1e-5)
 
 
 @given(st.lists(st.integers(0, 40), min_size=30, max_size=200), st.integers(0, 99))
@@ -185,7 +203,7 @@ def test_a_cheaper_dial_stop_never_costs_more_than_it_expects() -> None:
     _, cost = replay.expected(table, p_type, p_level)
     rows = np.arange(50)
     dials = [Dial("d", margin, 0.9) for margin in (0.0, 0.05, 0.2, 1.0)]
-    paid = [cost[rows, replay.adequate_picks(table, p_type, p_level, d)] for d in dials]
+    paid = [cost[rows, replay.rule_picks(table, p_type, p_level, d)] for d in dials]
     assert all(
         (after <= before + 1e-6).all() for before, after in zip(paid, paid[1:], strict=False)
     )

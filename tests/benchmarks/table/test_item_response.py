@@ -81,7 +81,7 @@ def test_estimates_are_shrunk_towards_the_parent() -> None:
 
 def test_more_evidence_narrows_the_interval() -> None:
     ability = np.linspace(-1, 1, 10)
-    draws = [fitted(ability, n, seed=4).draws(400, 0)[0] for n in (40, 640)]
+    draws = [fitted(ability, n, seed=4).draws(400, 0).effects for n in (40, 640)]
     wide, narrow = (np.std(d[:, 0] - d[:, 9]) for d in draws)
     assert narrow < 0.5 * wide
 
@@ -94,7 +94,7 @@ def test_an_effect_without_evidence_keeps_its_prior() -> None:
         ("ability",),
     )
     found = fit(rows, design)
-    effect = found.draws(2000, 0)[0][:, 8]
+    effect = found.draws(2000, 0).effects[:, 8]
     assert found.effects[8] == 0
     assert effect.std() == pytest.approx(found.scales["ability"], rel=0.1)
 
@@ -104,7 +104,7 @@ def test_differences_are_covered_as_often_as_claimed() -> None:
     inside = []
     for seed in range(20):
         ability = np.random.default_rng(seed).normal(0, 0.8, 8)
-        draws, _ = fitted(ability, 120, seed=500 + seed).draws(400, 0)
+        draws = fitted(ability, 120, seed=500 + seed).draws(400, 0).effects
         gap = draws[:, 1:] - draws[:, :1]
         low, high = np.quantile(gap, [0.05, 0.95], axis=0)
         truth = ability[1:] - ability[0]
@@ -145,7 +145,9 @@ def test_a_published_total_is_worth_about_its_tasks() -> None:
     )
     by_task, by_total = (fit(r, one_ability_each(12)) for r in (rows, total))
     assert by_total.effects[11] == pytest.approx(by_task.effects[11], abs=0.15)
-    assert by_total.draws(400, 0)[0][:, 11].std() < 2 * by_task.draws(400, 0)[0][:, 11].std()
+    assert (
+        by_total.draws(400, 0).effects[:, 11].std() < 2 * by_task.draws(400, 0).effects[:, 11].std()
+    )
 
 
 def test_a_context_of_two_groups_is_refused() -> None:

@@ -21,7 +21,7 @@ from benchmarks.table.build import (
     assemble,
     changes,
     diff,
-    fit_table,
+    fit_pool,
     rounded,
     show,
     to_bytes,
@@ -34,6 +34,7 @@ from benchmarks.table.pricing import cell_weights
 from benchmarks.table.quality import Problem, draw_cells, fit_quality
 from benchmarks.table.shrinkage import METHODS, SCENARIOS, compare, count_methods
 from benchmarks.table.time_scale import place_evidence
+from benchmarks.table.traffic import Readings
 from classifier.tasks import N_LEVELS, TYPES
 from router.evidence.catalogue import MODELS_DIR, Catalogue, load_catalogue
 from router.evidence.table import DEFAULT_EFFORT, Table, load_table, table_from_json
@@ -80,7 +81,7 @@ POOL = (Unit("weak"), Unit("strong"))
 
 @pytest.fixture(scope="module")
 def pool() -> Table:
-    return fit_table(simulated_frame(600), units=POOL, **views(600))
+    return fit_pool(simulated_frame(600), units=POOL, **views(600)).table()
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +198,24 @@ def prices() -> pl.DataFrame:
     return pl.DataFrame([row])
 
 
+def readings() -> Readings:
+    """Four asks of two types, each read right and surely."""
+    task, level = np.array([FIX, FIX, TESTS, TESTS]), np.array([0, 1, 0, 1])
+    return Readings(
+        rows=(),
+        p_type=np.eye(len(TYPES), dtype=np.float32)[task],
+        p_level=np.eye(N_LEVELS, dtype=np.float32)[level],
+        task=task,
+        level=level,
+    )
+
+
 @pytest.fixture(scope="module")
 def artefact(catalogue: Catalogue) -> dict[str, object]:
     inputs = {"prompts": "0"}
-    return assemble(evidence(), catalogue, totals(), prices(), n_draws=40, inputs=inputs)
+    return assemble(
+        evidence(), catalogue, totals(), prices(), readings(), n_draws=40, inputs=inputs
+    )
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +253,7 @@ def test_mean_costs_are_those_measured(pool: Table) -> None:
 
 
 def test_more_items_narrow_the_interval() -> None:
-    wide, narrow = (fit_table(simulated_frame(n), units=POOL, **views(n)) for n in (30, 480))
+    wide, narrow = (fit_pool(simulated_frame(n), units=POOL, **views(n)).table() for n in (30, 480))
     width = [t.upper[FIX, 1, 1] - t.lower[FIX, 1, 1] for t in (wide, narrow)]
     assert width[1] < 0.5 * width[0]
 
@@ -253,7 +268,7 @@ def test_draws_cover_the_truth_as_often_as_claimed() -> None:
     inside, b = [], np.random.default_rng(1).normal(0, 1, 200_000)
     for seed in range(12):
         gap = np.random.default_rng(seed).normal(0, 0.5)
-        fitted = fit_table(simulated_frame(100, seed, gap), units=POOL, **views(100))
+        fitted = fit_pool(simulated_frame(100, seed, gap), units=POOL, **views(100)).table()
         for unit, ability in ((0, 0.0), (1, gap)):
             truth = sigmoid(ability - b).mean()
             inside.append(fitted.lower[FIX, 1, unit] <= truth <= fitted.upper[FIX, 1, unit])
@@ -262,7 +277,7 @@ def test_draws_cover_the_truth_as_often_as_claimed() -> None:
 
 def test_unknown_units_are_refused() -> None:
     with pytest.raises(ValueError, match="outside the pool: strong"):
-        fit_table(simulated_frame(10), units=POOL[:1], **views(10))
+        fit_pool(simulated_frame(10), units=POOL[:1], **views(10))
 
 
 def test_an_unsure_view_blurs_the_cells_it_spreads_over() -> None:
@@ -278,7 +293,7 @@ def test_an_unsure_view_blurs_the_cells_it_spreads_over() -> None:
     kinds = views(n)["p_type"]
     gaps = []
     for p_level in (sure, unsure):
-        quality = fit_table(frame, units=POOL, p_type=kinds, p_level=p_level).quality
+        quality = fit_pool(frame, units=POOL, p_type=kinds, p_level=p_level).table().quality
         gaps.append(float(quality[FIX, 0, 0] - quality[FIX, 2, 0]))
     assert gaps[0] > 0.3
     assert gaps[1] < gaps[0]
@@ -338,7 +353,9 @@ def test_single_turn_costs_follow_tokens_and_price() -> None:
 def test_identical_inputs_give_identical_bytes(
     artefact: dict[str, object], catalogue: Catalogue
 ) -> None:
-    again = assemble(evidence(), catalogue, totals(), prices(), n_draws=40, inputs={"prompts": "0"})
+    again = assemble(
+        evidence(), catalogue, totals(), prices(), readings(), n_draws=40, inputs={"prompts": "0"}
+    )
     assert to_bytes(artefact) == to_bytes(again)
 
 
@@ -411,7 +428,7 @@ def with_hinted_items(**changes: object) -> OutcomeSet:
 def test_items_of_one_benchmark_count_each_under_its_own_task(catalogue: Catalogue) -> None:
     world = with_hinted_items()
     placement = place_evidence(world)
-    problem, groups = to_problem(select(world, placement, catalogue, totals()))
+    problem, groups = to_problem(select(world, placement, catalogue, totals()), catalogue)
     hinted = groups.filter(pl.col("benchmark") == "zrb-challenges")
     assert hinted["task"].to_list() == ["general/writing", "refactoring/migration"]
     assert hinted["items"].to_list() == [1, 1]
@@ -453,7 +470,7 @@ def test_a_judges_grade_is_marked_as_one(catalogue: Catalogue) -> None:
         world.outcomes.with_columns(benchmark=graded),
         world.inputs,
     )
-    built = assemble(world, catalogue, totals(), prices(), n_draws=40, inputs={})
+    built = assemble(world, catalogue, totals(), prices(), readings(), n_draws=40, inputs={})
     marks = {
         evidence["benchmark"]: evidence.get("judged", False)
         for unit in built["units"]
@@ -502,7 +519,6 @@ def problem(n_units: int = 12, n_items: int = 60, share: float = 0.3) -> Problem
     return Problem(
         unit=unit, item=item, score=score, trials=np.ones(len(unit)), model=np.arange(n_units),
         group=group, tasks=np.ones(2 * n_items), group_type=kinds, group_level=np.array([1, 1]),
-        group_family=np.array([-1, -1]),
     )  # fmt: skip
 
 

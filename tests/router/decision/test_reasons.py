@@ -5,44 +5,70 @@ from __future__ import annotations
 import pytest
 
 from router.decision import reasons
-from router.values import Candidate, Unit
+from router.sessions.session import NEW
+from router.values import Candidate, Evidence, Unit
 
 
-def candidate(name, usd, *, quality=0.9, direct=1.0, adequate=True):
-    return Candidate(Unit(name), quality, quality, usd, direct, 0.99, adequate, True, usd)
+def candidate(name, usd, *, quality=0.9, evidence=Evidence.MEASURED, second=None, plan_usd=None):
+    return Candidate(
+        unit=Unit(name), quality=quality, lower=quality, evidence=evidence, p_near=0.99, near=True,
+        tolerable=True, ordinary_usd=usd, task_usd=usd, plan_usd=usd if plan_usd is None else plan_usd,
+        score=0.0, second=None if second is None else Unit(second),
+    )  # fmt: skip
 
 
 CHEAP, DEAR = candidate("cheap", 0.01), candidate("dear", 1.0)
-POOR = candidate("poor", 0.001, quality=0.1, adequate=False)
 
 
 def test_the_best_is_told_apart_from_the_best_that_is_cheapest_too():
-    said = reasons.begins(DEAR, DEAR, [POOR, CHEAP, DEAR], 0.02)
-    assert said == (
-        "dear is the best candidate, 90% at $1 (measured); "
-        "none of the 2 cheaper ones is proven within 2% of it."
+    assert reasons.begins(DEAR, DEAR, 1, 2, reasons.ORDINARY) == (
+        "dear is the best candidate, 90% at $1 for an ordinary task (measured); "
+        "none of 2 cheaper ones is worth it."
     )
-    said = reasons.begins(CHEAP, CHEAP, [CHEAP, DEAR], 0.02)
-    assert said == "cheap is the best candidate, 90% at $0.01 (measured); and the cheapest."
+    assert reasons.begins(CHEAP, CHEAP, 2, 0, reasons.ORDINARY) == (
+        "cheap is the best candidate, 90% at $0.01 for an ordinary task (measured), and the cheapest."
+    )
 
 
-def test_the_cheapest_adequate_is_held_against_the_best():
-    said = reasons.begins(CHEAP, DEAR, [POOR, CHEAP, DEAR], 0.02)
-    assert said == (
-        "cheap is the cheapest of 2 adequate, 90% at $0.01 (measured), against 90% at $1 for dear."
+def test_the_best_buy_is_held_against_the_best():
+    assert reasons.begins(CHEAP, DEAR, 2, 0, reasons.TASK) == (
+        "cheap is the best buy of 2 likely near the best, 90% at $0.01 for this request and the rest of "
+        "its task (measured), against 90% at $1 for dear."
     )
+
+
+def test_who_takes_over_is_told_with_what_the_plan_costs():
+    plan = candidate("cheap", 0.01, second="dear", plan_usd=0.11)
+    said = reasons.begins(plan, DEAR, 2, 0, reasons.TASK)
+    assert said.endswith("If its failure shows, dear takes over: $0.11 with that.")
 
 
 def test_who_stays_is_held_against_the_cheapest_only_where_that_is_another():
     cached = reasons.cached_part(1000.0, 2000.4)
-    stays = "stays with dear, 90% at $1 (measured); 1,000 of 2,000 tokens are cached"
-    assert reasons.stays(DEAR, DEAR, cached) == f"{stays}."
-    assert reasons.stays(DEAR, CHEAP, cached) == f"{stays}, against $0.01 with cheap."
+    stays = "stays with dear, 90% at $1 (measured) for an ordinary task; 1,000 of 2,000 tokens are cached"
+    assert reasons.stays(DEAR, DEAR, cached, reasons.ORDINARY) == f"{stays}."
+    against = f"{stays}, against 90% at $0.01 with cheap."
+    assert reasons.stays(DEAR, CHEAP, cached, reasons.ORDINARY) == against
 
 
-@pytest.mark.parametrize(
-    ("direct", "evidence"),
-    [(1.0, "measured"), (0.51, "measured"), (0.5, "borrowed from related tasks"), (0.0, "borrowed from related tasks")],
-)  # fmt: skip
-def test_evidence_is_measured_where_most_of_it_was(direct, evidence):
-    assert reasons.evidence(candidate("m", 1.0, direct=direct)) == evidence
+@pytest.mark.parametrize("evidence", list(Evidence))
+def test_every_kind_of_evidence_has_its_words_and_none_claims_proof(evidence):
+    said = reasons.expects(candidate("m", 1.0, evidence=evidence))
+    assert reasons.SAID[evidence] in said
+    assert "proven" not in said
+
+
+@pytest.mark.parametrize(("size", "span"), [(None, "ordinary"), (0, "ordinary"), (9, "rest")])
+def test_dollars_are_always_of_something(size, span):
+    """Every sentence that names dollars says what they are of."""
+    told = reasons.span_of(size)
+    assert span in told
+    for said in (
+        reasons.begins(CHEAP, DEAR, 2, 0, told),
+        reasons.stays(DEAR, CHEAP, "", told),
+        reasons.switches(DEAR, CHEAP, "", told),
+        reasons.escalates(NEW, CHEAP, DEAR, told),
+        reasons.under_way(DEAR, told),
+    ):
+        assert "$" in said
+        assert told in said

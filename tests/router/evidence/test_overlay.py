@@ -94,7 +94,7 @@ def test_units_that_the_catalogue_lacks_are_ignored_with_a_line(caplog):
     whole = table([0.1, 0.5, 0.9], [0.1, 0.2, 0.3])
     found = whole.of(catalogue(model("m0"), model("m2")), name="my/table.json")
     assert found.units == (whole.units[0], whole.units[2])
-    assert (found.draws == whole.draws[:, :, [0, 2]]).all()
+    assert (found.quality == whole.quality[:, :, [0, 2]]).all()
     assert (found.cost_usd == whole.cost_usd[:, :, [0, 2]]).all()
     assert [line.getMessage() for line in caplog.records] == [
         "my/table.json: the catalogue lacks m1: what is known of them is ignored"

@@ -12,7 +12,7 @@ import pytest
 from router.books.record import End
 from router.providers.attempts import MAX_ATTEMPTS
 from router.providers.waits import MAX_WAIT_S
-from router.values import Candidate, Interface, Unit
+from router.values import Candidate, Candidates, Evidence, Interface, Unit
 from router.wire.format import FORMATS
 from tests.gateway_rig import (
     PATHS,
@@ -202,15 +202,21 @@ class Windows(StubEngine):
 
     unit = Unit("minimax/minimax-m2.5")
 
+    @staticmethod
+    def written(unit):
+        return Candidate(
+            unit=unit, quality=0.9, lower=0.8, evidence=Evidence.MEASURED, p_near=0.9,
+            near=unit.model != "openai/gpt-5.2", tolerable=True, ordinary_usd=0.1, task_usd=0.1,
+            plan_usd=0.1, score=0.1, second=None,
+        )  # fmt: skip
+
     def decide(self, request, **asked):
         assessment, decision = super().decide(request, **asked)
-        small, *others = (
-            Candidate(
-                Unit(model, "high"), 0.9, 0.8, 0.1, 1.0, 0.9, model != "openai/gpt-5.2", True, 0.1
-            )
-            for model in ("anthropic/claude-opus-4.5", "openai/gpt-5.2", "qwen/qwen3.6-plus", FIRST)
-        )
-        known = (small, *others) if asked["reassess"] or not request.stored else ()
+        others = ("openai/gpt-5.2", "qwen/qwen3.6-plus", FIRST)
+        known = Candidates((), self.written)
+        if asked["reassess"] or not request.stored:
+            units = [Unit(model, "high") for model in ("anthropic/claude-opus-4.5", *others)]
+            known = Candidates(units, lambda at: self.written(units[at]))
         fallbacks = (Unit("deepseek/deepseek-v3.2"),)
         return assessment, replace(decision, unit=self.unit, fallbacks=fallbacks, candidates=known)
 

@@ -1,0 +1,77 @@
+"""The rule on many requests at once: what ``router.decision.rule`` chooses, for studies and builds.
+
+Nothing is decided here.  Every request's expectation, standing and plan are those that the server
+makes; what is added is that prices can be tried one after the other without making them again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.table.item_response import Floats, Ints
+from router.decision.rule import NOBODY, plans_of, standing_of
+from router.evidence.table import Expectation, Table
+
+Array32 = NDArray[np.float32]
+
+NO_GUARD: Final = 1.0
+"""A margin within which everybody is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a rule sees of n requests and U units at one margin.
+
+    ``cost_usd``, ``worth``, ``quality`` float (n, U); ``near`` bool (n, U), within the guard; ``best`` int
+    (n,).  ``expected`` holds the expectations themselves, for plans of two steps.
+    """
+
+    cost_usd: Floats
+    worth: Floats
+    quality: Floats
+    near: NDArray[np.bool_]
+    best: Ints
+    margin: float
+    expected: tuple[Expectation, ...]
+
+    def picks(self, price: float) -> Ints:
+        """Return the unit that serves each request where nobody takes over, (n,)."""
+        score = np.where(self.near, self.cost_usd - price * self.worth, np.inf)
+        return np.asarray(score.argmin(axis=1), dtype=np.int64)
+
+    def plans(self, price: float, seen: float) -> Ints:
+        """Return who serves and who takes over, (n, 2); ``NOBODY`` where nobody does.
+
+        ``seen`` is how often a failure is seen.  What costs and outcomes depend on besides a reading is
+        not known here, so a successor costs what a first unit does.
+        """
+        found = []
+        for expected in self.expected:
+            standing = standing_of(expected, self.margin)
+            plans = plans_of(expected, standing, expected.cost_usd, price, seen=seen)
+            score = np.where(standing.near, plans.score(price), np.inf)
+            first = int(score.argmin())
+            found.append((first, int(plans.second[first])))
+        return np.array(found, dtype=np.int64)
+
+
+def outlook_of(table: Table, p_type: Array32, p_level: Array32, margin: float) -> Outlook:
+    """Look at n requests, read as (n, T) and (n, L)."""
+    expected = tuple(table.expect(*read) for read in zip(p_type, p_level, strict=True))
+    standings = [standing_of(e, margin) for e in expected]
+    return Outlook(
+        cost_usd=np.array([e.cost_usd for e in expected], dtype=float),
+        worth=np.array([s.worth for s in standings], dtype=float),
+        quality=np.array([e.quality for e in expected], dtype=float),
+        near=np.array([s.near for s in standings]),
+        best=np.array([s.best for s in standings], dtype=np.int64),
+        margin=margin,
+        expected=expected,
+    )
+
+
+__all__ = ["NOBODY", "NO_GUARD", "Outlook", "outlook_of"]

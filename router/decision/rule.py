@@ -1,0 +1,241 @@
+"""The rule: the plan that costs least, what may fail priced in, inside a guard.  Pure, on arrays.
+
+A *plan* is the unit that serves and, where a failure can be seen, the one that takes over when it
+is.  What is minimised is
+
+    expected dollars of the plan  -  price x worth of the success that it is expected to bring
+
+*Worth* grows with the human hours of a task (``WORTH``), so that what may be lost is lost where
+little hangs on it.  The *price* of a unit of worth comes with the table: it is the least at which the
+average of a stated mix of traffic stays within the dial's margin (``benchmarks.table.calibrate``).
+
+An average alone would be kept by paying with the hardest tasks, so no unit serves that is not within
+the *guard*: with probability ``GUARD`` its chance of success on this request is within twice the
+margin of the best unit's, and on tasks of more than four hours within the margin itself.  This is
+arithmetic on what the table believes, prior and spread included, and no proof about the request.
+
+Everything here is a mean or a spread over cells that a reading weighs; nothing is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from math import erfc, sqrt
+from statistics import NormalDist
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.model import MAX_FAILURES
+from router.evidence.table import Expectation
+from router.values import Unit
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+HOURS: Final = (0.13, 0.6, 2.0, 6.0)
+"""Human hours of a task by level: the middle of under 15 minutes, to an hour, to four, and more."""
+
+WORTH: Final = np.sqrt(np.array(HOURS, dtype=np.float32))
+"""What a success is worth by level.  Hours themselves spend so much on what a reading takes for hard
+that recorded outcomes are bought dearer than without weights; without weights the hardest tasks pay.
+The root does neither on any recorded pool (benchmarks/LOG.md, 2026-11-30)."""
+
+GUARD: Final = 0.8
+"""Probability with which a unit must be within the guard's margin."""
+
+ROOM: Final = np.array((2.0, 2.0, 2.0, 1.0), dtype=np.float32)
+"""The guard's margin by level, in margins of the dial."""
+
+VOUCHED: Final = 1.645
+"""One-sided 95%: the best unit is the one that evidence vouches most for.  The highest *mean* often
+belongs to a unit that nobody measured, and nothing is near a wide guess."""
+
+FEW_ITEMS: Final = 10
+"""A unit with fewer items of its own serves only where nobody else does: what is said of it is its
+price's and its family's."""
+
+THIN_ITEMS: Final = 30
+THIN_GUARD: Final = 0.9
+"""With fewer items than ``THIN_ITEMS`` a unit must be within half the guard's margin, and surer."""
+
+FAILED_ODDS: Final = 0.6
+STRONGER: Final = 0.44
+WEAKER: Final = 0.58
+"""What a visible failure leaves of the odds that a model succeeds, and which share of its weight
+speaks against models that are expected to do better, and no better.  On the OpenHands runs of nine
+models a failure that is final takes 3.2 off a model's own log odds (a second run ends otherwise one
+time in ten), 1.4 off a stronger one's and 1.8 off a weaker one's: the item is hard, and half of the
+failure was the model's own (benchmarks/LOG.md).  Six visible failures (``MAX_FAILURES``, as the
+classifier counts them) weigh as a final one, and leave nothing of the dial's margin."""
+
+SUCCESSOR_ODDS: Final = FAILED_ODDS ** (MAX_FAILURES * (STRONGER + WEAKER) / 2)
+"""What the first unit's failure leaves of the odds of the one that takes over."""
+
+FALSE_ALARM: Final = 0.05
+"""Share of successes that look like failures: a second run ends otherwise one time in ten, and half
+of those are the run's own fault (benchmarks/LOG.md)."""
+
+SHOWN: Final = 0.5
+"""Share of the guard's margin that is left for who takes over: a user's complaint weighs three of the
+six failures after which only the best will do."""
+
+NOBODY: Final = -1
+"""In place of a unit's row: nobody takes over."""
+
+
+class Standing(NamedTuple):
+    """How U units stand on one request."""
+
+    quality: Array
+    """Expected probability of success, (U,)."""
+    worth: Array
+    """Expected worth of success, (U,)."""
+    spread: Array
+    """Standard deviation of ``quality``, what is common to all units left out, (U,)."""
+    best: int
+    """The unit that evidence vouches most for."""
+    room: float
+    """The guard's margin on this request."""
+    gap: Array
+    """How far below the best a unit is expected, (U,)."""
+    apart: Array
+    """Standard deviation of the gap, (U,)."""
+    near: Mask
+    """Within the guard, (U,)."""
+
+    def p_near(self, unit: int) -> float:
+        """Return the probability that a unit is within the guard's margin."""
+        if unit == self.best:
+            return 1.0
+        z = (self.room - float(self.gap[unit])) / float(self.apart[unit])
+        return 0.5 * erfc(-z / sqrt(2))
+
+
+def standing_of(expected: Expectation, margin: float) -> Standing:
+    """Say how units stand against the best of them at a dial's margin."""
+    quality, spread = expected.quality, expected.spread
+    vouched, may = quality - VOUCHED * spread, enough(expected.items)
+    ranked = np.where(may, vouched + np.float32(1e-4) * quality, -np.inf)
+    best = int(np.lexsort((expected.cost_usd, -ranked))[0])  # of equals the cheapest
+    room = margin * float(expected.weight @ ROOM[expected.level])
+    apart = np.sqrt(spread**2 + spread[best] ** 2) + np.float32(1e-9)
+    gap = quality[best] - quality
+    worth = (expected.weight * WORTH[expected.level]) @ expected.qualities
+    standing = Standing(quality, worth, spread, best, room, gap, apart, may)
+    return standing._replace(near=within(standing, expected))
+
+
+def within(standing: Standing, expected: Expectation, share: float = 1.0) -> Mask:
+    """Say who is within a share of the guard's margin, (U,): the best always is.
+
+    Who was measured thinly must be within half of it, and surer.
+    """
+    room, gap, apart = share * standing.room, standing.gap, standing.apart
+    near = (room - gap >= _quantile(GUARD) * apart) & standing.near
+    thin = expected.items < THIN_ITEMS
+    if thin.any():
+        near &= ~thin | (room / 2 - gap >= _quantile(THIN_GUARD) * apart)
+    near[standing.best] = True
+    return near
+
+
+def enough(items: Array) -> Mask:
+    """Say which units were measured enough to serve; where none was, all are."""
+    may = items >= FEW_ITEMS
+    return may if may.any() else np.ones_like(may)
+
+
+@cache
+def _quantile(p: float) -> float:
+    return NormalDist().inv_cdf(p)
+
+
+class Plans(NamedTuple):
+    """The best plan of each unit that may begin, (U,) each."""
+
+    second: NDArray[np.int64]
+    """Row of the unit that takes over when a failure shows; ``NOBODY``."""
+    cost_usd: Array
+    """Expected dollars of the plan."""
+    worth: Array
+    """Expected worth of what it brings."""
+
+    def score(self, price: float) -> Array:
+        """Return what is minimised: dollars less the worth brought, at ``price`` dollars a unit of it."""
+        return self.cost_usd - np.float32(price) * self.worth
+
+
+def plans_of(
+    expected: Expectation,
+    standing: Standing,
+    cost_usd: Array,
+    price: float,
+    *,
+    seen: float = 0.0,
+    after_usd: Array | None = None,
+    cap_usd: float | None = None,
+) -> Plans:
+    """Plan for every unit what follows its failure.
+
+    ``cost_usd`` (U,) is what a unit costs that begins, ``after_usd`` what it costs where it takes over;
+    ``seen`` is how often a failure is seen, in [0, 1].  A failure that is seen is mended: whoever sees
+    it goes on, so there is a successor wherever there may be one.  It is of another model, within a
+    guard of ``SHOWN`` of the margin, and no part of a plan that would cost more than ``cap_usd``.
+    """
+    n_units = len(cost_usd)
+    nobody = np.full(n_units, NOBODY)
+    if seen <= 0 or n_units < 2:
+        return Plans(nobody, cost_usd, standing.worth)
+    fails, q = 1 - expected.qualities, expected.qualities
+    shown = expected.weight[:, None] * (np.float32(seen) * fails + np.float32(FALSE_ALARM) * q)
+    lost = (expected.weight * WORTH[expected.level] * np.float32(seen))[:, None] * fails
+    heirs = np.flatnonzero(within(standing, expected, SHOWN))
+    relative = expected.costs[:, heirs] / np.maximum(expected.cost_usd[heirs], np.float32(1e-12))
+    later = cost_usd if after_usd is None else after_usd
+    dearer = (shown.T @ relative) * later[heirs]
+    mended = lost.T @ with_odds(q[:, heirs], SUCCESSOR_ODDS)
+    score = dearer - np.float32(price) * mended
+    barred = expected.models[:, None] == expected.models[None, heirs]
+    if cap_usd is not None:
+        barred |= cost_usd[:, None] + dearer > cap_usd
+    score[barred] = np.inf
+    at, rows = score.argmin(axis=1), np.arange(n_units)
+    has = np.isfinite(score[rows, at])
+    return Plans(
+        np.where(has, heirs[at], NOBODY),
+        cost_usd + np.where(has, dearer[rows, at], np.float32(0)),
+        standing.worth + np.where(has, mended[rows, at], np.float32(0)),
+    )
+
+
+def with_odds(quality: Array, odds: float | Array) -> Array:
+    """Return chances of success whose odds are multiplied."""
+    return np.asarray(quality * odds / (1 - quality * (1 - odds)), dtype=np.float32)
+
+
+def after_failures(
+    expected: Expectation, units: Sequence[Unit], troubles: Sequence[tuple[Unit, int]]
+) -> Expectation:
+    """Lower the odds of who failed in a task, and by a share of that those of all others.
+
+    ``units`` are those of the expectation; ``troubles`` say how often whom.
+    """
+    quality = expected.quality
+    power = np.zeros(len(units), dtype=np.float32)
+    for unit, failures in troubles:
+        if unit not in units:
+            continue
+        i = units.index(unit)
+        share = np.where(quality > quality[i], np.float32(STRONGER), np.float32(WEAKER))
+        share[i] = 1.0
+        power += min(failures, MAX_FAILURES) * share
+    odds = np.float32(FAILED_ODDS) ** power
+    return expected.with_qualities(with_odds(expected.qualities, odds))
+
+
+def margin_left(margin: float, failures: int) -> float:
+    """Return what visible failures leave of a margin: with six, only the best will do."""
+    return margin * max(0.0, 1 - failures / MAX_FAILURES)
