@@ -26,6 +26,7 @@ from classifier.turns import Conversation, Exchange, Since
 from router.decision.economics import Outlook, context_usd, following_usd, usage_usd
 from router.evidence.catalogue import Catalogue, Price
 from router.values import Entry, Interface, Needs, Unit, Usage, family_of
+from router.wire.fields import Fields
 from router.wire.request import ChatRequest
 
 WORLD_FILE: Final = Path(__file__).with_name("world.toml")
@@ -339,7 +340,7 @@ class Play:
         return ChatRequest(
             interface=Interface.CHAT, model="kilo-auto/efficient", conversation=conversation,
             needs=needs, streams=True, session="s", agent="", continued=None, stored=False, n_items=self._items,
-            body=b"", fields={},
+            fields=Fields(b"{}", {}),
         )  # fmt: skip
 
     def _call(self) -> Unit:

@@ -82,7 +82,8 @@ def write_headers(order: Order, attempt: Attempt) -> list[tuple[bytes, bytes]]:
 def write_body(order: Order, attempt: Attempt) -> bytes:
     """Return the client's body with what routing changes, and every other byte as it was."""
     request, provider = order.request, attempt.endpoint.provider
-    format, body, fields = FORMATS[request.interface], request.body, request.fields
+    format, body = FORMATS[request.interface], request.body
+    fields: Mapping[str, Any] = request.fields
     fit = _fit(order, attempt, format)
     cuts, changes = [*_refused(order, attempt, format), *fit.cuts], fit.changes
     if cuts or fit.puts:

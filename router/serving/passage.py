@@ -90,10 +90,9 @@ class Passage:
     def begun(self) -> Routed:
         """Let go of the body, once there is an answer and nobody else is asked."""
         assert self.routed is not None
-        inbound = self.routed.inbound
-        self.body_bytes = len(inbound.request.body)
-        self.inbound = replace(inbound, request=inbound.request.spent())
-        self.routed = replace(self.routed, inbound=self.inbound)
+        request = self.routed.inbound.request
+        self.body_bytes = len(request.body)
+        request.spend()
         self.share.give_back()
         return self.routed
 

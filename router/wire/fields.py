@@ -16,6 +16,10 @@ OUTLINED_INSIDE: Final = 16
 """The same of an object or a list below it: those that routing reads have up to six."""
 
 
+SMALL_BYTES: Final = 64 << 10
+"""A body up to this size has no outline before somebody asks for it: reading it again takes less than a
+tenth of a millisecond, and hardly anybody asks."""
+
 NAME_CHARS: Final = 80
 """The longest name of a field, and of what can be chosen for one; refusals name shorter ones."""
 
@@ -48,28 +52,32 @@ class Fields(Mapping[str, Any]):
 
     def __init__(self, body: bytes, parsed: dict[str, Any]) -> None:
         """Take a body, and the same parsed."""
-        self._body = body
+        self.body = body
         self._parsed: dict[str, Any] | None = parsed
         self._outline: dict[str, Any] | None = None
 
     @property
     def outline(self) -> dict[str, Any]:
-        """As ``outline`` returns it; it is there when the rest was let go."""
+        """As ``outline`` returns it; that of a large body is there when the rest was let go."""
         if self._outline is None:
             self._outline = outline(self._there())
         return self._outline
 
     def let_go(self) -> None:
-        """Keep the bytes and the outline only."""
-        if self._parsed is not None:
+        """Keep the bytes, and of many of them the outline."""
+        if self._parsed is not None and len(self.body) > SMALL_BYTES:
             self._outline = self.outline
         self._parsed = None
+
+    def spend(self) -> None:
+        """Keep nothing."""
+        self.body, self._parsed, self._outline = b"", {}, None
 
     def _there(self) -> dict[str, Any]:
         parsed = self._parsed
         if parsed is None:
             with PAUSE:
-                parsed = self._parsed = read(self._body)
+                parsed = self._parsed = read(self.body)
         return parsed
 
     def __getitem__(self, key: str) -> Any:

@@ -61,8 +61,7 @@ class ChatRequest:
     continued: str | None
     stored: bool
     n_items: int
-    body: bytes
-    fields: Mapping[str, Any]
+    fields: Fields
     builds_on: tuple[str, ...] = ()
     choosers: Choosers = NO_CHOOSERS
     wants_usage: bool = True
@@ -74,14 +73,18 @@ class ChatRequest:
     hosted: tuple[HostedTool, ...] = ()
     """Tools that a routed request is sent without where the model's vendor does not run them."""
 
+    @property
+    def body(self) -> bytes:
+        """The client's own; nothing once it was spent."""
+        return self.fields.body
+
     def let_go(self) -> None:
         """Keep of the body its bytes only; it is parsed again when it is read again."""
-        if isinstance(self.fields, Fields):
-            self.fields.let_go()
+        self.fields.let_go()
 
-    def spent(self) -> ChatRequest:
-        """Return the request without its body, for when nobody is asked any more."""
-        return replace(self, body=b"", fields={})
+    def spend(self) -> None:
+        """Keep nothing of the body, for when nobody is asked any more."""
+        self.fields.spend()
 
 
 def parse(
@@ -113,7 +116,7 @@ def _parsed(
     interface = interface or shape_of(fields)
     read = from_fields(fields, body=body, interface=interface, headers=headers, path=path)
     once, left = settled(body, fields)
-    return read if once is body else replace(read, body=once, fields=Fields(once, left))
+    return read if once is body else replace(read, fields=Fields(once, left))
 
 
 def _read(body: bytes) -> object:
@@ -161,7 +164,6 @@ def from_fields(
         continued=continued,
         stored=format.is_stored(fields),
         n_items=len(items) if isinstance(items, list) else 0,
-        body=body,
         fields=Fields(body, fields),
         builds_on=format.kept(fields),
         choosers=choosers,

@@ -265,9 +265,15 @@ def _dump(value: object) -> bytes:
 
 
 def _find(body: bytes, key: str, value: object) -> Span | None:
-    """Find the value of ``key``, which the top level has; None when that takes a walk.
+    """Find the value of ``key``, which the top level has; None when that takes a walk."""
+    start = _start(body, key, value)
+    return None if start is None else (start, _value_end(body, start))
 
-    Only values that begin as it does are looked at: a text where others have an object.
+
+def _start(body: bytes, key: str, value: object) -> int | None:
+    """Find where the value of ``key`` starts; None when that takes a walk.
+
+    Only values that begin as ``value`` does are looked at: a text where others have an object.
     """
     places = list(islice(_places(body, orjson.dumps(key), _BEGIN.get(type(value))), MAX_PLACES + 1))
     if len(places) > MAX_PLACES:
@@ -279,7 +285,7 @@ def _find(body: bytes, key: str, value: object) -> Span | None:
         if found is not None:
             return None
         found = start
-    return None if found is None else (found, _value_end(body, found))
+    return found
 
 
 def stands_once(body: bytes, key: str) -> bool:
@@ -287,7 +293,7 @@ def stands_once(body: bytes, key: str) -> bool:
 
     The key is told in what it says, not in how it is written, where that takes a walk.
     """
-    return bool(_find(body, key, None)) or sum(name == key for name in _names(body)) == 1
+    return _start(body, key, None) is not None or sum(name == key for name in _names(body)) == 1
 
 
 def _names(body: bytes) -> Iterator[str]:

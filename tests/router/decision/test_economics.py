@@ -30,6 +30,7 @@ from router.evidence.catalogue import LongContext, Price, load_catalogue
 from router.sessions.session import NEW, Cache, Context, Incumbent, Session, Task, Trouble, Wishes
 from router.sessions.steps import ASKS_A_TOLL, hear, on_decision, on_request, on_serving
 from router.values import DIALS, NO_LIMITS, Dial, Interface, Limits, Move, Needs, Unit, Usage
+from router.wire.fields import Fields
 from router.wire.request import ChatRequest
 from tests.evidence import DAY, ECONOMICS, assessment, catalogue, model, table
 
@@ -345,7 +346,7 @@ def request(n, ask="fix it", tokens=60_000, since=None, **more):
     )
     return ChatRequest(
         interface=Interface.CHAT, model="", conversation=said, needs=needs(tokens, **more),
-        streams=True, session="s", agent="", continued=None, stored=False, n_items=2 * n + 1, body=b"", fields={},
+        streams=True, session="s", agent="", continued=None, stored=False, n_items=2 * n + 1, fields=Fields(b"{}", {}),
     )  # fmt: skip
 
 

@@ -494,7 +494,7 @@ def test_what_is_sent_is_named_without_reading_a_body_again(interface, routed):
         **{f"more{n}": [[[n]]] * 20 for n in range(999)},
     }  # fmt: skip
     request = parse(orjson.dumps(fields), interface=interface)
-    request = replace(request, fields=Fields(b"not to be read", fields))
+    request = replace(request, fields=Fields(b"not to be read" * 10_000, fields))
     order, attempt = (
         replace(order_of(interface, {}), request=request, routed=routed),
         attempt_at("somebody", interface, GPT, "low"),
