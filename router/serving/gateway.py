@@ -267,7 +267,8 @@ class Gateway:
                 passage.first_s = self._clock() - call.began
                 reply.answers = answers_of(reply.attempt, reply.model_name, self.data.current.names)
                 passage.routed = routed = telling(passage.begun(), reply.left_out)
-                await begin(self.stores, routed, reply, self._session_clock())
+                now_s, lifetime_s = self._session_clock(), self._lifetime_s(reply)
+                await begin(self.stores, routed, reply, now_s, lifetime_s)
                 await relay(passage, routed, reply, pulse)
                 watch.over = True
             except RouterError:
@@ -277,7 +278,8 @@ class Gateway:
                 if passage.reply is not None:
                     await passage.reply.aclose()
                     passage.usd = self._usd(passage.reply)
-                    await self._account(passage.routed, passage.reply)
+                    now_s, lifetime_s = self._session_clock(), self._lifetime_s(passage.reply)
+                    await account(self.stores, passage.routed, passage.reply, now_s, lifetime_s)
 
     def _order(self, routed: Routed, call: Call, pulse: Pulse | None) -> Order:
         """Return what the upstream is asked for."""
@@ -308,11 +310,10 @@ class Gateway:
             lively_s=timeouts.first_byte_s / 2,
         )
 
-    async def _account(self, routed: Routed, reply: Reply) -> None:
-        """Let the session know what was billed."""
+    def _lifetime_s(self, reply: Reply) -> float:
+        """Return how long an unused cache of who answers lives."""
         economics = self.data.current.catalogue.economics
-        lifetime_s = economics.lifetime_s(reply.attempt.target.unit.model)
-        await account(self.stores, routed, reply, self._session_clock(), lifetime_s)
+        return economics.lifetime_s(reply.attempt.target.unit.model)
 
     def _usd(self, reply: Reply) -> float | None:
         """Return what a reply cost; None where its usage is not known."""

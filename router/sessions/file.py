@@ -79,12 +79,8 @@ class FileSessions:
         return session
 
     async def update(self, key: str, change: Callable[[Session], Session]) -> Session:
-        """Change a session; start over from the newer one if another process was faster."""
-        while True:
-            session, version = await asyncio.to_thread(self._read, key)
-            made = change(session)
-            if await asyncio.to_thread(self._swap, key, version, made.dump()):
-                return made
+        """Change a session, in another thread; start over if another process was faster."""
+        return await asyncio.to_thread(self._changed, key, change)
 
     async def aclose(self) -> None:
         """Close the file."""
@@ -99,6 +95,13 @@ class FileSessions:
                 (key, self._clock() - self._idle_s),
             ).fetchone()
         return (Session.load(row[0]), row[1]) if row else (NEW, 0)
+
+    def _changed(self, key: str, change: Callable[[Session], Session]) -> Session:
+        while True:
+            session, version = self._read(key)
+            made = change(session)
+            if self._swap(key, version, made.dump()):
+                return made
 
     def _swap(self, key: str, version: int, data: bytes) -> bool:
         """Write a session unless its version changed since it was read; say whether it was written."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from threading import Lock
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -111,7 +112,7 @@ class MemorySessions:
 async def recall(store: Sessions, key: str) -> Session:
     """Return a session; a store that fails counts as empty."""
     try:
-        async with asyncio.timeout(STORE_S):
+        async with _patience(store):
             return await store.get(key)
     except Exception:
         log.exception("the session store failed; the request counts as a session's first")
@@ -121,8 +122,13 @@ async def recall(store: Sessions, key: str) -> Session:
 async def learn(store: Sessions, key: str, change: Callable[[Session], Session]) -> Session | None:
     """Change a session, and return what it became; None when the store failed."""
     try:
-        async with asyncio.timeout(STORE_S):
+        async with _patience(store):
             return await store.update(key, change)
     except Exception:
         log.exception("the session store failed; the session does not learn of this request")
         return None
+
+
+def _patience(store: Sessions) -> AbstractAsyncContextManager[object]:
+    """Return what bounds the time of a store; this process's memory waits for nobody."""
+    return nullcontext() if isinstance(store, MemorySessions) else asyncio.timeout(STORE_S)
