@@ -113,7 +113,7 @@ def unit_of(model: str, effort: str | None) -> Unit:
     return Unit(model, None if effort in (None, DEFAULT_EFFORT) else effort)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Evidence per cell and unit; T types, L levels, U units.
 

@@ -76,8 +76,9 @@ def fitted(
     ``hosted`` tools are left out where the model's vendor does not run them.
     """
     rewrite = top_level(format, fields, changes, facts, room)
-    foreign = not_run(hosted, target)
+    foreign = [tool for tool in hosted if tool.bound.refuses(target.unit.model)]
     rewrite.cuts += (tool.path for tool in foreign)
+    rewrite.left_out += tuple(dict.fromkeys(tool.bound.tool for tool in foreign))
     dropped = facts.items | (format.EFFORT_ITEMS if target.unit.effort else frozenset())
     adds = False
     for place in format.places(fields) if facts.deep or dropped else ():
@@ -91,11 +92,6 @@ def fitted(
         listed = format.listed_tools(fields)
         rewrite.changes["tools"] = [tool for tool in listed if id(tool) not in gone]
     return rewrite
-
-
-def not_run(hosted: Collection[HostedTool], target: Target) -> list[HostedTool]:
-    """Return the tools that a target's vendor does not run."""
-    return [tool for tool in hosted if tool.bound.refuses(target.unit.model)]
 
 
 def _value_at(fields: Any, path: Path) -> Any:
@@ -112,7 +108,8 @@ def top_level(
     room: int | None,
 ) -> Rewrite:
     """Return how to change the top level of a body."""
-    view = {**fields, **changes}
+    held = {**fields}
+    view = {**held, **changes}
     asked = format.effort_of(view)
     _fit_room(view, format, facts, room)
     if facts is not ANYTHING:
@@ -120,8 +117,12 @@ def top_level(
         if facts.thinking is not None:
             format.fit_thinking(view, facts.thinking)
         _drop(view, facts)
-    said = {key: value for key, value in view.items() if fields.get(key, fields) != value}
-    cuts: list[Path] = [(key,) for key in fields if key not in view]
+    said = {
+        key: value
+        for key, value in view.items()
+        if held.get(key, held) is not value and held.get(key, held) != value
+    }
+    cuts: list[Path] = [(key,) for key in held if key not in view]
     left_out = [key for (key,) in cuts if isinstance(key, str) and _missed(key, fields, facts)]
     if format.effort_of(view) != asked != "none":
         left_out.append(f"effort {asked or 'by default'}")

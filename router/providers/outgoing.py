@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from router import __version__
 from router.providers.attempts import Attempt, Larger, no_larger
-from router.providers.fitting import Rewrite, fitted, not_run, top_level
+from router.providers.fitting import Rewrite, fitted, top_level
 from router.wire.fields import outline
 from router.wire.format import FORMATS, Format
 from router.wire.preferences import FIELD as PREFERENCES
@@ -79,8 +79,11 @@ def write_headers(order: Order, attempt: Attempt) -> list[tuple[bytes, bytes]]:
     return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in pairs]
 
 
-def write_body(order: Order, attempt: Attempt) -> bytes:
-    """Return the client's body with what routing changes, and every other byte as it was."""
+def write_body(order: Order, attempt: Attempt) -> tuple[bytes, tuple[str, ...]]:
+    """Return the client's body with what routing changes, and every other byte as it was.
+
+    Beside it stands what of a routed request the vendor would have refused, and is missing.
+    """
     request, provider = order.request, attempt.endpoint.provider
     format, body = FORMATS[request.interface], request.body
     fields: Mapping[str, Any] = request.fields
@@ -92,7 +95,7 @@ def write_body(order: Order, attempt: Attempt) -> bytes:
         fields = {key: value for key, value in fields.items() if key not in gone}
     if provider.strict:
         changes = {k: v for k, v in changes.items() if k not in format.ONLY_OPENROUTER}
-    return set_fields(body, fields, changes)
+    return set_fields(body, fields, changes), fit.left_out
 
 
 def sent_fields(order: Order, attempt: Attempt) -> set[str]:
@@ -117,14 +120,6 @@ def _fit(order: Order, attempt: Attempt, format: Format) -> Rewrite:
     room = order.room(target.unit.model)
     request = order.request
     return fitted(format, request.fields, changes, target, facts, room, request.hosted)
-
-
-def left_out(order: Order, attempt: Attempt) -> tuple[str, ...]:
-    """Return what of a routed request the vendor of an attempt would have refused."""
-    if not order.routed:
-        return ()
-    tools = dict.fromkeys(t.bound.tool for t in not_run(order.request.hosted, attempt.target))
-    return (*_top_level(order, attempt, order.request.fields).left_out, *tools)
 
 
 def _top_level(order: Order, attempt: Attempt, fields: Mapping[str, Any]) -> Rewrite:

@@ -28,7 +28,6 @@ from router.providers.memory import Memory
 from router.providers.outgoing import (
     JSON,
     Order,
-    left_out,
     write_body,
     write_headers,
     write_url,
@@ -359,7 +358,7 @@ class Upstream:
 def _written(order: Order, attempt: Attempt) -> tuple[bytes, tuple[str, ...]]:
     """Return a body as an attempt sends it, and what of the request is missing in it."""
     try:
-        return write_body(order, attempt), left_out(order, attempt)
+        return write_body(order, attempt)
     except RecursionError:
         raise BadRequest("the request body is nested too deeply; flatten it") from None
 

@@ -227,13 +227,8 @@ def _plain(value: object) -> object:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """Return the fields of a part; raises TypeError for what a session does not hold."""
-    return {name: getattr(value, name) for name in _names(type(value))}
-
-
-@lru_cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+    """Return the fields of a part; raises AttributeError for what a session does not hold."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def _known(kind: type, raw: Any, parts: dict[str, Any]) -> dict[str, Any]:

@@ -88,9 +88,7 @@ def bound_tools(
 def _binds(kind: str, tool: Mapping[str, Any], forced: set[str], used: Collection[str]) -> bool:
     """Say whether a tool cannot be left out, though the client has others."""
     container = tool.get("container")
-    keeps = isinstance(container, str) or (
-        isinstance(container, Mapping) and "file_ids" in container
-    )
+    keeps = isinstance(container, str) or (isinstance(container, dict) and "file_ids" in container)
     return (
         keeps
         or kind.startswith(CLIENT_RUN)
@@ -102,7 +100,7 @@ def _binds(kind: str, tool: Mapping[str, Any], forced: set[str], used: Collectio
 
 def _named_by(choice: object) -> Iterator[str]:
     """Yield the types and names of the tools of which a choice says that one is to be called."""
-    if isinstance(choice, Mapping):
+    if isinstance(choice, dict):
         for tool in (choice, *mappings(choice.get("tools"))):
             yield from filter(None, (name_of(tool.get(key)) for key in ("type", "name")))
 

@@ -102,7 +102,7 @@ def read(fields: Mapping[str, Any]) -> Reading:
         max_output_tokens=positive_int(
             fields.get("max_completion_tokens"), fields.get("max_tokens")
         ),
-        json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
+        json_schema=isinstance(wanted, dict) and wanted.get("type") == "json_schema",
         media=media,
         bound=tuple(bound),
         hosted=hosted,
@@ -117,8 +117,8 @@ KEPT: Final = {"cached_content": "its cached content", "cachedContent": "its cac
 def _google_extra(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what a body says to Google alone, where clients of other vendors say nothing."""
     extra = fields.get("extra_body")
-    google = extra.get("google") if isinstance(extra, Mapping) else None
-    return google if isinstance(google, Mapping) else {}
+    google = extra.get("google") if isinstance(extra, dict) else None
+    return google if isinstance(google, dict) else {}
 
 
 def _begins_answer(message: Mapping[str, Any]) -> bool:
@@ -134,7 +134,7 @@ def _turn(message: Mapping[str, Any], media: Media) -> Turn:
     calls = [
         tool_call(function.get("name"), function.get("arguments"), call.get("id"))
         for call in mappings(message.get("tool_calls"))
-        if isinstance(function := call.get("function", call), Mapping)
+        if isinstance(function := call.get("function", call), dict)
     ]
     return Turn(
         role=ROLES.get(name_of(message.get("role")), Role.SYSTEM),
@@ -169,7 +169,7 @@ def write_target(fields: Mapping[str, Any], target: Target) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if target.unit.effort:
         changes["reasoning_effort"] = target.unit.effort
-        if isinstance(fields.get("reasoning"), Mapping):
+        if isinstance(fields.get("reasoning"), dict):
             changes["reasoning"] = merged(fields, "reasoning", effort=target.unit.effort)
     if target.reasoning is not None:
         changes["reasoning"] = merged(fields, "reasoning", enabled=target.reasoning)
@@ -218,7 +218,7 @@ def set_effort(view: dict[str, Any], effort: str | None) -> None:
 def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields that make a stream report its usage."""
     options = fields.get("stream_options")
-    asked = isinstance(options, Mapping) and options.get("include_usage") is True
+    asked = isinstance(options, dict) and options.get("include_usage") is True
     if fields.get("stream") is not True or asked:
         return {}
     return {"stream_options": merged(fields, "stream_options", include_usage=True)}
@@ -227,8 +227,8 @@ def ask_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
 def wants_usage(fields: Mapping[str, Any]) -> bool:
     """Say whether the client asked for usage in either way that clients do."""
     options, usage = fields.get("stream_options"), fields.get("usage")
-    asked = isinstance(options, Mapping) and options.get("include_usage") is True
-    return asked or (isinstance(usage, Mapping) and usage.get("include") is True)
+    asked = isinstance(options, dict) and options.get("include_usage") is True
+    return asked or (isinstance(usage, dict) and usage.get("include") is True)
 
 
 def n_answers(fields: Mapping[str, Any]) -> int:
@@ -239,11 +239,11 @@ def n_answers(fields: Mapping[str, Any]) -> int:
 def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:
     """Yield where reasoning stands that another family signed; what it left unsigned may stay."""
     for i, item in enumerate(items):
-        details = item.get("reasoning_details") if isinstance(item, Mapping) else None
+        details = item.get("reasoning_details") if isinstance(item, dict) else None
         if not isinstance(details, list) or not foreign(i):
             continue
         signed = [
-            j for j, part in enumerate(details) if isinstance(part, Mapping) and _is_signed(part)
+            j for j, part in enumerate(details) if isinstance(part, dict) and _is_signed(part)
         ]
         if signed and len(signed) == len(details):
             yield i, "reasoning_details"

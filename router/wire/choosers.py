@@ -121,7 +121,7 @@ def _models(fields: Mapping[str, Any], name: str) -> Iterator[str]:
     if not isinstance(listed, list):
         raise BadRequest(f"`{name}` must be a list of models' names")
     for model in listed:
-        named = model.get("model") if isinstance(model, Mapping) else model
+        named = model.get("model") if isinstance(model, dict) else model
         if not isinstance(named, str) or not named:
             raise BadRequest(f"`{name}` must be a list of models' names")
         try:
@@ -134,7 +134,7 @@ def _plugins(listed: object) -> Iterator[str]:
     if listed is None:
         return
     for plugin in listed if isinstance(listed, list) else [listed]:
-        of = plugin if isinstance(plugin, Mapping) else {"id": plugin}
+        of = plugin if isinstance(plugin, dict) else {"id": plugin}
         name = name_of(of.get("id"))
         if name not in PLAIN_PLUGINS and of.get("enabled") is not False:
             yield f"plugins: {name[:40]}"
@@ -148,7 +148,7 @@ def _hosted(listed: Sequence[object]) -> Iterator[tuple[int, Mapping[str, Any]]]
     left = [*enumerate(listed)][::-1]
     while left:
         i, tool = left.pop()
-        if not isinstance(tool, Mapping) or tool.get("type") in ("function", "custom"):
+        if not isinstance(tool, dict) or tool.get("type") in ("function", "custom"):
             continue
         if isinstance(nested := tool.get("tools"), list):
             left += [(i, inner) for inner in nested]
@@ -171,7 +171,7 @@ def _models_of(i: int, tool: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     ]
     while left:
         key, value = left.pop()
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             left += [(key if inner in _NAMES else inner, held) for inner, held in value.items()]
         elif isinstance(value, list):
             left += [(key, inner) for inner in value]

@@ -121,7 +121,7 @@ def _texts(fields: object) -> dict[str, str]:
     """Return the texts of an object that are not empty."""
     return {
         name.replace("_", "-"): text
-        for name, value in (fields.items() if isinstance(fields, Mapping) else ())
+        for name, value in (fields.items() if isinstance(fields, dict) else ())
         if isinstance(value, str) and (text := value.strip())
     }
 
@@ -166,7 +166,7 @@ def _lists_tools(body: Mapping[str, Any]) -> bool:
         return True
     items = body.get("input")
     return any(
-        isinstance(item, Mapping) and bool(item.get("tools"))
+        isinstance(item, dict) and bool(item.get("tools"))
         for item in (items if isinstance(items, list) else ())
     )
 
@@ -180,14 +180,14 @@ def _ends_unmarked(body: Mapping[str, Any]) -> bool:
     """
     messages = body.get("messages")
     listed = messages if isinstance(messages, list) else []
-    said = [m for m in listed if isinstance(m, Mapping) and m.get("role") != "system"]
+    said = [m for m in listed if isinstance(m, dict) and m.get("role") != "system"]
     return len(said) > 1 and _is_marked(said[-2]) and not _is_marked(said[-1])
 
 
 def _is_marked(message: object) -> bool:
-    content = message.get("content") if isinstance(message, Mapping) else None
+    content = message.get("content") if isinstance(message, dict) else None
     parts = content if isinstance(content, list) else ()
-    return any(isinstance(part, Mapping) and part.get("cache_control") for part in parts)
+    return any(isinstance(part, dict) and part.get("cache_control") for part in parts)
 
 
 def _is_by(said: Mapping[str, str], beginnings: str | tuple[str, ...]) -> bool:
@@ -198,19 +198,19 @@ def _has_history(body: Mapping[str, Any]) -> bool:
     """Say whether an assistant spoke: a title is asked for before, or with the asks quoted."""
     items = body.get("messages") or body.get("input")
     listed = items if isinstance(items, list) else ()
-    return any(isinstance(item, Mapping) and item.get("role") == "assistant" for item in listed)
+    return any(isinstance(item, dict) and item.get("role") == "assistant" for item in listed)
 
 
 def _schemas(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the properties of every JSON object that the answer must be."""
-    found = []
+    found: list[Mapping[str, Any]] = []
     for holder in ("text", "output_config", "response_format"):
         wanted = body.get(holder)
         for key in ("format", "json_schema"):
-            inner = wanted.get(key) if isinstance(wanted, Mapping) else None
-            schema = inner.get("schema") if isinstance(inner, Mapping) else None
-            properties = schema.get("properties") if isinstance(schema, Mapping) else None
-            if isinstance(properties, Mapping):
+            inner = wanted.get(key) if isinstance(wanted, dict) else None
+            schema = inner.get("schema") if isinstance(inner, dict) else None
+            properties = schema.get("properties") if isinstance(schema, dict) else None
+            if isinstance(properties, dict):
                 found.append(properties)
     return found
 
@@ -219,10 +219,10 @@ def _session_id(said: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
     if named := next((said[name] for name in SESSION_NAMES if name in said), None):
         return named
     conversation = body.get("conversation")
-    if isinstance(conversation, Mapping):
+    if isinstance(conversation, dict):
         conversation = conversation.get("id")
     metadata = body.get("metadata")
-    user = metadata.get("user_id") if isinstance(metadata, Mapping) else None
+    user = metadata.get("user_id") if isinstance(metadata, dict) else None
     ids = (conversation, body.get("prompt_cache_key"), _session_of_user(user))
     return next((found for found in ids if isinstance(found, str) and found), None)
 

@@ -46,7 +46,7 @@ HARMLESS: Final = frozenset({"", "0", "200", "none", "null", "ok", "success", "f
 
 def error_in(fields: object) -> tuple[int, str] | None:
     """Return the status and text of an error that came with a status of 200; None if it is none."""
-    if not isinstance(fields, Mapping):
+    if not isinstance(fields, dict):
         return None
     return _error_of(fields) or _error_of(_nested(fields))
 
@@ -54,19 +54,19 @@ def error_in(fields: object) -> tuple[int, str] | None:
 def _nested(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the response that an event tells of."""
     response = fields.get("response")
-    return response if isinstance(response, Mapping) else {}
+    return response if isinstance(response, dict) else {}
 
 
 def _error_of(fields: Mapping[str, Any]) -> tuple[int, str] | None:
     if fields.get("type") == "error" or fields.get("object") == "error":
         error = fields.get("error")
-        return _told(error if isinstance(error, Mapping) else fields)
+        return _told(error if isinstance(error, dict) else fields)
     if _says(error := fields.get("error")):
         return _told(error)
     if error := _in_choices(fields):
         return error
     base = fields.get("base_resp")
-    if isinstance(base, Mapping) and _says(code := base.get("status_code")):
+    if isinstance(base, dict) and _says(code := base.get("status_code")):
         status = BASE_STATUS.get(code, 502) if isinstance(code, int) else 502
         return status, cut(str(base.get("status_msg") or f"status {code}"))
     return (502, FAILED) if fields.get("status") == "failed" else None
@@ -77,7 +77,7 @@ def code_of(fields: Mapping[str, Any]) -> str:
     said: Mapping[str, Any] = fields
     for holder in ("response", "error"):
         inner = said.get(holder)
-        said = inner if isinstance(inner, Mapping) else said
+        said = inner if isinstance(inner, dict) else said
     code = said.get("code")
     return code if isinstance(code, str) else ""
 
@@ -99,7 +99,7 @@ def choice_failed(choice: Mapping[str, Any]) -> bool:
 
 def _says(error: object) -> bool:
     """Say whether an error says anything; an object does when one of its values does."""
-    if isinstance(error, Mapping):
+    if isinstance(error, dict):
         return any(map(_is_word, error.values()))
     return _is_word(error)
 
@@ -112,7 +112,7 @@ def _is_word(value: object) -> bool:
 
 def _told(error: object) -> tuple[int, str]:
     """Return the status and the text of an error."""
-    if not isinstance(error, Mapping):
+    if not isinstance(error, dict):
         return error if type(error) is int and 400 <= error < 600 else 502, cut(str(error))
     message = error.get("message")
     said = message if isinstance(message, str) and message else str(dict(error))

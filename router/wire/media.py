@@ -102,7 +102,7 @@ def _types(part: Mapping[str, Any]) -> Iterator[str]:
     for value in (part, *part.values()):
         if isinstance(value, str) and value.startswith("data:"):
             yield value[:64].partition(";")[0]
-        elif isinstance(value, Mapping):
+        elif isinstance(value, dict):
             yield from (v[:64] for key in TYPE_KEYS if isinstance(v := value.get(key), str))
             yield from (
                 v[:64].partition(";")[0]
@@ -116,7 +116,7 @@ def _data(value: object, depth: int) -> Iterator[int]:
     if isinstance(value, str):
         if len(value) >= DATA_CHARS and len(value[:DATA_CHARS].split(None, 1)) == 1:
             yield len(value)
-    elif depth and isinstance(value, Mapping):
+    elif depth and isinstance(value, dict):
         for key, inner in value.items():
             if key not in OPAQUE:
                 yield from _data(inner, depth - 1)
@@ -128,4 +128,4 @@ def _data(value: object, depth: int) -> Iterator[int]:
 def _names_file(part: Mapping[str, Any]) -> bool:
     """Say whether a part, or an object in it, names a file by its id."""
     held = (part, *part.values())
-    return any(isinstance(value, Mapping) and bool(value.get("file_id")) for value in held)
+    return any(isinstance(value, dict) and bool(value.get("file_id")) for value in held)

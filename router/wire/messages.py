@@ -161,8 +161,8 @@ def _turns(message: Mapping[str, Any], media: Media) -> Iterator[Turn]:
 
 
 def _wants_schema(config: object) -> bool:
-    wanted = config.get("format") if isinstance(config, Mapping) else None
-    return isinstance(wanted, Mapping) and wanted.get("type") == "json_schema"
+    wanted = config.get("format") if isinstance(config, dict) else None
+    return isinstance(wanted, dict) and wanted.get("type") == "json_schema"
 
 
 ONLY_OPENROUTER: Final[frozenset[str]] = frozenset()
@@ -205,7 +205,7 @@ def places(fields: Mapping[str, Any]) -> Iterator[Place]:
 def effort_of(fields: Mapping[str, Any]) -> str | None:
     """Return the effort that a body asks for."""
     config = fields.get("output_config")
-    effort = config.get("effort") if isinstance(config, Mapping) else None
+    effort = config.get("effort") if isinstance(config, dict) else None
     return effort if isinstance(effort, str) else None
 
 
@@ -225,7 +225,7 @@ def foreign_reasoning(items: list[Any], foreign: Foreign) -> Iterator[Path]:
     Thinking without a signature may stay.
     """
     for i, item in enumerate(items):
-        content = item.get("content") if isinstance(item, Mapping) else None
+        content = item.get("content") if isinstance(item, dict) else None
         if not isinstance(content, list) or not foreign(i):
             continue
         signed = [j for j, part in enumerate(content) if _is_signed(part)]

@@ -180,14 +180,14 @@ def not_counted(tokens: int) -> dict[str, Any]:
 
 def kind_of(part: object) -> str:
     """Return a part's type, ``text`` where it names none, empty where it names no string."""
-    kind = part.get("type", "text") if isinstance(part, Mapping) else ""
+    kind = part.get("type", "text") if isinstance(part, dict) else ""
     return kind if isinstance(kind, str) else ""
 
 
 def mappings(value: object) -> Iterator[Mapping[str, Any]]:
     """Yield the objects of a list, and nothing for anything else."""
     if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, Mapping))
+        yield from (item for item in value if isinstance(item, dict))
 
 
 def parts_of(value: object) -> Iterator[Mapping[str, Any]]:
@@ -195,7 +195,7 @@ def parts_of(value: object) -> Iterator[Mapping[str, Any]]:
     for part in value if isinstance(value, list) else ():
         if isinstance(part, str):
             yield {"data": part}
-        elif isinstance(part, Mapping):
+        elif isinstance(part, dict):
             yield part
 
 
@@ -203,7 +203,7 @@ def texts_of(content: object, media: Media) -> tuple[str, ...]:
     """Return the text parts of a message's content, a string or a list of parts."""
     if isinstance(content, str):
         return (content,) if content else ()
-    if isinstance(content, Mapping):
+    if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
         return ()
@@ -211,7 +211,7 @@ def texts_of(content: object, media: Media) -> tuple[str, ...]:
     for part in content:
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, Mapping):
+        elif isinstance(part, dict):
             text = part.get("text")
             if isinstance(text, str) and kind_of(part) in TEXT_TYPES:
                 texts.append(text)
@@ -238,7 +238,7 @@ def tool_names(tools: object) -> tuple[str, ...]:
 def _named(tool: Mapping[str, Any]) -> str:
     """Return a tool's name, or its type where it has none; a name that is no text is a name."""
     function = tool.get("function")
-    named = function if isinstance(function, Mapping) else tool
+    named = function if isinstance(function, dict) else tool
     name = named.get("name") or tool.get("type")
     return plain_text(name) if name else ""
 
@@ -265,7 +265,7 @@ def _leaves(value: object) -> Iterator[str]:
         yield f"{len(level)}:"
         below: list[object] = []
         for part in level:
-            if isinstance(part, Mapping):
+            if isinstance(part, dict):
                 below += [*part.keys(), *part.values()]
             elif isinstance(part, list):
                 below += part
@@ -314,7 +314,7 @@ def nameless(fields: Mapping[str, Any]) -> bool:
 def count(fields: object, *path: str) -> int:
     """Return the number at a path of keys; zero where there is none that can be one of tokens."""
     for key in path:
-        fields = fields.get(key) if isinstance(fields, Mapping) else None
+        fields = fields.get(key) if isinstance(fields, dict) else None
     number = number_in(fields)
     return int(number) if number is not None and number <= MAX_TOKENS else 0
 
@@ -340,13 +340,13 @@ def number_in(value: object) -> float | None:
 def merged(fields: Mapping[str, Any], key: str, **changes: object) -> dict[str, Any]:
     """Return the object under ``key``, or an empty one, with changes."""
     present = fields.get(key)
-    return {**(present if isinstance(present, Mapping) else {}), **changes}
+    return {**(present if isinstance(present, dict) else {}), **changes}
 
 
 def add_missing(usage: object, holder: str, key: str) -> bool:
     """Set ``usage[holder][key]`` to zero where it is missing; say whether it was."""
     if not isinstance(usage, dict) or (
-        isinstance(usage.get(holder), Mapping) and usage[holder].get(key) is not None
+        isinstance(usage.get(holder), dict) and usage[holder].get(key) is not None
     ):
         return False
     usage[holder] = merged(usage, holder, **{key: 0})

@@ -82,7 +82,7 @@ def read_preferences(fields: Mapping[str, Any]) -> Preferences:
     given = fields.get(FIELD)
     if given is None:
         return NO_PREFERENCES
-    if not isinstance(given, Mapping):
+    if not isinstance(given, dict):
         raise BadRequest(f"`{FIELD}` must be an object, as OpenRouter's API has it")
     found = NO_PREFERENCES
     for name, value in given.items():
@@ -147,7 +147,7 @@ def _sort(found: Preferences, name: str, value: Any) -> Preferences:
 
 
 def _max_price(found: Preferences, name: str, value: Any) -> Preferences:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise ValueError("it takes an object of US dollars per million tokens")
     prompt, completion = (_dollars(value.get(key)) for key in ("prompt", "completion"))
     return replace(_binds(found, name, value), max_price=(prompt, completion))

@@ -80,7 +80,7 @@ def continues(fields: Mapping[str, Any]) -> str | None:
 def kept(fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the ids of what its provider keeps that a request builds on."""
     conversation = fields.get("conversation")
-    if isinstance(conversation, Mapping):
+    if isinstance(conversation, dict):
         conversation = conversation.get("id")
     ids = (continues(fields), conversation)
     return tuple(found for found in ids if isinstance(found, str) and found)
@@ -117,13 +117,13 @@ def read(fields: Mapping[str, Any]) -> Reading:
     bound += named(fields, KEPT, OPENAI)
     bound += [Bound(FILE, OPENAI)] if media.file_ids else []
     wanted = fields.get("text")
-    wanted = wanted.get("format") if isinstance(wanted, Mapping) else None
+    wanted = wanted.get("format") if isinstance(wanted, dict) else None
     return Reading(
         turns=turns,
         system=system_text(turns, *texts_of(fields.get("instructions"), media)),
         tools=tool_names(tools),
         max_output_tokens=positive_int(fields.get("max_output_tokens")),
-        json_schema=isinstance(wanted, Mapping) and wanted.get("type") == "json_schema",
+        json_schema=isinstance(wanted, dict) and wanted.get("type") == "json_schema",
         media=media,
         provider_state=bool(fields.get("previous_response_id") or fields.get("conversation")),
         bound=tuple(bound),
@@ -225,7 +225,7 @@ def places(fields: Mapping[str, Any]) -> Iterator[Place]:
 def effort_of(fields: Mapping[str, Any]) -> str | None:
     """Return the effort that a body asks for."""
     reasoning = fields.get("reasoning")
-    effort = reasoning.get("effort") if isinstance(reasoning, Mapping) else None
+    effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
     return effort if isinstance(effort, str) else None
 
 

@@ -48,7 +48,7 @@ class _Writer:
 
     def write(self, schema: object, inside: tuple[str, ...]) -> Any:
         """Write a schema that stands inside some references."""
-        if not isinstance(schema, Mapping):
+        if not isinstance(schema, dict):
             return schema
         self._left -= 1
         if self._left < 0:
@@ -66,7 +66,7 @@ class _Writer:
         }
 
     def _member(self, key: str, value: object, inside: tuple[str, ...]) -> object:
-        if key in NAMED and isinstance(value, Mapping):
+        if key in NAMED and isinstance(value, dict):
             return {name: self.write(inner, inside) for name, inner in value.items()}
         if key in LISTED and isinstance(value, list):
             return [self.write(inner, inside) for inner in value]
@@ -77,9 +77,9 @@ class _Writer:
         found: object = self._root
         for step in name.removeprefix("#").strip("/").split("/") if name.startswith("#/") else ():
             plain = step.replace("~1", "/").replace("~0", "~")
-            found = found.get(plain) if isinstance(found, Mapping) else None
-        known = isinstance(found, Mapping) and found is not self._root
-        return found if known and isinstance(found, Mapping) else {"type": "object"}
+            found = found.get(plain) if isinstance(found, dict) else None
+        known = isinstance(found, dict) and found is not self._root
+        return found if known and isinstance(found, dict) else {"type": "object"}
 
     def _said_otherwise(self, schema: Mapping[str, Any]) -> dict[str, Any]:
         """Say in other words what is refused and can be."""
@@ -90,7 +90,7 @@ class _Writer:
             said.setdefault("anyOf", said.pop("oneOf"))
         if "allOf" in self._refused and isinstance(said.get("allOf"), list):
             parts = said.pop("allOf")
-            for part in (part for part in parts if isinstance(part, Mapping)):
+            for part in (part for part in parts if isinstance(part, dict)):
                 said = {**part, **said, **_both(part, said)}
         kinds = said.get("type")
         if TYPE_LIST in self._refused and isinstance(kinds, list):
@@ -107,7 +107,7 @@ def _both(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Join the properties of two schemas that both hold, and what of them is required."""
     joined: dict[str, Any] = {}
     mine, theirs = one.get("properties"), other.get("properties")
-    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+    if isinstance(mine, dict) and isinstance(theirs, dict):
         joined["properties"] = {**mine, **theirs}
     mine, theirs = one.get("required"), other.get("required")
     if isinstance(mine, list) and isinstance(theirs, list):

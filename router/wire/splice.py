@@ -100,7 +100,7 @@ def set_fields(body: bytes, fields: Mapping[str, Any], changes: Mapping[str, Any
 
 def _changed(written: bytes, old: object, new: object) -> bytes:
     """Write a value in another's place; of an object that only got further members no other byte changes."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() <= new.keys():
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() <= new.keys():
         changes = {k: v for k, v in new.items() if k not in old or v is not old[k]}
         return set_fields(written, old, changes)
     return _dump(new)

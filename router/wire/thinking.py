@@ -6,7 +6,6 @@ Models differ: some think within a budget of tokens (``enabled``), some as they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from router.wire.parts import count, kind_of, merged, positive_int
@@ -26,7 +25,7 @@ def fit_thinking(view: dict[str, Any], modes: frozenset[str]) -> None:
     they are shown, as they stay.  A budget must be smaller than the whole answer.
     """
     thinking = view.get("thinking")
-    mode = kind_of(thinking) if isinstance(thinking, Mapping) else ""
+    mode = kind_of(thinking) if isinstance(thinking, dict) else ""
     if not mode:
         return
     most, budget = positive_int(view.get("max_tokens")), int(count(thinking, "budget_tokens"))
@@ -35,7 +34,7 @@ def fit_thinking(view: dict[str, Any], modes: frozenset[str]) -> None:
         if most and budget >= most:
             view["thinking"] = {**merged(view, "thinking"), "budget_tokens": shared}
     elif mode == "enabled" and "adaptive" in modes:
-        shown = thinking.get("display") or "summarized" if isinstance(thinking, Mapping) else None
+        shown = thinking.get("display") or "summarized" if isinstance(thinking, dict) else None
         view["thinking"] = {"type": "adaptive", "display": shown}
     elif mode == "adaptive" and mode not in modes and "enabled" in modes and shared >= LEAST_BUDGET:
         view["thinking"] = {"type": "enabled", "budget_tokens": shared}

@@ -71,7 +71,7 @@ def complete(fields: dict[str, Any]) -> bool:
 def usage_of(fields: Mapping[str, Any]) -> Usage | None:
     """Read the usage of a reply or of a stream's last event."""
     usage = fields.get("usage")
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     return Usage(
         input_tokens=count(usage, "prompt_tokens"),
@@ -102,8 +102,8 @@ def _answers(choice: Mapping[str, Any]) -> bool:
 
 def _says(message: object) -> bool:
     """Say whether a message or a delta says anything: text, thoughts, calls, a refusal."""
-    return isinstance(message, Mapping) and any(
-        any(value.values()) if isinstance(value, Mapping) else value
+    return isinstance(message, dict) and any(
+        any(value.values()) if isinstance(value, dict) else value
         for key, value in message.items()
         if key not in NAMES
     )
@@ -136,11 +136,11 @@ def _see_choice(choice: Mapping[str, Any], progress: Progress) -> None:
         progress.done.add(at)
     progress.finished = progress.begun <= progress.done
     delta = choice.get("delta")
-    for call in mappings(delta.get("tool_calls") if isinstance(delta, Mapping) else None):
+    for call in mappings(delta.get("tool_calls") if isinstance(delta, dict) else None):
         index = call.get("index")
         place = index if isinstance(index, int) else len(progress.calls)  # whole, where unnumbered
         function = call.get("function")
-        piece = function.get("arguments") if isinstance(function, Mapping) else None
+        piece = function.get("arguments") if isinstance(function, dict) else None
         progress.calls.setdefault((at, place), []).append(piece if isinstance(piece, str) else "")
 
 
@@ -228,7 +228,7 @@ def as_events(fields: Mapping[str, Any]) -> bytes:
         for choice in mappings(fields.get("choices"))
         for part in _halves(choice)
     ]
-    if isinstance(usage := fields.get("usage"), Mapping):
+    if isinstance(usage := fields.get("usage"), dict):
         chunks.append(head | {"choices": [], "usage": usage})
     return b"".join(sse.event(dumps(chunk)) for chunk in chunks) + sse.event(DONE)
 
@@ -236,7 +236,7 @@ def as_events(fields: Mapping[str, Any]) -> bytes:
 def _halves(choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what a choice says, and how it ends."""
     message = choice.get("message")
-    delta = dict(message) if isinstance(message, Mapping) else {"content": choice.get("text")}
+    delta = dict(message) if isinstance(message, dict) else {"content": choice.get("text")}
     if calls := [*mappings(delta.get("tool_calls"))]:
         delta["tool_calls"] = [{"index": i, **call} for i, call in enumerate(calls)]
     rest = {k: v for k, v in choice.items() if k not in ("message", "text", "finish_reason")}
@@ -261,9 +261,9 @@ def assembled(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _whole(at: int, parts: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Join the pieces of one choice."""
-    said = joined(part["delta"] for part in parts if isinstance(part.get("delta"), Mapping))
+    said = joined(part["delta"] for part in parts if isinstance(part.get("delta"), dict))
     choice: dict[str, Any] = {"index": at, "message": {"role": "assistant", "content": None} | said}
-    probable = [p["logprobs"] for p in parts if isinstance(p.get("logprobs"), Mapping)]
+    probable = [p["logprobs"] for p in parts if isinstance(p.get("logprobs"), dict)]
     choice["logprobs"] = joined(probable) or None
     reasons = (part.get("finish_reason") for part in parts)
     return choice | {"finish_reason": next(filter(None, reasons), None)}
@@ -286,7 +286,7 @@ def _joined(key: str, values: list[Any], depth: int) -> object:
     if all(isinstance(value, list) for value in values):
         items = [item for value in values for item in value]
         return _calls(items, depth) if key == "tool_calls" else items
-    if depth and all(isinstance(value, Mapping) for value in values):
+    if depth and all(isinstance(value, dict) for value in values):
         return joined(values, depth - 1)
     return values[-1]
 

@@ -76,7 +76,7 @@ def complete(fields: dict[str, Any]) -> bool:
 def usage_of(fields: Mapping[str, Any]) -> Usage | None:
     """Read the usage of a reply; the cache's tokens are counted beside the input here."""
     usage = fields.get("usage")
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     cached = count(usage, "cache_read_input_tokens")
     written = count(usage, "cache_creation_input_tokens")
@@ -99,21 +99,21 @@ def answers(fields: Mapping[str, Any]) -> bool:
         case "content_block_start":
             return _is_said(fields.get("content_block"))
         case "content_block_delta":
-            given = delta.items() if isinstance(delta, Mapping) else ()
+            given = delta.items() if isinstance(delta, dict) else ()
             return any(value for key, value in given if key != "type")
         case "message_delta":
-            reason = delta.get("stop_reason") if isinstance(delta, Mapping) else None
+            reason = delta.get("stop_reason") if isinstance(delta, dict) else None
             return bool(reason) and str(reason) not in HEALTHY
         case "message_start":
             message = fields.get("message")
-            content = message.get("content") if isinstance(message, Mapping) else None
+            content = message.get("content") if isinstance(message, dict) else None
             return any(map(_is_said, mappings(content)))
     return nameless(fields)
 
 
 def _is_said(block: object) -> bool:
     """Say whether a block says anything: text, thoughts, or by being of another kind."""
-    if not isinstance(block, Mapping):
+    if not isinstance(block, dict):
         return False
     kind = block.get("type")
     said = SPOKEN.get(kind) if isinstance(kind, str) else None
@@ -129,13 +129,13 @@ def see(data: bytes, progress: Progress) -> bytes | None:
         case "content_block_start":
             block = fields.get("content_block")
             progress.open_block = count(fields, "index")
-            progress.called_tools |= isinstance(block, Mapping) and block.get("type") == "tool_use"
+            progress.called_tools |= isinstance(block, dict) and block.get("type") == "tool_use"
         case "content_block_stop":
             progress.items.append(progress.open_block)
             progress.open_block = None
         case "message_delta":
             delta = fields.get("delta")
-            progress.finished |= isinstance(delta, Mapping) and bool(delta.get("stop_reason"))
+            progress.finished |= isinstance(delta, dict) and bool(delta.get("stop_reason"))
             _add_usage(fields, progress)
         case "message_stop":
             return _stop(data, progress)
@@ -282,17 +282,17 @@ def assembled(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     pieces: defaultdict[int, defaultdict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for event in events:
         at, delta = count(event, "index"), event.get("delta")
-        if event.get("type") == "message_start" and isinstance(event.get("message"), Mapping):
+        if event.get("type") == "message_start" and isinstance(event.get("message"), dict):
             reply = dict(event["message"])
         elif event.get("type") == "content_block_start":
             block = event.get("content_block")
-            blocks[at] = dict(block) if isinstance(block, Mapping) else {}
-        elif event.get("type") == "content_block_delta" and isinstance(delta, Mapping):
+            blocks[at] = dict(block) if isinstance(block, dict) else {}
+        elif event.get("type") == "content_block_delta" and isinstance(delta, dict):
             for key, value in delta.items():
                 pieces[at][key].append(value)
-        elif event.get("type") == "message_delta" and isinstance(delta, Mapping):
+        elif event.get("type") == "message_delta" and isinstance(delta, dict):
             old, new = reply.get("usage"), event.get("usage")
-            known = (usage for usage in (old, new) if isinstance(usage, Mapping))
+            known = (usage for usage in (old, new) if isinstance(usage, dict))
             reply |= {**delta, "usage": {k: v for usage in known for k, v in usage.items()}}
     whole = [_whole(block, pieces[at]) for at, block in sorted(blocks.items())]
     return {"type": "message", "role": "assistant", **reply, "content": whole}

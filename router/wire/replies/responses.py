@@ -66,7 +66,7 @@ def is_empty(fields: Mapping[str, Any]) -> bool:
     """
     items = [*mappings(fields.get("output"))]
     why = fields.get("incomplete_details")
-    explained = isinstance(why, Mapping) and bool(why.get("reason"))
+    explained = isinstance(why, dict) and bool(why.get("reason"))
     usage = usage_of(fields)
     if any(map(_is_said, items)) or explained or str(fields.get("status")) in WAITING:
         return False
@@ -87,7 +87,7 @@ def complete(fields: dict[str, Any]) -> bool:
 def usage_of(fields: Mapping[str, Any]) -> Usage | None:
     """Read the usage of a reply."""
     usage = fields.get("usage")
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
     return Usage(
         input_tokens=count(usage, "input_tokens"),
@@ -107,8 +107,8 @@ def answers(fields: Mapping[str, Any]) -> bool:
     if kind in STARTS or not kind.startswith("response."):
         return nameless(fields)
     if kind in LAST:
-        return isinstance(response, Mapping) and not is_empty(response)
-    if isinstance(item := fields.get("item"), Mapping):
+        return isinstance(response, dict) and not is_empty(response)
+    if isinstance(item := fields.get("item"), dict):
         return _is_said(item)
     said = [fields[key] for key in ("delta", "part", "text", "arguments") if key in fields]
     return any(map(_says, said)) if said else True
@@ -126,7 +126,7 @@ def _says(part: object) -> bool:
     """Say whether a text, a part or a list of parts says anything."""
     if isinstance(part, list):
         return any(_says(one) for one in part if not isinstance(one, list))
-    if isinstance(part, Mapping):
+    if isinstance(part, dict):
         return bool(part.get("text") or part.get("refusal"))
     return bool(part)
 
@@ -248,7 +248,7 @@ def assembled(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     reply: dict[str, Any] = {}
     items: list[object] = []
     for event in events:
-        if str(event.get("type")) in LAST and isinstance(event.get("response"), Mapping):
+        if str(event.get("type")) in LAST and isinstance(event.get("response"), dict):
             reply = dict(event["response"])
         elif event.get("type") == "response.output_item.done":
             items.append(event.get("item"))

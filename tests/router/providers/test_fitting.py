@@ -19,7 +19,7 @@ from router.evidence.catalogue import MODELS_DIR, load_catalogue
 from router.evidence.dialects import EFFORTS, Dialect, Facts, load_dialects
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Provider, Providers, load_providers
-from router.providers.outgoing import Order, left_out, sent_fields, write_body
+from router.providers.outgoing import Order, sent_fields, write_body
 from router.settings import Settings
 from router.values import Interface, Needs, Target, Unit
 from router.wire.fields import Fields
@@ -67,11 +67,12 @@ def attempt_at(
 
 def sent(provider, interface, model, fields, effort=None) -> dict[str, Any]:
     attempt = attempt_at(provider, interface, model, effort)
-    return orjson.loads(write_body(order_of(interface, fields), attempt))
+    return orjson.loads(write_body(order_of(interface, fields), attempt)[0])
 
 
 def told(provider, interface, model, fields, effort=None) -> tuple[str, ...]:
-    return left_out(order_of(interface, fields), attempt_at(provider, interface, model, effort))
+    at = attempt_at(provider, interface, model, effort)
+    return write_body(order_of(interface, fields), at)[1]
 
 
 # Who is asked for by name, and who is not known.
@@ -87,8 +88,7 @@ def test_a_model_asked_for_by_name_gets_the_clients_body(provider, interface):
     order = order_of(interface, body, routed=False)
     for model in (GPT, OPUS, GEMINI):
         attempt = attempt_at(provider, interface, model)
-        assert write_body(order, attempt) == order.request.body
-        assert left_out(order, attempt) == ()
+        assert write_body(order, attempt) == (order.request.body, ())
 
 
 @pytest.mark.parametrize("interface", Interface)
@@ -265,7 +265,7 @@ def test_everything_else_of_the_body_stays_byte_for_byte(interface):
         b'"%b" : [ {"role":"user" ,"content":"\\u00e9\\/"} ], "temperature":1e0 }' % items.encode()
     )
     order = Order(parse(body, interface=interface), [], {}, routed=True)
-    done = write_body(order, attempt_at("somebody", interface, OPUS))
+    done, _ = write_body(order, attempt_at("somebody", interface, OPUS))
     cut = body.replace(b', "temperature":1e0', b"").replace(b"kilo-auto/x", b"theirs")
     assert done == cut
 
@@ -482,7 +482,7 @@ def test_no_body_is_too_odd_for_a_vendor(provider, interface, model, items, tool
     assert found["model"] == "theirs"
     order, attempt = order_of(interface, fields), attempt_at(provider, interface, model, "low")
     assert found.keys() <= sent_fields(order, attempt)
-    gone = {name for name in left_out(order, attempt) if not name.startswith("effort ")}
+    gone = {name for name in write_body(order, attempt)[1] if not name.startswith("effort ")}
     assert gone.isdisjoint(found) and gone.isdisjoint(sent_fields(order, attempt))
 
 

@@ -127,7 +127,7 @@ def sent(
         routed=effort is not None or reasoning is not None,
         foreign={model: foreign}.__getitem__,
     )
-    return write_body(order, attempt)
+    return write_body(order, attempt)[0]
 
 
 def named(body: bytes, model: str) -> bytes:
