@@ -215,6 +215,29 @@ def latency(sources: Sources) -> str:
     return grid(("request", "call", "p50 ms", "p99 ms", "calls"), lines)
 
 
+def speed(sources: Sources) -> str:
+    """Show what a request costs over a pass-through, as last measured."""
+    found = sources.result("ratios")
+    sizes = found["cpu"]
+    rows = [
+        [name, *(_spread(sizes[size][name]) for size in sizes)]
+        for name in next(iter(sizes.values()))
+    ]
+    workers, words = found["workers"], found["first_word"]
+    added = ", ".join(f"{name} {told['ratio']:.1f}" for name, told in words.items())
+    note = (
+        f"Median of {found['rounds']} rounds of {found['requests']} requests over 32 connections, lowest and highest in "
+        f"brackets. Two workers over one: {_spread(workers['answers per second'])} in answers per second, "
+        f"{_spread(workers['of workers alone'])} by their CPU alone. Time added to a stream's first word over the "
+        f"pass-through's: {added}."
+    )
+    return f"{grid(('CPU over a pass-through', *sizes), rows)}\n\n{note}"
+
+
+def _spread(told: Mapping[str, float]) -> str:
+    return f"{told['median']:.1f} ({told['low']:.1f} to {told['high']:.1f})"
+
+
 def tasks(sources: Sources) -> str:
     """List the taxonomy."""
     return grid(("task", "what it is"), [[f"`{task}`", text] for task, text in TASKS.items()])
@@ -241,6 +264,7 @@ BLOCKS: Final[dict[str, Block]] = {
     "studies": studies,
     "sessions": sessions,
     "latency": latency,
+    "speed": speed,
     "tasks": tasks,
     "levels": levels,
     "tiers": tiers,

@@ -190,8 +190,12 @@ class Session:
 
     def dump(self) -> bytes:
         """Write the session as JSON, for a store outside this process."""
-        fields = {"version": VERSION, **_fields(self)}
-        return orjson.dumps(fields, default=_plain, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.basis is not None:
+            fields["basis"] = _written(self.basis)
+        return orjson.dumps(
+            {"version": VERSION, **fields}, default=list, option=orjson.OPT_SERIALIZE_NUMPY
+        )
 
     @classmethod
     def load(cls, data: bytes) -> Self:
@@ -215,20 +219,11 @@ def _tell_once(why: str) -> None:
     log.warning("stored sessions are %s: they begin anew", why)
 
 
-def _plain(value: object) -> object:
-    """Turn what JSON does not know into what it does."""
-    if isinstance(value, Assessment):
-        return {
-            "p_type": value.p_type.tolist(),
-            "p_level": value.p_level.tolist(),
-            "declared": value.declared,
-        }
-    return list(value) if isinstance(value, tuple) else _fields(value)
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    """Return the fields of a part; raises AttributeError for what a session does not hold."""
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+def _written(basis: Basis) -> dict[str, Any]:
+    """Return what a basis is written as: all but the text of the ask."""
+    read = basis.assessment
+    said = {"p_type": read.p_type, "p_level": read.p_level, "declared": read.declared}
+    return {"assessment": said, "evidence": basis.evidence, "terms": basis.terms}
 
 
 def _known(kind: type, raw: Any, parts: dict[str, Any]) -> dict[str, Any]:
