@@ -199,12 +199,15 @@ def _stays(session: Session, incumbent: Incumbent, eligible: Eligibility, now_s:
     context = (eligible.needs.input_tokens or 0) * session.context.scale
     lifetime_s = eligible.catalogue.economics.lifetime_s(model)
     held = min(session.cached_tokens(model, lifetime_s, now_s), context)
+    second = incumbent.successor
+    then = f" If its failure shows, {second} takes over." if second else ""
     return Decision(
         unit=incumbent.unit,
         fallbacks=incumbent.fallbacks,
         expected_quality=incumbent.expected_quality,
         expected_cost_usd=incumbent.expected_cost_usd,
         adequate=incumbent.adequate,
-        why=reasons.remembers(incumbent.unit, reasons.cached_part(held, context)),
+        why=reasons.remembers(incumbent.unit, reasons.cached_part(held, context)) + then,
+        successor=second,
         move=Move.STAY,
     )

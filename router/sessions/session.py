@@ -73,6 +73,8 @@ class Incumbent:
     """Probability of success; None where it was not chosen by evidence."""
     expected_cost_usd: float | None = None
     adequate: bool = False
+    successor: Unit | None = None
+    """Planned to take over when its failure shows; None: nobody is."""
 
     @property
     def family(self) -> str:
@@ -266,7 +268,11 @@ SESSION_PARTS: Final[dict[str, Any]] = {
         **_known(
             Incumbent,
             raw,
-            {"unit": _unit, "fallbacks": lambda units: tuple(map(_unit, units))},
+            {
+                "unit": _unit,
+                "fallbacks": lambda units: tuple(map(_unit, units)),
+                "successor": _unit,
+            },
         )
     ),
     "basis": lambda raw: Basis(

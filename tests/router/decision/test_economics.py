@@ -24,6 +24,7 @@ from router.decision.economics import (
     work_of,
 )
 from router.decision.eligible import Eligibility
+from router.decision.engine import Engine
 from router.decision.moves import TOLL
 from router.decision.policy import HANDOVER, decide
 from router.evidence.catalogue import LongContext, Price, load_catalogue
@@ -276,6 +277,34 @@ def test_after_success_the_next_ask_comes_down():
     made = choose(on(DEAR), of=HARD, read=assessment(level=1))
     assert made.unit.model == CHEAP
     assert made.move is Move.SWITCH
+
+
+# Plans of two.
+
+PLANNED = table([0.75, 0.9], [0.2, 2.0], units=UNITS, price=12.0)
+"""The cheap one is worth a try, and the dear one what it costs where that fails."""
+
+
+def test_who_takes_over_is_told_and_remembered():
+    classifier = Engine.load().classifier
+    engine = Engine(classifier, PLANNED, two(CHEAP_PRICE, DEAR_PRICE))
+    asked = request(1)
+    heard = hear(asked)
+    read, made = engine.decide(asked, dial=DIAL)
+    assert (made.unit.model, made.successor) == (CHEAP, Unit(DEAR))
+    session = on_decision(on_request(NEW, heard), read, made, made.unit)
+    session = on_serving(session, made.unit, heard, 0.0)
+    _, again = engine.decide(asked, dial=DIAL, session=session)
+    assert "nothing is new" in again.why
+    assert again.successor == Unit(DEAR)
+    assert f"If its failure shows, {DEAR} takes over." in again.why
+
+
+def test_who_has_nobody_after_it_remembers_nobody():
+    read = assessment()
+    made = choose(NEW, read=read)
+    assert made.successor is None
+    assert on_decision(NEW, read, made, made.unit).incumbent.successor is None
 
 
 # Locks.

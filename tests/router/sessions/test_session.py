@@ -329,7 +329,8 @@ sessions = st.builds(
     Session,
     incumbent=st.none()
     | st.builds(
-        Incumbent, units, listed(units), st.none() | numbers, st.none() | numbers, st.booleans()
+        Incumbent, units, listed(units), st.none() | numbers, st.none() | numbers, st.booleans(),
+        st.none() | units,
     ),
     basis=st.none() | st.builds(Basis, readings, evidence, st.text(max_size=8)),
     task=st.builds(Task, evidence, counts, counts, counts, counts),
@@ -344,7 +345,9 @@ sessions = st.builds(
 )  # fmt: skip
 
 RICH = Session(
-    incumbent=Incumbent(Unit("a/x", "high"), (Unit("b/y"), Unit("c/z", "low")), 0.9, 0.25, True),
+    incumbent=Incumbent(
+        Unit("a/x", "high"), (Unit("b/y"), Unit("c/z", "low")), 0.9, 0.25, True, Unit("d/w", "low")
+    ),
     basis=Basis(replace(assessment(), declared="mode plan"), Evidence("c0ffee", 2, 1), "balanced"),
     task=Task(Evidence("decade", 1, 2), asks=3, calls=4, toll=5, quiet_asks=6),
     trouble=Trouble(7, carried=8, failed=((Unit("b/y", "low"), 9),), blamed=10),
