@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.table.costs import SINGLE_TURN
@@ -425,28 +425,28 @@ def between_levels(p):
     return Assessment(p_type, p_level)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.floats(0.05, 0.3))
-@example(473, 0.1484375)
-def test_noise_about_the_edge_does_not_move_a_session(seed, edge):
-    """Sixty readings that scatter about one and the same task move it four times at most.
+EDGE = 0.325
+"""Level 3 with this probability, else 2: there the guard lets the cheap one go."""
 
-    Two is the usual most: of 700 drawn at random 482 stayed, 217 moved once and one twice.  The
-    example moves it three times.
-    """
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(EDGE - 0.1, EDGE + 0.2))
+def test_noise_about_the_edge_does_not_move_a_session(seed, edge):
+    """Sixty readings that scatter about one and the same task move it twice at most."""
     rng = np.random.default_rng(seed)
     readings = [between_levels(edge + float(rng.normal(0, 0.02))) for _ in range(60)]
     served, _ = drive(readings, of=HARD, offer=two(CHEAP_PRICE, DEAR_PRICE))
-    assert switches(served) <= 4
+    assert switches(served) <= 2
 
 
 def test_deciding_every_ask_alone_would_oscillate_on_that_noise():
     """The test above can fail: without a session the same readings flap."""
     rng = np.random.default_rng(0)
     alone = [
-        choose(NEW, of=HARD, read=between_levels(0.11 + float(rng.normal(0, 0.02)))).unit.model
+        choose(NEW, of=HARD, read=between_levels(EDGE + float(rng.normal(0, 0.02)))).unit.model
         for _ in range(60)
     ]
+    assert set(alone) == {CHEAP, DEAR}
     assert switches(alone) > 10
 
 
