@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -158,6 +158,8 @@ class Session:
     """None when the next request must be decided."""
     task: Task = Task()
     trouble: Trouble = Trouble()
+    waiting: Trouble = Trouble()
+    """That of the task which waits while something is asked beside it."""
     context: Context = Context()
     authors: tuple[Run, ...] = ()
     """In order; empty until a model answered."""
@@ -182,6 +184,11 @@ class Session:
         if self.incumbent is None or own <= 0:
             return self.trouble.failed
         return (*self.trouble.failed, (self.incumbent.unit, own))
+
+    @property
+    def blamed(self) -> Trouble:
+        """The trouble so far as that of who had it, whoever serves from now on."""
+        return replace(self.trouble, failed=self.troubles, blamed=self.trouble.failures)
 
     def cached_tokens(self, model: str, lifetime_s: float, now_s: float) -> int:
         """Return how much of the conversation a model's cache still holds, if unused ones live so long."""
@@ -263,6 +270,11 @@ def _assessment(raw: dict[str, Any]) -> Assessment:
     return Assessment(p_type, p_level, declared=raw.get("declared", ""))
 
 
+def _trouble(raw: dict[str, Any]) -> Trouble:
+    failed = {"failed": lambda rows: tuple((_unit(row[0]), row[1]) for row in rows)}
+    return Trouble(**_known(Trouble, raw, failed))
+
+
 SESSION_PARTS: Final[dict[str, Any]] = {
     "incumbent": lambda raw: Incumbent(
         **_known(
@@ -279,11 +291,8 @@ SESSION_PARTS: Final[dict[str, Any]] = {
         **_known(Basis, raw, {"assessment": _assessment, "evidence": _evidence})
     ),
     "task": lambda raw: Task(**_known(Task, raw, {"evidence": _evidence})),
-    "trouble": lambda raw: Trouble(
-        **_known(
-            Trouble, raw, {"failed": lambda rows: tuple((_unit(row[0]), row[1]) for row in rows)}
-        )
-    ),
+    "trouble": _trouble,
+    "waiting": _trouble,
     "context": lambda raw: Context(
         **_known(Context, raw, {"caches": lambda rows: tuple(map(_cache, rows))})
     ),

@@ -17,7 +17,7 @@ import hashlib
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from classifier.model import Assessment
+from classifier.model import ASIDE_FAMILIES, Assessment
 from classifier.turns import Conversation
 from router.sessions.session import (
     Basis,
@@ -26,7 +26,6 @@ from router.sessions.session import (
     Incumbent,
     Run,
     Session,
-    Task,
     Trouble,
     Wishes,
 )
@@ -111,13 +110,12 @@ def on_request(session: Session, heard: Heard) -> Session:
 
     A new ask begins a task, unless it says that the last one failed, or carries its task on:
     then its failures are carried over.  Success is not: with nothing failing, the next ask
-    starts afresh, and a model that was taken for its strength can go again.  A history that the
-    client compacted is cached nowhere.
+    starts afresh, and a model that was taken for its strength can go again.  What was asked beside a
+    task leaves that task's failures waiting.  A history that the client compacted is cached nowhere.
     """
-    task, trouble, context = session.task, session.trouble, session.context
-    if heard.ask != task.evidence.ask:
-        task, trouble = _next_ask(task, trouble, heard)
-    elif heard.answers > task.evidence.answers:
+    faced = session if heard.ask == session.task.evidence.ask else _next_ask(session, heard)
+    task, trouble, context = faced.task, faced.trouble, faced.context
+    if faced is session and heard.answers > task.evidence.answers:
         task = replace(task, calls=0)  # the user's answer begins the work anew
     failures = trouble.carried + heard.failures
     evidence = Evidence(heard.ask, failures // FAILURES_A_STEP, heard.answers)
@@ -127,23 +125,38 @@ def on_request(session: Session, heard: Heard) -> Session:
     if nothing_new and task is session.task and context is session.context:
         return session
     return replace(
-        session,
+        faced,
         task=replace(task, evidence=evidence),
         trouble=replace(trouble, failures=failures),
         context=context,
     )
 
 
-def _next_ask(task: Task, trouble: Trouble, heard: Heard) -> tuple[Task, Trouble]:
+def _next_ask(session: Session, heard: Heard) -> Session:
     """Begin an ask; after some without a switch for price the toll on the next one falls."""
+    task = session.task
     quiet, toll = task.quiet_asks + 1, task.toll
     if quiet >= ASKS_A_TOLL and toll:
         quiet, toll = 0, toll - 1
     begun = replace(task, calls=0, asks=task.asks + 1, quiet_asks=quiet, toll=toll)
-    if task.asks and (heard.complains or heard.carries):
-        carried = trouble.failures + COMPLAINT_FAILURES * heard.complains
-        return begun, replace(trouble, carried=carried)
-    return begun, Trouble(failures=trouble.failures)
+    if not (task.asks and (heard.complains or heard.carries)):
+        waiting = session.waiting if _stood_beside(session) else session.blamed
+        return replace(session, task=begun, trouble=Trouble(), waiting=waiting)
+    trouble = session.waiting if _stood_beside(session) else session.trouble
+    carried = trouble.failures + COMPLAINT_FAILURES * heard.complains
+    trouble = replace(trouble, carried=carried)
+    return replace(session, task=begun, trouble=trouble, waiting=Trouble())
+
+
+def _stood_beside(session: Session) -> bool:
+    """Say whether the ask under way only asked something, beside a task with failures that waits for it.
+
+    What carries on after it carries on that task, as it is read (``classifier.model``).  An ask with
+    failures of its own is work.
+    """
+    basis = session.basis
+    aside = basis is not None and basis.assessment.family in ASIDE_FAMILIES
+    return aside and session.waiting.failures > 0 and not session.trouble.failures
 
 
 def _digest(conversation: Conversation) -> str:
@@ -202,7 +215,7 @@ def on_serving(session: Session, unit: Unit, heard: Heard, now_s: float) -> Sess
     size = 0 if refuted else round(heard.input_tokens * context.scale)
     held = Cache(unit.model, size, now_s, refuted)
     if before is not None and before.unit != unit:
-        trouble = replace(trouble, failed=session.troubles, blamed=trouble.failures)
+        trouble = session.blamed
     return replace(
         session,
         incumbent=Incumbent(unit) if before is None else replace(before, unit=unit),

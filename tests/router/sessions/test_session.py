@@ -36,13 +36,24 @@ from router.sessions.steps import (
     foreign_items,
     hear,
     key_of,
+    on_decision,
     on_request,
     on_serving,
     on_usage,
     on_wishes,
 )
 from router.sessions.store import AWAKE, MemorySessions
-from router.values import NO_SESSION_WISHES, Interface, SessionWishes, Unit, Usage
+from router.values import (
+    NO_SESSION_WISHES,
+    Candidate,
+    Candidates,
+    Decision,
+    Interface,
+    SessionWishes,
+    Unit,
+    Usage,
+)
+from router.values import Evidence as Rests
 from router.wire.request import parse
 from tests.evidence import assessment
 
@@ -73,6 +84,11 @@ def after(session, request, model="a/x", now_s=0.0):
 
 
 FIRST = talk(("user", "Fix the crash in the parser"))
+
+NEAR = Candidate(
+    unit=Unit("a/x"), quality=0.8, lower=0.7, evidence=Rests.MEASURED, p_near=0.9, near=True,
+    tolerable=True, ordinary_usd=0.1, task_usd=0.1, plan_usd=0.1, score=0.1, second=Unit("z/strong"),
+)  # fmt: skip
 
 
 # What a new request changes.
@@ -138,6 +154,77 @@ def test_failures_follow_the_task_when_the_next_ask_carries_it_on():
     for carries, carried in ((True, 2), (False, 0)):
         nexts = on_request(session, hear(asked, carries=carries))
         assert nexts.trouble.failures == nexts.trouble.carried == carried
+
+
+WORK = [("user", "Fix the crash in the parser"), ("tool", FAILED), ("tool", FAILED)]
+
+
+def decided(session, unit, family="debugging/bug_fixing", asked=FIRST):
+    """Return the session once an ask that reads so was decided and is served."""
+    made = Decision(
+        unit, (), 0.8, 0.1, adequate=True, why="", candidates=Candidates([unit], lambda _: NEAR)
+    )
+    session = on_decision(facing(session, asked), assessment(family), made, unit)
+    return on_serving(session, unit, hear(asked), 0.0)
+
+
+def beside(*asides):
+    """Return a session whose work failed twice and waits, and what was said in it: asides are (text, type)."""
+    said, session = list(WORK), decided(NEW, Unit("a/weak"))
+    session = after(session, talk(*said), "a/weak")
+    for text, family in asides:
+        said += [("assistant", "Shall I go on?"), ("user", text)]
+        session = decided(session, Unit("b/other"), family, talk(*said))
+        assert not session.troubles, "what is asked beside begins without them"
+    return session, [*said, ("assistant", "It means that they conflict.")]
+
+
+QUESTION = ("Before that: what does 409 mean?", "general/knowledge")
+
+
+@pytest.mark.parametrize(
+    "asides", [[QUESTION], [("Thanks!", "general/conversation")], [QUESTION] * 3]
+)
+def test_work_that_waits_for_an_aside_keeps_its_failures(asides):
+    session, said = beside(*asides)
+    on = hear(talk(*said, ("user", "yes, go on")), carries=True)
+    goes_on = on_request(session, on)
+    assert goes_on.troubles == ((Unit("a/weak"), 2),), "whoever answered what was asked beside it"
+    assert goes_on.trouble.carried == goes_on.trouble.failures == 2
+    assert goes_on.waiting == Trouble()
+    wrong = facing(session, talk(*said, ("user", "It still fails with the same error.")))
+    assert wrong.trouble.failures == 2 + COMPLAINT_FAILURES
+    fresh = facing(session, talk(*said, ("user", "Write the docs of the importer.")))
+    assert fresh.troubles == ()
+
+
+def test_work_that_took_the_place_of_failed_work_does_not_take_its_failures():
+    session, said = beside(("Write the migration for orders.", "refactoring/migration"))
+    goes_on = on_request(session, hear(talk(*said, ("user", "yes, go on")), carries=True))
+    assert goes_on.troubles == ()
+
+
+def test_what_fails_itself_is_no_aside():
+    session, said = beside(("Find out why CI is slow.", "investigation/repo_exploration"))
+    said[-1:] = [("tool", FAILED)] * 3
+    session = after(session, talk(*said), "b/other")
+    asked = talk(*said, ("assistant", "Shall I go on?"), ("user", "yes"))
+    goes_on = on_request(session, hear(asked, carries=True))
+    assert goes_on.troubles == ((Unit("b/other"), 3),)
+
+
+def test_a_first_question_is_no_aside():
+    asked = [("user", "Why is CI slow?"), ("tool", FAILED), ("tool", FAILED)]
+    session = decided(NEW, Unit("a/x"), "investigation/repo_exploration", talk(asked[0]))
+    session = after(session, talk(*asked), "a/x")
+    said = talk(*asked, ("assistant", "Shall I go on?"), ("user", "yes"))
+    assert on_request(session, hear(said, carries=True)).troubles == ((Unit("a/x"), 2),)
+
+
+def test_the_planned_successor_is_remembered_for_who_serves():
+    assert decided(NEW, Unit("a/x")).incumbent.successor == NEAR.second
+    unplanned = Decision(Unit("a/x"), (), 0.8, 0.1, adequate=True, why="", mapped=True)
+    assert on_decision(NEW, assessment(), unplanned, Unit("a/x")).incumbent is None
 
 
 def test_a_complaint_needs_something_to_complain_of():
@@ -325,6 +412,7 @@ def listed(rows):
     return st.lists(rows, max_size=3).map(tuple)
 
 
+troubles = st.builds(Trouble, counts, counts, listed(st.tuples(units, counts)), counts)
 sessions = st.builds(
     Session,
     incumbent=st.none()
@@ -334,7 +422,8 @@ sessions = st.builds(
     ),
     basis=st.none() | st.builds(Basis, readings, evidence, st.text(max_size=8)),
     task=st.builds(Task, evidence, counts, counts, counts, counts),
-    trouble=st.builds(Trouble, counts, counts, listed(st.tuples(units, counts)), counts),
+    trouble=troubles,
+    waiting=troubles,
     context=st.builds(
         Context, listed(st.builds(Cache, names, counts, numbers)), counts, st.none() | counts,
         numbers, st.none() | numbers, st.none() | numbers,
@@ -351,6 +440,7 @@ RICH = Session(
     basis=Basis(replace(assessment(), declared="mode plan"), Evidence("c0ffee", 2, 1), "balanced"),
     task=Task(Evidence("decade", 1, 2), asks=3, calls=4, toll=5, quiet_asks=6),
     trouble=Trouble(7, carried=8, failed=((Unit("b/y", "low"), 9),), blamed=10),
+    waiting=Trouble(11, carried=12, failed=((Unit("c/z"), 13),), blamed=14),
     context=Context((Cache("a/x", 11, 12.5), Cache("b/y", 13, 14.5)), 15, 16, 1.5, 17.5, 18.5),
     authors=(Run(0, "a"), Run(5, "b")),
     wishes=Wishes("a/x", stays=True),
@@ -436,8 +526,9 @@ def test_a_field_that_is_not_known_is_left_out():
         lambda raw: raw["context"]["caches"],
         lambda raw: raw["authors"],
         lambda raw: raw["trouble"]["failed"],
+        lambda raw: raw["waiting"]["failed"],
     ],
-    ids=["caches", "authors", "failed"],
+    ids=["caches", "authors", "failed", "waiting"],
 )
 def test_a_row_that_grew_is_read_as_far_as_it_is_known(rows_of):
     raw = written(RICH)
