@@ -15,20 +15,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from benchmarks.sessions.world import SessionPolicy
+from benchmarks.sessions.world import PRESSES, Bill, SessionPolicy
 from classifier.model import Assessment
 from classifier.turns import Since
 from router.decision.economics import context_usd
 from router.decision.engine import Engine
-from router.sessions.session import NEW
-from router.sessions.steps import on_decision, on_request, on_serving, on_usage
+from router.sessions.session import NEW, Session
+from router.sessions.steps import Heard, on_decision, on_request, on_serving, on_usage
 from router.values import Decision, Dial, Needs, Unit, Usage
 from router.wire.request import ChatRequest
 
 REST_S: Final = 1800.0
 """Plain stickiness forgets a session after thirty idle minutes."""
 
-SIZE_STEP: Final = 5_000
+SIZE_STEP: Final = 10_000
 """Rivals' decisions are remembered by size of the context in such steps: they differ by it little."""
 
 
@@ -40,24 +40,59 @@ class Ours:
         self._engine, self._dial = engine, dial
         self._session = NEW
         self._made: tuple[Assessment, Decision] | None = None
+        self._heard: tuple[object, Heard] | None = None
 
     def choose(self, request: ChatRequest, now_s: float) -> Unit:
         """Decide as the gateway does."""
         self._made = self._engine.decide(
-            request, dial=self._dial, session=self._session, now_s=now_s
+            request,
+            dial=self._dial,
+            session=self._session,
+            heard=self._hear(request),
+            now_s=now_s,
         )
         return self._made[1].unit
 
-    def served(
-        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
-    ) -> None:
+    def _hear(self, request: ChatRequest) -> Heard:
+        """Hear what a request tells; of a call for the same ask only what can differ."""
+        said = request.conversation
+        ask, now = (said.user_turns, said.ask), said.since
+        if self._heard is None or self._heard[0] != ask:
+            self._heard = ask, self._engine.hear(request, self._session)
+        heard = self._heard[1]._replace(
+            failures=now.failures,
+            answers=now.answers,
+            n_items=request.n_items,
+            input_tokens=request.needs.input_tokens or 0,
+        )
+        self._heard = ask, heard
+        return heard
+
+    def served(self, request: ChatRequest, unit: Unit, bill: Bill) -> None:
         """Change the session as the gateway does."""
         assert self._made is not None
-        lifetime_s = self._engine.catalogue.economics.lifetime_s(unit.model)
-        expected = self._session.cached_tokens(unit.model, lifetime_s, now_s)
-        heard = self._engine.hear(request)
+        heard = self._hear(request)
         session = on_decision(on_request(self._session, heard), *self._made, unit)
-        self._session = on_usage(
+        session = self._call(session, unit, heard, bill.first, bill.first_s)
+        if bill.calls > 1:
+            session = replace(
+                session,
+                task=replace(session.task, calls=session.task.calls + bill.calls - 2),
+                context=replace(session.context, input_tokens=bill.last.cached_tokens),
+            )
+            heard = heard._replace(
+                n_items=heard.n_items + 2 * (bill.calls - 1), input_tokens=bill.last.input_tokens
+            )
+            session = self._call(session, unit, heard, bill.last, bill.last_s)
+        self._session = session
+
+    def _call(
+        self, session: Session, unit: Unit, heard: Heard, usage: Usage, now_s: float
+    ) -> Session:
+        """Return the session after a call."""
+        lifetime_s = self._engine.catalogue.economics.lifetime_s(unit.model)
+        expected = session.cached_tokens(unit.model, lifetime_s, now_s)
+        return on_usage(
             on_serving(session, unit, heard, now_s),
             unit.model,
             usage,
@@ -72,38 +107,39 @@ class Blind(Ours):
 
     def choose(self, request: ChatRequest, now_s: float) -> Unit:
         """Decide as if nothing had failed."""
-        return super().choose(_hopeful(request), now_s)
+        self._faced = _hopeful(request)
+        return super().choose(self._faced, now_s)
 
-    def served(
-        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
-    ) -> None:
+    def served(self, request: ChatRequest, unit: Unit, bill: Bill) -> None:
         """Remember it so too."""
-        super().served(_hopeful(request), unit, usage, usd, now_s)
+        super().served(self._faced, unit, bill)
 
 
 def _hopeful(request: ChatRequest) -> ChatRequest:
-    """Return a request without failing tests, and with the ask before for the complaint about it."""
+    """Return a request without failing tests, and with the task for the complaints about it."""
     said = request.conversation
-    ask = said.before[-1].ask if said.complains else said.ask
     since = Since(tool_calls=said.since.tool_calls)
-    before = said.before[:-1] if said.complains else said.before
-    return replace(request, conversation=replace(said, ask=ask, before=before, since=since))
+    if not said.complains:
+        return replace(request, conversation=replace(said, since=since))
+    asks = [*(exchange.ask for exchange in said.before), said.ask]
+    task = max(i for i, ask in enumerate(asks) if ask != PRESSES)
+    hopeful = replace(said, ask=asks[task], before=said.before[:task], since=since)
+    return replace(request, conversation=hopeful)
 
 
 class Alone:
     """Decide every request by itself."""
 
-    def __init__(self, engine: Engine, dial: Dial) -> None:
-        """Begin a session."""
-        self._engine, self._dial = engine, dial
-        self._known: dict[object, Decision] = {}
+    def __init__(self, engine: Engine, dial: Dial, known: dict[object, Decision]) -> None:
+        """Begin a session; ``known`` are the decisions that its rivals made at the same dial already."""
+        self._engine, self._dial, self._known = engine, dial, known
         self.unit: Unit | None = None
 
     def decide(self, request: ChatRequest) -> Decision:
         """Decide a request as the first of a session."""
         said = request.conversation
         size = (request.needs.input_tokens or 0) // SIZE_STEP
-        key = (said.ask, said.user_turns, said.since.failures, size)
+        key = (said.ask, said.before, said.since.failures, size)
         if key not in self._known:
             self._known[key] = self._engine.decide(request, dial=self._dial)[1]
         return self._known[key]
@@ -117,9 +153,7 @@ class Alone:
         self.unit = self.fresh(request)
         return self.unit
 
-    def served(
-        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
-    ) -> None:
+    def served(self, request: ChatRequest, unit: Unit, bill: Bill) -> None:
         """Learn nothing."""
 
     def fits(self, needs: Needs) -> bool:
@@ -151,12 +185,42 @@ class Sticky(Never):
         return super().choose(request, now_s)
 
 
+class TwoSteps(Never):
+    """Begin with a plan, hand over to its successor at the first visible failure, and leave it at that.
+
+    The plan is the session's, or with ``again`` every ask's that does not complain of the last one.
+    """
+
+    def __init__(
+        self, engine: Engine, dial: Dial, known: dict[object, Decision], *, again: bool
+    ) -> None:
+        """Begin a session."""
+        super().__init__(engine, dial, known)
+        self._again = again
+        self._second: Unit | None = None
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Play the plan."""
+        said = request.conversation
+        anew = self._again and not said.complains and not said.since.tool_calls
+        if self.unit is None or anew or not self.fits(request.needs):
+            plan = self.decide(request)
+            self.unit, self._second = plan.unit, plan.successor
+        if self._second and (said.complains or said.since.failures):
+            self.unit, self._second = self._second, None
+            if not self.fits(request.needs):
+                self.unit = self.fresh(request)
+        return self.unit
+
+
 class Factor(Never):
     """At a new ask, stay unless another's fresh cost times ``factor`` is lower than the incumbent's."""
 
-    def __init__(self, engine: Engine, dial: Dial, factor: float) -> None:
+    def __init__(
+        self, engine: Engine, dial: Dial, known: dict[object, Decision], factor: float
+    ) -> None:
         """Begin a session."""
-        super().__init__(engine, dial)
+        super().__init__(engine, dial, known)
         self._factor = factor
 
     def choose(self, request: ChatRequest, now_s: float) -> Unit:
@@ -181,9 +245,11 @@ class Factor(Never):
 class Cap(Alone):
     """At a new ask, take what is best alone while switching has cost at most a share of the bill."""
 
-    def __init__(self, engine: Engine, dial: Dial, share: float) -> None:
+    def __init__(
+        self, engine: Engine, dial: Dial, known: dict[object, Decision], share: float
+    ) -> None:
         """Begin a session."""
-        super().__init__(engine, dial)
+        super().__init__(engine, dial, known)
         self._share = share
         self._spent = self._switching = 0.0
 
@@ -209,25 +275,25 @@ class Cap(Alone):
         self.unit = self.fresh(request)
         return self.unit
 
-    def served(
-        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
-    ) -> None:
+    def served(self, request: ChatRequest, unit: Unit, bill: Bill) -> None:
         """Add the bill up."""
-        self._spent += usd
+        self._spent += bill.usd
 
 
-Make = Callable[[Engine, Dial], SessionPolicy]
+Make = Callable[[Engine, Dial, dict[object, Decision]], SessionPolicy]
 
 POLICIES: Final[dict[str, Make]] = {
-    "ours": Ours,
-    "ours, blind to failures": Blind,
+    "ours": lambda e, d, _: Ours(e, d),
+    "ours, blind to failures": lambda e, d, _: Blind(e, d),
     "never switch": Never,
     "every turn alone": Alone,
     "sticky, 30 minutes": Sticky,
-    "unless fresh cost × 1 is lower": lambda e, d: Factor(e, d, 1.0),
-    "unless fresh cost × 3 is lower": lambda e, d: Factor(e, d, 3.0),
-    "switch spending ≤ 5%": lambda e, d: Cap(e, d, 0.05),
-    "switch spending ≤ 50%": lambda e, d: Cap(e, d, 0.5),
+    "unless fresh cost × 1 is lower": lambda e, d, known: Factor(e, d, known, 1.0),
+    "unless fresh cost × 3 is lower": lambda e, d, known: Factor(e, d, known, 3.0),
+    "switch spending ≤ 5%": lambda e, d, known: Cap(e, d, known, 0.05),
+    "switch spending ≤ 50%": lambda e, d, known: Cap(e, d, known, 0.5),
+    "two steps a session": lambda e, d, known: TwoSteps(e, d, known, again=False),
+    "two steps an ask": lambda e, d, known: TwoSteps(e, d, known, again=True),
 }
 """Name → policy, ours first.  Factors and shares are those of 1, 1.5, 2, 3 and 5, 20, 50% that did best
 somewhere on the seeds that our own constants were chosen on (benchmarks/LOG.md)."""

@@ -28,6 +28,8 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
     "unless fresh cost × 3 is lower": {"color": "#009E73", "ls": (0, (4, 2)), "marker": "d"},
     "switch spending ≤ 5%": {"color": "#CC79A7", "marker": "P"},
     "switch spending ≤ 50%": {"color": "#CC79A7", "ls": (0, (4, 2)), "marker": "p"},
+    "two steps a session": {"color": "#56B4E9", "marker": "X"},
+    "two steps an ask": {"color": "#56B4E9", "ls": (0, (4, 2)), "marker": "x"},
 }
 
 
@@ -45,8 +47,11 @@ def markdown(study: SessionStudy, figure: str = "") -> str:
     """Write the study as Markdown."""
     return (
         f"## sessions\n\n{study.n_sessions} simulated sessions of each mix over {study.n_items} "
-        f"recorded tasks, {len(study.seeds)} splits; models: {', '.join(study.models)}. What is "
-        "measured and what assumed: `benchmarks/sessions/world.toml`.\n\n"
+        f"recorded tasks, splits {study.seeds[0]} to {study.seeds[-1]}, on items that no constant of "
+        f"sessions was chosen on; models: {', '.join(study.models)}. Of runs that fail "
+        f"{study.seen:.0%} are seen to have failed, by a failing test or their user; plans count on "
+        f"{study.planned_for:.0%}. What is measured and what assumed: `benchmarks/sessions/world.toml`."
+        "\n\n"
         f"{figure}### What ours saves at equal quality\n\n{savings_table(study.savings)}\n"
         "Saved is the share of the dollars that a rival, mixing its settings of the dial as it likes, "
         "pays for the quality that ours has at this stop; where it does not reach that quality, for "

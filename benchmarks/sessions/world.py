@@ -14,16 +14,18 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from pydantic import Field
 
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.pool import Pool
+from classifier.ask import MAX_BEFORE
 from classifier.turns import Conversation, Exchange, Since
-from router.decision.economics import Outlook, context_usd, following_usd, usage_usd
+from router.decision.economics import Outlook, context_usd, following_usd, tokens_of
 from router.evidence.catalogue import Catalogue, Price
 from router.values import Entry, Interface, Needs, Unit, Usage, family_of
 from router.wire.fields import Fields
@@ -37,9 +39,10 @@ PRESSES: Final = "It still fails, the problem is not fixed. Please look again."
 
 
 class Light(Entry):
-    """A short ask that any model can serve in some calls."""
+    """A short ask that any model can serve in some calls, and what the assistant says last."""
 
     text: str
+    reply: str
     calls: int
 
 
@@ -68,9 +71,11 @@ class World(Entry):
     compact_at: float
     compacted_tokens: float
     summary_tokens: float
+    news_tokens: float
     openai_lifetime_s: tuple[float, float]
     signed: frozenset[str]
     moments: tuple[float, ...]
+    shows: float
     seen_failing: float
     seen_falsely: float
     complains: float
@@ -79,8 +84,15 @@ class World(Entry):
     flip: float
     kept: float
     again: float
+    reports: tuple[str, ...]
     light: tuple[Light, ...]
     mixes: tuple[Mix, ...]
+
+    @property
+    def seen(self) -> float:
+        """How often a run that fails is seen to have failed: by a failing test, or by its user."""
+        tests = self.shows * (1 - (1 - self.seen_failing) ** len(self.moments))
+        return 1 - (1 - tests) * (1 - self.complains)
 
 
 def load_world(path: Path = WORLD_FILE) -> World:
@@ -125,6 +137,10 @@ def alone_usd(price: Price, calls: float, world: World) -> float:
 
 # Scripts.
 
+DICE: Final = 8
+"""For each attempt at a task: how a second run ends, whether a failing run shows it, at each moment whether
+it does there, two to spare, and whether its user complains."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -133,6 +149,7 @@ class Ask:
     item: int
     text: str
     pause_s: float
+    reply: str = ""
     calls: int = 0
     dice: Floats = field(default_factory=lambda: np.zeros(0))
 
@@ -161,11 +178,16 @@ def _script(
     for k in range(int(rng.geometric(1 / mix.tasks))):
         item = _draw_item(ground, items, mix, k, rng)
         asks.append(
-            Ask(item, ground.asks[item], _pause(mix, rng), dice=rng.random(8 * (world.retries + 1)))
+            Ask(
+                item,
+                ground.asks[item],
+                _pause(mix, rng),
+                dice=rng.random(DICE * (world.retries + 1)),
+            )
         )
         for _ in range(int(rng.poisson(mix.light))):
             light = world.light[int(rng.integers(len(world.light)))]
-            asks.append(Ask(-1, light.text, _pause(mix, rng), calls=light.calls))
+            asks.append(Ask(-1, light.text, _pause(mix, rng), light.reply, light.calls))
     growth = world.growth_tokens * float(np.exp(rng.normal(0, world.growth_sd)))
     return Script(tuple(asks), growth, int(rng.integers(2**31)))
 
@@ -191,6 +213,17 @@ def _draw_item(ground: Ground, items: Ints, mix: Mix, k: int, rng: np.random.Gen
 # Playing a script.
 
 
+class Bill(NamedTuple):
+    """What calls in a row came to: the usage of the first and of the last, and when they were made."""
+
+    calls: int
+    first: Usage
+    last: Usage
+    usd: float
+    first_s: float
+    last_s: float
+
+
 class SessionPolicy(Protocol):
     """Chooses what serves each request; keeps its own memory of the session it was made for."""
 
@@ -198,11 +231,14 @@ class SessionPolicy(Protocol):
         """Return the unit that serves a request."""
         ...
 
-    def served(
-        self, request: ChatRequest, unit: Unit, usage: Usage, usd: float, now_s: float
-    ) -> None:
-        """Learn what a request came to."""
+    def served(self, request: ChatRequest, unit: Unit, bill: Bill) -> None:
+        """Learn what a request came to, and the calls after it that brought nothing new."""
         ...
+
+
+def _steps(far: float, step: float) -> int:
+    """Return how many steps lead over a distance, at least one."""
+    return max(1, ceil(far / step - 1e-9))
 
 
 @dataclass(slots=True)
@@ -244,9 +280,11 @@ class Play:
         self._context = world.context_tokens
         self._caches: dict[str, tuple[float, float]] = {}
         self._unit: Unit | None = None
+        self._faced: ChatRequest
         self._items = 1
+        self._ask = self._reply = ""
         self._asks = 0
-        self._ask = self._previous = ""
+        self._before: tuple[Exchange, ...] = ()
         self._since = Since()
         self._signed = False
 
@@ -256,8 +294,10 @@ class Play:
             self._now += ask.pause_s
             if ask.item < 0:
                 self._say(ask.text)
-                for _ in range(ask.calls):
-                    self._call()
+                left = ask.calls
+                while left:
+                    left -= self._serve(self._choose(), left)
+                self._reply = ask.reply
             else:
                 self.totals.tasks += 1
                 self.totals.solved += self._task(ask)
@@ -269,12 +309,13 @@ class Play:
         failed: set[int] = set()
         text = ask.text
         for attempt in range(world.retries + 1):
-            dice = ask.dice[8 * attempt : 8 * attempt + 8]
+            dice = ask.dice[DICE * attempt : DICE * (attempt + 1)]
             if attempt:
                 text = PRESSES
                 self._now += ask.pause_s
             self._say(text)
             solved, unit = self._attempt(ask.item, dice, failed)
+            self._reply = world.reports[self._asks % len(world.reports)]
             if solved:
                 return True
             failed.add(unit)
@@ -285,16 +326,20 @@ class Play:
     def _attempt(self, item: int, dice: Floats, failed: set[int]) -> tuple[bool, int]:
         """Run a task once; the model may change on the way.  Returns success and the last model."""
         world, progress, shown, failing = self._world, 0.0, 0, False
-        at, succeeds = -1, False
-        for _ in range(world.step_limit):
-            j = self._index[self._call()]
+        at, succeeds, left = -1, False, world.step_limit
+        while left:
+            j = self._index[unit := self._choose()]
             if j != at:
                 progress = progress * world.kept if at >= 0 else 0.0
                 at, succeeds = j, self._succeeds(item, j, failed, dice)
             calls = self._ground.calls[item, j] * (world.again if j in failed else 1.0)
-            progress += 1 / max(1.0, calls)
+            goal = world.moments[shown] if shown < len(world.moments) else 1.0
+            n = self._serve(unit, min(left, _steps(goal - progress, 1 / max(1.0, calls))))
+            left -= n
+            progress += n / max(1.0, calls)
             if shown < len(world.moments) and progress >= world.moments[shown] and progress < 1:
-                likely = world.seen_failing if not succeeds else world.seen_falsely * (shown == 0)
+                fails = world.seen_failing * (dice[1] < world.shows)
+                likely = fails if not succeeds else world.seen_falsely * (shown == 0)
                 if dice[2 + shown] < likely:
                     failing = True
                     self._see(failing=True)
@@ -314,8 +359,9 @@ class Play:
     # The conversation as a router sees it.
 
     def _say(self, text: str) -> None:
-        self._previous, self._ask = self._ask, text
-        self._asks += 1
+        if self._ask:
+            self._before = (*self._before, Exchange(self._ask, self._reply))[-MAX_BEFORE:]
+        self._ask, self._asks = text, self._asks + 1
         self._items += 1
         self._context += self._world.ask_tokens
         self._since, self._signed = Since(), False
@@ -327,7 +373,7 @@ class Play:
     def _request(self) -> ChatRequest:
         conversation = Conversation(
             ask=self._ask,
-            before=(Exchange(self._previous, ""),) if self._previous else (),
+            before=self._before,
             since=self._since,
             user_turns=self._asks,
             tools=("bash",),
@@ -343,48 +389,67 @@ class Play:
             fields=Fields(b"{}", {}),
         )  # fmt: skip
 
-    def _call(self) -> Unit:
-        """Make one call with whatever the policy chooses, and bill it."""
+    def _choose(self) -> Unit:
+        """Ask the policy who serves the request at hand."""
         world, totals = self._world, self.totals
         if self._context > world.compact_at:
             self._compact()
-        request = self._request()
-        unit = self._policy.choose(request, self._now)
+        self._faced = self._request()
+        unit = self._policy.choose(self._faced, self._now)
         if self._unit is not None and unit.model != self._unit.model:
             totals.switches += 1
             totals.sizes.append(self._context)
             family = family_of(self._unit.model)
             totals.unsafe += self._signed and family_of(unit.model) != family
         self._unit = unit
-        self._bill(request, unit, world.output_tokens)
-        self._signed |= family_of(unit.model) in world.signed
-        self._context += self._script.growth_tokens + world.output_tokens
-        self._items += 2
-        self._now += world.seconds_per_call
-        self._since = replace(self._since, tool_calls=self._since.tool_calls + 1)
         return unit
 
-    def _bill(self, request: ChatRequest, unit: Unit, output: float) -> None:
-        """Bill a call by what the provider's cache holds, and leave the context in it."""
-        model = unit.model
+    def _serve(self, unit: Unit, calls: int) -> int:
+        """Let a unit make up to so many calls, until one brings news; return how many it made.
+
+        The policy is asked anew when an ask comes, something fails or no longer does, and when the context
+        has grown by ``news_tokens``: the calls between go on with who serves, as in the product.
+        """
+        world = self._world
+        step = self._script.growth_tokens + world.output_tokens
+        news = (self._context // world.news_tokens + 1) * world.news_tokens
+        calls = min(calls, _steps(min(news, world.compact_at + 1) - self._context, step))
+        self._bill(unit, calls, step)
+        self._signed |= family_of(unit.model) in world.signed
+        self._context += step * calls
+        self._items += 2 * calls
+        self._now += world.seconds_per_call * calls
+        self._since = replace(self._since, tool_calls=self._since.tool_calls + calls)
+        return calls
+
+    def _bill(self, unit: Unit, calls: int, step: float) -> None:
+        """Bill calls in a row by what the provider's cache holds, and leave the context in it."""
+        world, model, totals = self._world, unit.model, self.totals
         held, touched = self._caches.get(model, (0.0, -1e9))
         cached = min(held, self._context) if self._now - touched <= self._lifetime_s(model) else 0.0
         price = self._ground.prices[self._index[unit]]
         writes = price.bands[0].write > price.bands[0].fresh
-        usage = Usage(
-            input_tokens=int(self._context),
-            output_tokens=int(output),
-            cached_tokens=int(cached),
-            cache_write_tokens=int(self._context - cached) if writes else 0,
-        )
-        usd = usage_usd(usage, price) or 0.0
-        self._caches[model] = (self._context, self._now)
-        totals = self.totals
+        outlook = Outlook(self._context, calls, self._script.growth_tokens, world.output_tokens)
+        usd = context_usd(price, self._context, cached) + sum(following_usd(price.bands, outlook))
+        last_s = self._now + world.seconds_per_call * (calls - 1)
+        last = self._context + step * (calls - 1)
+        self._caches[model] = (last, last_s)
+        again = tokens_of(outlook)
         totals.usd += usd
-        totals.calls += 1
-        totals.input_tokens += self._context
-        totals.cached_tokens += cached
-        self._policy.served(request, unit, usage, usd, self._now)
+        totals.calls += calls
+        totals.input_tokens += self._context + again.reread + again.written
+        totals.cached_tokens += cached + again.reread
+
+        def usage(context: float, cached: float) -> Usage:
+            return Usage(
+                input_tokens=int(context),
+                output_tokens=int(world.output_tokens),
+                cached_tokens=int(cached),
+                cache_write_tokens=int(context - cached) if writes else 0,
+            )
+
+        first, rest = usage(self._context, cached), usage(last, last - step)
+        self._policy.served(self._faced, unit, Bill(calls, first, rest, usd, self._now, last_s))
 
     def _lifetime_s(self, model: str) -> float:
         if family_of(model) == "openai":

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.judge.pool import Pool
+from benchmarks.judge.pool import Pool, split
 from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
 from benchmarks.sessions.report import markdown
-from benchmarks.sessions.study import BEST, SessionStudy, summarise
+from benchmarks.sessions.study import BEST, SHOWN_FROM, SessionStudy, drawn_from, summarise
 from benchmarks.sessions.world import (
     Ask,
     Ground,
@@ -23,8 +23,10 @@ from benchmarks.sessions.world import (
     scripts,
 )
 from classifier.tasks import TYPES
+from classifier.turns import Conversation, Exchange, Since
 from router.decision.engine import Engine
-from router.values import DIALS, Unit
+from router.values import DIALS, Decision, Interface, Needs, Unit
+from router.wire.request import ChatRequest
 from tests.evidence import table
 
 WORLD = load_world()
@@ -103,7 +105,7 @@ def test_switching_back_and_forth_is_billed_for_every_rewrite(ground, engine):
 
     ask = Ask(0, "fix it", pause_s=0.0, dice=np.ones(64))
     script = Script((ask,), WORLD.growth_tokens, 1)
-    short = WORLD.model_copy(update={"step_limit": 20, "kept": 1.0})
+    short = WORLD.model_copy(update={"step_limit": 20, "kept": 1.0, "news_tokens": 1.0})
     flapping = play(script, Flapping(UNITS[2]), ground, engine, short)
     steady = play(script, Only(UNITS[2]), ground, engine, short)
     assert flapping.switches >= 15
@@ -135,7 +137,9 @@ def test_every_policy_plays_to_the_end_and_only_ours_knows_the_session(ground, e
     mix = WORLD.mixes[-1]
     drawn = scripts(ground, np.arange(N), mix, WORLD, n=6, seed=0)
     found = {
-        name: [play(script, make(engine, DIALS["balanced"]), ground, engine) for script in drawn]
+        name: [
+            play(script, make(engine, DIALS["balanced"], {}), ground, engine) for script in drawn
+        ]
         for name, make in POLICIES.items()
     }
     tasks = {name: sum(t.tasks for t in totals) for name, totals in found.items()}
@@ -180,8 +184,107 @@ def test_a_rival_that_does_not_reach_the_quality_is_held_to_its_best():
     assert not any(s.reached for s in best)
     assert all(s.quality == pytest.approx(0.8) for s in best)
     assert all(s.by.value == pytest.approx(-2.0) for s in best)
-    page = markdown(SessionStudy(40, (0,), ("m",), 1, standings, savings))
+    page = markdown(SessionStudy(40, (5,), ("m",), 1, 0.5, 0.4, standings, savings))
     assert "reaches 0.800" in page
+    assert "50% are seen to have failed" in page
+    assert "plans count on 40%" in page
+
+
+def test_the_world_shows_failures_as_often_as_plans_count_on(engine):
+    assert WORLD.seen == pytest.approx(engine.catalogue.economics.seen.commands, abs=0.02)
+
+
+@pytest.mark.parametrize(("dice", "seen"), [(0.99, []), (0.0, [1, 2, 3])])
+def test_a_run_that_fails_shows_it_or_does_not(ground, engine, dice, seen):
+    """With dice that hide it no test fails, with dice that show it one more at each moment."""
+    item = int(np.flatnonzero(ground.pool.quality[:, 0] < 0.5)[0])
+    failures = []
+
+    class Watches(Only):
+        def choose(self, request, now_s):
+            failures.append(request.conversation.since.failing_tests)
+            return self.unit
+
+    ask = Ask(item, "fix it", 0.0, dice=np.r_[np.full(7, dice), np.ones(57)])
+    often = WORLD.model_copy(update={"news_tokens": 1.0})
+    done = play(Script((ask,), 500.0, 1), Watches(UNITS[0]), ground, engine, often)
+    assert done.solved == 0
+    assert sorted(set(failures) - {0}) == seen
+
+
+def test_a_policy_is_asked_when_something_is_new_and_billed_for_every_call(ground, engine):
+    """Asked at every call or only at news, who stays is billed the same."""
+
+    def played_by(news_tokens):
+        asked = []
+
+        class Counts(Only):
+            def choose(self, request, now_s):
+                asked.append(request.conversation.since.tool_calls)
+                return self.unit
+
+        world = WORLD.model_copy(update={"news_tokens": news_tokens})
+        ask = Ask(0, "fix it", pause_s=0.0, dice=np.ones(64))
+        script = Script((ask, ask), WORLD.growth_tokens, 1)
+        return asked, play(script, Counts(UNITS[2]), ground, engine, world)
+
+    (every, one), (few, other) = played_by(1.0), played_by(1e9)
+    assert len(every) == one.calls
+    assert len(few) < one.calls
+    assert other.calls == one.calls
+    assert other.usd == pytest.approx(one.usd, rel=1e-3)
+    assert other.cached_tokens == pytest.approx(one.cached_tokens, rel=1e-3)
+
+
+def test_no_item_that_is_shown_was_chosen_on():
+    groups = np.arange(800) // 2
+
+    def drawn(seed):
+        return set(drawn_from(groups, split(groups, seed, test=0.4).test, seed).tolist())
+
+    chosen = set().union(*map(drawn, range(SHOWN_FROM)))
+    shown = set().union(*map(drawn, range(SHOWN_FROM, 2 * SHOWN_FROM)))
+    assert chosen
+    assert shown
+    assert not {groups[i] for i in chosen} & {groups[i] for i in shown}
+
+
+class Planned:
+    """An engine that plans the first unit, and the second after it."""
+
+    def __init__(self, catalogue):
+        self.catalogue = catalogue
+
+    def decide(self, request, *, dial):
+        return None, Decision(UNITS[0], (), 0.8, 0.1, adequate=True, why="", successor=UNITS[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "served"),
+    [
+        ("two steps a session", [0, 0, 1, 1, 1]),
+        ("two steps an ask", [0, 0, 1, 0, 1]),
+        ("never switch", [0, 0, 0, 0, 0]),
+    ],
+)
+def test_a_static_plan_hands_over_at_the_first_failure_and_never_else(engine, name, served):
+    policy = POLICIES[name](Planned(engine.catalogue), DIALS["balanced"], {})
+    seen = [
+        Conversation("fix it"),
+        Conversation("fix it", since=Since(tool_calls=3)),
+        Conversation("fix it", since=Since(tool_calls=4, failing_tests=1)),
+        Conversation("now this", before=(Exchange("fix it", "Done."),)),
+        Conversation("It still fails.", before=(Exchange("now this", "Done."),)),
+    ]
+    needs = Needs(input_tokens=30_000, tools=True)
+    asked = [
+        ChatRequest(
+            interface=Interface.CHAT, model="", conversation=said, needs=needs, streams=True,
+            session="s", agent="", continued=None, stored=False, n_items=1, body=b"", fields={},
+        )
+        for said in seen
+    ]  # fmt: skip
+    assert [UNITS.index(policy.choose(request, 0.0)) for request in asked] == served
 
 
 def test_an_unknown_parameter_of_the_world_is_refused(tmp_path):
