@@ -118,7 +118,7 @@ def make_pool(
     cost = complete.select("item").join(
         _pivot(recorded.outcomes, units, "cost_usd"), on="item", how="left"
     ).sort("item").select(units).to_numpy()  # fmt: skip
-    cost, unit, remarks = priced(units, quality, cost, prices)
+    cost, unit, remarks = priced(units, quality, cost, prices, items["benchmark"].to_list())
     plain = [same_text(text or "") for text in items["text"]]
     texts = tuple(
         "" if shared is None else ask(benchmark, text) if ask else text
@@ -196,19 +196,25 @@ def _pivot(outcomes: pl.DataFrame, units: tuple[str, ...], value: str) -> pl.Dat
 
 
 def priced(
-    units: tuple[str, ...], quality: Floats, cost: Floats, usd_per_item: Mapping[str, float]
+    units: tuple[str, ...],
+    quality: Floats,
+    cost: Floats,
+    usd_per_item: Mapping[str, float],
+    benchmarks: Sequence[str],
 ) -> tuple[Floats, str, list[str]]:
     """Complete the costs (n, m): measured, else stated, else the model's mean; or calls for dollars.
 
-    Returns them, their unit and what to say of them.  Raises CannotEvaluate, also for a price of a
-    model that is not in the pool or whose every cost is measured.
+    The mean is that of the item's benchmark, of ``benchmarks`` (n,), and of all of them only where
+    the model has no cost in it: what a task costs differs tenfold between benchmarks.  Returns the
+    costs, their unit and what to say of them.  Raises CannotEvaluate, also for a price of a model
+    that is not in the pool or whose every cost is measured.
     """
     known: NDArray[np.bool_] = np.isfinite(cost)
     _check_prices(units, known, usd_per_item)
     lacking = [u for u, k in zip(units, known.T, strict=True) if not k.any()]
     lacking = [unit for unit in lacking if unit not in usd_per_item]
     if not lacking:
-        return _in_dollars(units, cost, known, usd_per_item)
+        return _in_dollars(units, cost, known, usd_per_item, np.array(benchmarks))
     if len(units) == 2:
         strong = units[int(quality.mean(axis=0).argmax())]
         calls = np.tile([float(unit == strong) for unit in units], (len(cost), 1))
@@ -239,6 +245,7 @@ def _in_dollars(
     cost: Floats,
     known: NDArray[np.bool_],
     usd_per_item: Mapping[str, float],
+    benchmarks: NDArray[np.str_],
 ) -> tuple[Floats, str, list[str]]:
     """Fill what is not recorded, model by model, and say so."""
     filled, stated, meant = cost.copy(), [], 0
@@ -248,7 +255,10 @@ def _in_dollars(
             filled[unknown, column] = usd_per_item[unit]
             stated.append(f"{unit} ({int(unknown.sum())} items)")
         elif unknown.any():
-            filled[unknown, column] = cost[~unknown, column].mean()
+            for name in np.unique(benchmarks[unknown]):
+                inside = benchmarks == name
+                alike = inside & ~unknown if (inside & ~unknown).any() else ~unknown
+                filled[inside & unknown, column] = cost[alike, column].mean()
             meant += int(unknown.sum())
     remarks = []
     if stated:
@@ -256,7 +266,9 @@ def _in_dollars(
             f"Costs that are not recorded are the stated price per item: {', '.join(stated)}."
         )
     if meant:
-        remarks.append(f"{meant} costs are not recorded: the model's mean stands in.")
+        remarks.append(
+            f"{meant} costs are not recorded: the model's mean in that benchmark stands in."
+        )
     if free := int((cost == 0).sum()):
         remarks.append(
             f"{free} recorded costs are 0 and taken as such; leave out what is not known."

@@ -156,6 +156,7 @@ def test_groups_that_cannot_be_split_are_an_error_that_says_so() -> None:
 
 
 QUALITY = np.array([[1.0, 0.0]] * 3)
+QUIZ = ["quiz"] * 3
 
 
 def costs(large: list[float], small: list[float]) -> Any:
@@ -164,16 +165,26 @@ def costs(large: list[float], small: list[float]) -> Any:
 
 def test_a_price_fills_what_is_not_recorded_and_nothing_else() -> None:
     cost = costs([1.0, 2.0, 3.0], [UNKNOWN, 0.0, UNKNOWN])
-    filled, unit, notes = priced(("large", "small"), QUALITY, cost, {"small": 0.5})
+    filled, unit, notes = priced(("large", "small"), QUALITY, cost, {"small": 0.5}, QUIZ)
     assert unit == "usd"
     assert filled.tolist() == costs([1.0, 2.0, 3.0], [0.5, 0.0, 0.5]).tolist()
     assert "small (2 items)" in notes[0]
     assert "1 recorded costs are 0" in notes[1]
 
 
+def test_a_missing_cost_is_the_models_mean_in_that_benchmark() -> None:
+    cost = costs([1.0, UNKNOWN, 9.0, UNKNOWN, UNKNOWN], [0.1] * 5)
+    where = ["easy", "easy", "hard", "hard", "none is known here"]
+    quality = np.array([[1.0, 0.0]] * 5)
+    filled, unit, notes = priced(("large", "small"), quality, cost, {}, where)
+    assert unit == "usd"
+    assert filled[:, 0].tolist() == [1.0, 1.0, 9.0, 9.0, 5.0]
+    assert notes == ["3 costs are not recorded: the model's mean in that benchmark stands in."]
+
+
 def test_a_price_of_zero_is_a_price() -> None:
     cost = costs([1.0] * 3, [UNKNOWN] * 3)
-    filled, unit, _ = priced(("large", "small"), QUALITY, cost, {"small": 0.0})
+    filled, unit, _ = priced(("large", "small"), QUALITY, cost, {"small": 0.0}, QUIZ)
     assert (unit, filled[:, 1].tolist()) == ("usd", [0.0] * 3)
     assert covering(
         pl.DataFrame({"unit": ["a", "b"], "item": ["x", "x"], "cost_usd": [0.0, None]}), {"b": 0.0}
@@ -185,11 +196,12 @@ def test_a_price_of_zero_is_a_price() -> None:
 )
 def test_a_price_that_prices_nothing_is_refused(prices: dict[str, float], said: str) -> None:
     with pytest.raises(CannotEvaluate, match=said):
-        priced(("large", "small"), QUALITY, costs([1.0] * 3, [UNKNOWN] * 3), prices)
+        priced(("large", "small"), QUALITY, costs([1.0] * 3, [UNKNOWN] * 3), prices, QUIZ)
 
 
 def test_two_models_of_which_one_has_no_cost_are_counted_in_calls_and_that_is_said() -> None:
-    _, unit, notes = priced(("large", "small"), QUALITY, costs([1.0] * 3, [UNKNOWN] * 3), {})
+    cost = costs([1.0] * 3, [UNKNOWN] * 3)
+    _, unit, notes = priced(("large", "small"), QUALITY, cost, {}, QUIZ)
     assert unit == "calls"
     assert notes == ["small has no costs: cost is the share of calls to large."]
 
