@@ -30,8 +30,6 @@ SHOWN_POLICIES: Final = (
 )  # fmt: skip
 """Rows that are shown of a study; the pages in benchmarks/results hold all."""
 
-SHOWN_PROMISES: Final = "(ours)"
-
 MEASURED_ON: Final = {
     "left_out_corpus": "writers left out, five folds",
     "held_out_ines": "`ines`, never trained on, half in four Romance languages (no choice made by the scores; some conversations looked at since)",
@@ -140,12 +138,10 @@ def studies(sources: Sources) -> str:
     parts = []
     for path in sorted(sources.results.glob("*.json")):
         found = sources.result(path.stem)
-        if not isinstance(found, dict) or "promises" not in found:
-            continue  # not an evaluation of routing
-        if found["standings"]:
+        if isinstance(found, dict) and "differences" in found:  # an evaluation of routing
             parts.append(f"{_head(path.stem, found)}\n\n{_standings(found)}")
-        if found["promises"]:
-            parts.append(f"{_head(path.stem, found)}\n\n{_promises(found)}")
+        elif isinstance(found, dict) and "floors" in found:
+            parts.append(_promise(path.stem, found))
     return "\n\n".join(parts)
 
 
@@ -166,15 +162,21 @@ def _standings(found: Mapping[str, Any]) -> str:
     return grid(("policy", *(measures[m] for m in present)), lines)
 
 
-def _promises(found: Mapping[str, Any]) -> str:
+def _promise(name: str, found: Mapping[str, Any]) -> str:
+    """Show what is demanded of the rule, and what each stop of the dial kept on every pool."""
+    floors = grid(
+        ("demanded", "found", "met"),
+        [[f["asked"], f["found"], "yes" if f["met"] else "no"] for f in found["floors"]],
+    )
     lines = [
-        [p["policy"], f"{p['margin']:.2f}", f"{p['confidence']:.2f}", f"{p['broken']} of {p['n_seeds']}",
-         f"{p['quality_gap']:+.3f}", f"{p['cost_share']:.2f}"]
-        for p in found["promises"]
-        if p["policy"].endswith(SHOWN_PROMISES)
+        [pool["name"], f"{stop['stop']}, {stop['margin']:g}", interval(stop["gap"]), interval(stop["cost"]),
+         f"{stop['broken']} of {len(pool['seeds'])}"]
+        for pool in found["pools"]
+        for stop in pool["stops"]
     ]  # fmt: skip
-    header = ("policy", "margin", "confidence", "broken", "quality gap", "cost share")
-    return grid(header, lines)
+    header = ("pool", "stop", "quality gap", "cost share", "broken")
+    page = f"[the whole page](../benchmarks/results/{name}.md)"
+    return f"### {name}\n\nOn every pool; {page}.\n\n{floors}\n\n{grid(header, lines)}"
 
 
 def sessions(sources: Sources) -> str:

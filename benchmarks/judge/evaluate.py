@@ -147,7 +147,6 @@ def evaluate_pool(
         cost_unit=pool.cost_unit,
         standings=standings,
         differences=tuple(_differences(means, [r.name for r in lineup.readers])),
-        promises=(),
         notes=tuple(notes),
     )
 

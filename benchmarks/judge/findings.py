@@ -1,4 +1,4 @@
-"""What an evaluation found: how each policy stands, what sets two apart, which promises held."""
+"""What an evaluation found: how each policy stands, and what sets two apart."""
 
 from __future__ import annotations
 
@@ -36,23 +36,6 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """How often "not worse than the best single model by more than the margin" was broken.
-
-    ``quality_gap`` is the mean held-out quality of the best single model less that of the picks;
-    ``cost_share`` the picks' cost over its cost.
-    """
-
-    policy: str
-    margin: float
-    confidence: float
-    broken: int
-    n_seeds: int
-    quality_gap: float
-    cost_share: float
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Everything one evaluation found; ``notes`` say what was dropped, filled or assumed."""
 
@@ -64,7 +47,6 @@ class Evaluation:
     cost_unit: str
     standings: tuple[PolicyStanding, ...]
     differences: tuple[Difference, ...]
-    promises: tuple[Promise, ...]
     notes: tuple[str, ...]
 
     def to_json(self) -> str:

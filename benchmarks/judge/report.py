@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from benchmarks.judge.evaluate import SHUFFLED
-from benchmarks.judge.findings import Evaluation, PolicyStanding, Promise
+from benchmarks.judge.findings import Evaluation, PolicyStanding
 from benchmarks.judge.measures import Curve, Floats, Interval, Ints, hull
 from benchmarks.judge.readers import OURS, REFITTED
 
@@ -65,8 +65,6 @@ def markdown(evaluation: Evaluation, figure: str = "") -> str:
         parts.append(_standings_table(evaluation.standings) + _FOOTNOTE)
     if evaluation.differences:
         parts.append(_differences_table(evaluation))
-    if evaluation.promises:
-        parts.append(_promises_table(evaluation.promises))
     if evaluation.notes:
         parts.append("\n".join(f"- {note}" for note in evaluation.notes) + "\n")
     return "\n".join(parts)
@@ -107,15 +105,6 @@ def _differences_table(evaluation: Evaluation) -> str:
         for d in evaluation.differences if d.measure in shown and np.isfinite(d.by.value)
     ]  # fmt: skip
     return table(["policy", "against", "measure", "difference, paired", "told apart"], rows)
-
-
-def _promises_table(promises: Sequence[Promise]) -> str:
-    rows = [
-        [p.policy, f"{p.margin:.2f}", f"{p.confidence:.0%}", f"{p.broken} of {p.n_seeds}",
-         f"{p.quality_gap:+.3f}", f"{p.cost_share:.2f}"]
-        for p in promises
-    ]  # fmt: skip
-    return table(["policy", "margin", "confidence", "broken", "quality lost", "cost share"], rows)
 
 
 def _cell(found: Interval | None) -> str:
@@ -263,17 +252,26 @@ def draw_confusion(
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Open a figure of one panel."""
+    figure, (axes,) = panels_of(width, height)
+    return figure, axes
+
+
+def panels_of(
+    width: float, height: float, lines: int = 1, columns: int = 1
+) -> tuple[Figure, list[Axes]]:
     """Open a figure without pyplot, so that no display or global state is involved."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.grid(color="#E6E6E6", lw=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    panels = [figure.add_subplot(lines, columns, k + 1) for k in range(lines * columns)]
+    for axes in panels:
+        axes.grid(color="#E6E6E6", lw=0.7)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels
 
 
 def _save(figure: Figure, path: Path) -> None:

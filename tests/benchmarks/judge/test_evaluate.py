@@ -13,10 +13,8 @@ from benchmarks.judge import evaluate
 from benchmarks.judge.evaluate import Lineup
 from benchmarks.judge.findings import Evaluation
 from benchmarks.judge.pool import CannotEvaluate
-from benchmarks.judge.readers import OURS, READERS, REFITTED
-from benchmarks.judge.recorded import make_pool, read_recorded
+from benchmarks.judge.readers import OURS, REFITTED
 from benchmarks.judge.shared_pools import question_pool
-from benchmarks.studies.adequacy import promises_kept
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
 from classifier.training.rows import BadData
@@ -186,18 +184,6 @@ def test_a_bad_row_is_refused_with_its_number(tmp_path: Path) -> None:
     outcomes.write_text("\n".join(lines))
     with pytest.raises(BadData, match="line 2: `score`"):
         run((prompts, outcomes))
-
-
-def test_a_promise_is_kept_where_the_best_model_is_known(tmp_path: Path) -> None:
-    pool, _ = make_pool(read_recorded(*write_pool(tmp_path, n=240)), ByWord())
-    kept = promises_kept(pool, READERS[0], seeds=range(3))
-    ours = [p for p in kept if p.policy.startswith("the rule")]
-    assert [p.margin for p in ours] == [dial.margin for dial in DIALS.values()]
-    assert all(p.n_seeds == 3 and p.broken <= 1 for p in ours)
-    assert {p.policy.split(" (")[0] for p in kept} == {
-        "the rule", "every request within the margin", "threshold tuned on validation",
-        "Clopper-Pearson gate", "raw means of cells",
-    }  # fmt: skip
 
 
 @needs_shared
