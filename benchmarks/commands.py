@@ -251,7 +251,7 @@ def evaluate(
         list[str] | None, typer.Option(help="MODEL=USD per item, where outcomes lack costs.")
     ] = None,
     whole_catalogue: Annotated[
-        bool, typer.Option("--catalogue", help="agents, adequacy: every catalogue model.")
+        bool, typer.Option("--catalogue", help="agents: every catalogue model.")
     ] = False,
     leave_one_out: Annotated[
         bool, typer.Option("--leave-one-out", help="routellm, eleven: one benchmark out at a time.")

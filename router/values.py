@@ -151,7 +151,7 @@ DIALS: Final = {
 }
 """The dial's named stops.  Two standard errors of a paired difference over the 437 issues of the
 largest benchmark are 0.05: less cannot be told apart from nothing, and costs as much as always taking
-the best.  How often the promise of each stop is kept is counted by ``auto-efficient evaluate adequacy``."""
+the best.  How often the promise of each stop is kept is counted by ``auto-efficient evaluate promise``."""
 
 DEFAULT_DIAL: Final = "balanced"
 
