@@ -19,11 +19,9 @@ import numpy as np
 
 from benchmarks.judge.measures import (
     KEPT_QUALITY,
-    Curve,
     Floats,
     Ints,
     decile_picks,
-    weighted_means,
 )
 from benchmarks.judge.pool import Array32, Pool
 from benchmarks.table.build import Posterior
@@ -123,13 +121,6 @@ def outcomes_of(picks: Ints, pool: Pool) -> tuple[Floats, Floats]:
     """Look picks (k, n) up in the matrix.  Returns quality and cost, float64 (k, n) each."""
     rows = np.arange(len(pool))
     return pool.quality[rows, picks], pool.cost[rows, picks]
-
-
-def curve_of(picks: Ints, pool: Pool) -> Curve:
-    """Mean cost and quality of a routing's picks, one point per setting."""
-    quality, cost = outcomes_of(picks, pool)
-    weight = np.ones((1, len(pool)))
-    return Curve(weighted_means(weight, cost)[0], weighted_means(weight, quality)[0])
 
 
 @dataclass(frozen=True, slots=True)
