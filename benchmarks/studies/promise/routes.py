@@ -15,7 +15,7 @@ from benchmarks.judge.baselines import BASELINES
 from benchmarks.judge.measures import Floats, Ints
 from benchmarks.judge.ours import calibrated, fit
 from benchmarks.judge.pool import Pool, Split, split
-from benchmarks.judge.replay import expected, proven_picks
+from benchmarks.judge.replay import proven_picks
 from benchmarks.table.build import Posterior
 from benchmarks.table.calibrate import Calibrated
 from benchmarks.table.choose import outlook_of
@@ -42,8 +42,9 @@ OLD_MARGINS: Final = (
 )  # fmt: skip
 OLD_CONFIDENCE: Final = 0.8
 
-PRICE_STEPS: Final = np.geomspace(1e-3, 1e2, 33)
-"""Prices that are tried, in what models of a pool differ in dollars over what they differ in quality."""
+PRICE_STEPS: Final = np.geomspace(0.01, 30, 41)
+"""Prices that are tried, in what models of a pool differ in dollars over what they differ in quality.
+The unit is the same in every split, so that a setting means the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ def run_split(pool: Pool, seed: int) -> InSplit:
     table, found = calibrated(train, posterior, seed)
     rng = np.random.default_rng(seed)
     rivals = {name: Served(BASELINES[name](train, validation, held, rng).picks) for name in RIVALS}
-    ours = {**our_sweeps(table, held), OLD: old_sweep(posterior, held)}
+    prices = price_unit(pool) * PRICE_STEPS
+    ours = {**our_sweeps(table, held, prices), OLD: old_sweep(posterior, held)}
     single = int(known.argmax())
     return InSplit(
         parts,
@@ -130,7 +132,7 @@ def old_sweep(posterior: Posterior, held: Pool) -> Served:
     return Served(np.array(picks))
 
 
-def our_sweeps(table: Table, held: Pool) -> dict[str, Served]:
+def our_sweeps(table: Table, held: Pool, prices: Floats) -> dict[str, Served]:
     """Serve by the new rule in one step, and in two for failures seen as often as in ``SEEN``.
 
     Settings are prices within margins.  What a plan is does not depend on the margin, only who may begin.
@@ -139,7 +141,6 @@ def our_sweeps(table: Table, held: Pool) -> dict[str, Served]:
     n_types = held.p_type.shape[1]
     p_type, p_level = reading[:, :n_types], reading[:, n_types:]
     outlooks = [outlook_of(table, p_type, p_level, margin) for margin in MARGINS]
-    prices = price_scale(table, held) * PRICE_STEPS
     one = np.array([[o.picks(float(price)) for price in prices] for o in outlooks])
     found = {NEW: Served(one.reshape(-1, len(reading)))}
     near = np.array([o.near for o in outlooks]).transpose(1, 0, 2)
@@ -158,10 +159,9 @@ def our_sweeps(table: Table, held: Pool) -> dict[str, Served]:
     return {name: served.items(at.ravel()) for name, served in found.items()}
 
 
-def price_scale(table: Table, held: Pool) -> float:
+def price_unit(pool: Pool) -> float:
     """Return what the models of a pool differ in dollars over what they differ in quality."""
-    quality, cost = expected(table, held.p_type, held.p_level)
-    return _spread(cost) / _spread(quality)
+    return _spread(pool.cost) / _spread(pool.quality)
 
 
 def _spread(values: Floats) -> float:

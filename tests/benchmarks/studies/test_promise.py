@@ -32,11 +32,9 @@ from benchmarks.studies.promise.routes import (
     MARGINS,
     NEW,
     PLANNED,
-    PRICE_STEPS,
     Served,
     our_sweeps,
     planned,
-    price_scale,
     run_split,
 )
 from benchmarks.table.choose import outlook_of
@@ -112,9 +110,9 @@ def read_anyhow(n: int = 12) -> Pool:
 @pytest.mark.parametrize("at", [0, 3, len(MARGINS) - 1])
 def test_every_setting_serves_as_the_product_does(at):
     table, pool = a_table(), read_anyhow()
-    served = our_sweeps(table, pool)
+    prices = np.geomspace(0.01, 30, 12)
+    served = our_sweeps(table, pool, prices)
     outlook = outlook_of(table, pool.p_type, pool.p_level, MARGINS[at])
-    prices = price_scale(table, pool) * PRICE_STEPS
     two = served[planned(PLANNED)]
     followed = 0
     for k, price in enumerate(prices):
