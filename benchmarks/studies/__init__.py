@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.studies.study import Study
 
 NAMES: Final = (
-    "sessions", "routellm", "eleven", "agents", "promise", "difficulty", "reading", "invariance",
+    "sessions", "routellm", "eleven", "agents", "promise", "table", "difficulty", "reading", "invariance",
 )  # fmt: skip
 
 

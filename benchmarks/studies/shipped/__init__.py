@@ -1,0 +1,1 @@
+"""What the study ``table`` is made of: one question a module."""
