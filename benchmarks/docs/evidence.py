@@ -62,7 +62,23 @@ def table(sources: Sources) -> str:
         "nobody takes over. Dollars of an ordinary task as realised by agents, or of an answer; free offers, "
         "which may log prompts, are left out as they are by default."
     )
-    return f"{note}\n\n{grid(header, lines)}"
+    return f"{note}\n\n{grid(header, lines)}\n\n{_rests(sources)}"
+
+
+def _rests(sources: Sources) -> str:
+    """Say of every stop what its decisions rest on, over the stated mixes of the study ``table``."""
+    found = sources.result("table")
+    lines = [
+        [on["mix"], on["dial"], *(f"{on[kind]:.0%}" for kind in ("measured", "related", "prior"))]
+        for on in found["mixes"]
+        if on["table"] == "after" and not on["seen"]
+    ]
+    note = (
+        f"What decisions rest on, as judged of table `{found['version']}`. Measured: the unit did thirty items and "
+        "more in most of what an ask is read as; related: on other kinds of task; prior: fewer than ten items "
+        "anywhere, so its price and its family speak. [The whole page](../benchmarks/results/table.md)."
+    )
+    return f"{note}\n\n{grid(('asks', 'dial', 'measured', 'related', 'prior'), lines)}"
 
 
 def scores(card: Mapping[str, Any]) -> str:
