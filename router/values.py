@@ -309,7 +309,7 @@ class Move(StrEnum):
     """The incumbent cannot serve this request."""
 
 
-class Evidence(StrEnum):
+class Support(StrEnum):
     """What is known of a unit on a kind of task."""
 
     MEASURED = "measured"
@@ -328,7 +328,7 @@ class Candidate(NamedTuple):
     """Expected probability of success, in [0, 1]."""
     lower: float
     """Its lower bound beside the other units, one-sided 95%."""
-    evidence: Evidence
+    evidence: Support
     p_near: float
     """Probability of being within the guard's margin of the best on this request."""
     near: bool
@@ -399,7 +399,7 @@ class Decision:
     """One sentence for a person."""
     successor: Unit | None = None
     """Takes over when the failure of ``unit`` shows; None: none is planned."""
-    evidence: Evidence | None = None
+    evidence: Support | None = None
     """What ``expected_quality`` rests on; None without a table's word."""
     input_tokens: int | None = None
     """Of the request; None where its size is not known, and dollars are those of an ordinary task."""

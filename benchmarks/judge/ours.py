@@ -13,8 +13,8 @@ from benchmarks.judge.pool import Array32, Pool
 from benchmarks.judge.readers import Reader
 from benchmarks.judge.replay import Routing, cell_weights, expected, routing_of, rule_picks
 from benchmarks.table.build import Posterior, fit_pool
-from benchmarks.table.calibrate import Calibrated, Held, Traffic, calibrate
-from benchmarks.table.choose import Outlook, outlook_of
+from benchmarks.table.calibrate import Calibrated, LeftOut, Traffic, calibrate
+from benchmarks.table.choose import Prospect, prospect_of
 from router.evidence.table import Table
 from router.values import Dial, Unit
 
@@ -52,16 +52,16 @@ def folds(groups: Ints, seed: int) -> list[Ints]:
     return [rows for k in range(N_FOLDS) if len(rows := np.flatnonzero(part[index] == k))]
 
 
-def _held(train: Pool, fold: Ints, seed: int) -> Held:
+def _held(train: Pool, fold: Ints, seed: int) -> LeftOut:
     """Let a table that was fitted without a fold see it."""
     rest = train.take(np.setdiff1d(np.arange(len(train)), fold))
     part = train.take(fold)
     outlooks = _seeing(fit(rest, seed).table(), part)
-    return Held(outlooks, part.quality, np.ones(len(part)), rest.best)
+    return LeftOut(outlooks, part.quality, np.ones(len(part)), rest.best)
 
 
-def _seeing(table: Table, pool: Pool) -> Callable[[float], Outlook]:
-    return cache(lambda margin: outlook_of(table, pool.p_type, pool.p_level, margin))
+def _seeing(table: Table, pool: Pool) -> Callable[[float], Prospect]:
+    return cache(lambda margin: prospect_of(table, pool.p_type, pool.p_level, margin))
 
 
 def weighed(draws: Array32, p_type: Array32, p_level: Array32) -> Array32:

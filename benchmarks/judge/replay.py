@@ -25,7 +25,7 @@ from benchmarks.judge.measures import (
 )
 from benchmarks.judge.pool import Array32, Pool
 from benchmarks.table.build import Posterior
-from benchmarks.table.choose import outlook_of
+from benchmarks.table.choose import prospect_of
 from classifier.tasks import N_LEVELS
 from router.evidence.table import Table
 from router.values import Dial
@@ -89,7 +89,7 @@ def expected(table: Table, p_type: Array32, p_level: Array32) -> tuple[Floats, F
 
 def rule_picks(table: Table, p_type: Array32, p_level: Array32, dial: Dial) -> Ints:
     """Pick a unit for every item as the product does where no failure is seen; int64 (n,)."""
-    outlook = outlook_of(table, p_type, p_level, dial.margin)
+    outlook = prospect_of(table, p_type, p_level, dial.margin)
     return outlook.picks(table.price_of(dial.margin))
 
 

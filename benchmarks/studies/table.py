@@ -32,7 +32,7 @@ from benchmarks.studies.shipped.cells import (
     written,
 )
 from benchmarks.studies.shipped.efforts import Effort, efforts_of
-from benchmarks.studies.shipped.ground import Ground, read_ground, read_items, serving
+from benchmarks.studies.shipped.ground import Shipped, read_ground, read_items, serving
 from benchmarks.studies.shipped.hidden import HiddenType, hide_types
 from benchmarks.studies.shipped.mixes import OnMix, SingleOnMix, mixes_of, on_mixes
 from benchmarks.studies.shipped.sources import SourceGap, StopGap, leave_sources_out
@@ -86,7 +86,7 @@ def run(options: Options, progress: Progress) -> TableStudy:
 
 
 def judged(
-    ground: Ground,
+    ground: Shipped,
     table: Table,
     classifier: Classifier,
     before: Posterior | None,

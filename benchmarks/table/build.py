@@ -24,7 +24,7 @@ from benchmarks.frames import read_csv
 from benchmarks.kinds import BENCHMARKS, BROKEN
 from benchmarks.outcomes import OWN_ALONE, OutcomeSet, load_evidence, sha256
 from benchmarks.schema import PRICE_COLUMNS, TOTAL_COLUMNS
-from benchmarks.table.calibrate import COMPRESSED, ROOM, Calibrated, Held, calibrate
+from benchmarks.table.calibrate import COMPRESSED, ROOM, Calibrated, LeftOut, calibrate
 from benchmarks.table.evidence import Selected, item_groups, select, to_problem
 from benchmarks.table.item_response import Floats, Ints
 from benchmarks.table.pricing import price_cells
@@ -156,7 +156,7 @@ def assemble(
 
 
 def set_dial(
-    posterior: Posterior, catalogue: Catalogue, readings: Readings, held: Sequence[Held]
+    posterior: Posterior, catalogue: Catalogue, readings: Readings, held: Sequence[LeftOut]
 ) -> dict[str, Any]:
     """Set the price of worth at each stop; raises BadData where outcomes belie what is expected.
 

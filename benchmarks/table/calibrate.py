@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.table.choose import Outlook
+from benchmarks.table.choose import Prospect
 from benchmarks.table.item_response import Floats, Ints
 from router.evidence.table import Stop
 from router.values import DIALS, Dial
@@ -54,20 +54,20 @@ class Traffic:
     up to one.  ``draws`` (n, U, K): the posterior of each unit's chance of success on each.
     """
 
-    outlooks: Callable[[float], Outlook]
+    outlooks: Callable[[float], Prospect]
     weight: Floats
     draws: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LeftOut:
     """Tasks with outcomes, seen by a table that was not fitted on them.
 
     ``outcomes`` (n, U): scores, NaN where a unit was not run; ``weight`` (n,).  ``single`` is the best
     single unit, known from the tasks that the table was fitted on.
     """
 
-    outlooks: Callable[[float], Outlook]
+    outlooks: Callable[[float], Prospect]
     outcomes: Floats
     weight: Floats
     single: int
@@ -112,7 +112,7 @@ class Calibrated:
 
 
 def calibrate(
-    traffic: Traffic, held: Sequence[Held] = (), dials: Sequence[Dial] = tuple(DIALS.values())
+    traffic: Traffic, held: Sequence[LeftOut] = (), dials: Sequence[Dial] = tuple(DIALS.values())
 ) -> dict[str, Calibrated]:
     """Find the price of each stop; a stricter stop never pays less."""
     found: dict[str, Calibrated] = {}
@@ -124,7 +124,7 @@ def calibrate(
 
 
 def _price(
-    traffic: Traffic, held: Sequence[Held], dial: Dial, floor: int
+    traffic: Traffic, held: Sequence[LeftOut], dial: Dial, floor: int
 ) -> tuple[int, Calibrated]:
     """Return the place in PRICES, from ``floor`` on, that is the least to keep the promise."""
     outlook = traffic.outlooks(dial.margin)
@@ -161,7 +161,9 @@ def posterior_gaps(traffic: Traffic, picks: Ints, single: int) -> Floats:
     return np.asarray(traffic.weight @ apart, dtype=np.float64)
 
 
-def _outcome_gaps(held: Sequence[Held], margin: float) -> list[tuple[float, float, float]] | None:
+def _outcome_gaps(
+    held: Sequence[LeftOut], margin: float
+) -> list[tuple[float, float, float]] | None:
     """Mean gap on outcomes, what was expected of it, and their difference's error, at every price."""
     if not held:
         return None

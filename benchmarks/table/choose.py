@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.table.item_response import Floats, Ints
-from router.decision.rule import NOBODY, plans_of, standing_of
+from router.decision.rule import NOBODY, compare, plans_of
 from router.evidence.table import Expectation, Table
 
 Array32 = NDArray[np.float32]
@@ -23,7 +23,7 @@ NO_GUARD: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Prospect:
     """What a rule sees of n requests and U units at one margin.
 
     ``cost_usd``, ``worth``, ``quality`` float (n, U); ``near`` bool (n, U), within the guard; ``best`` int
@@ -51,7 +51,7 @@ class Outlook:
         """
         found = []
         for expected in self.expected:
-            standing = standing_of(expected, self.margin)
+            standing = compare(expected, self.margin)
             plans = plans_of(expected, standing, expected.cost_usd, price, seen=seen)
             score = np.where(standing.near, plans.score(price), np.inf)
             first = int(score.argmin())
@@ -59,11 +59,11 @@ class Outlook:
         return np.array(found, dtype=np.int64)
 
 
-def outlook_of(table: Table, p_type: Array32, p_level: Array32, margin: float) -> Outlook:
+def prospect_of(table: Table, p_type: Array32, p_level: Array32, margin: float) -> Prospect:
     """Look at n requests, read as (n, T) and (n, L)."""
     expected = tuple(table.expect(*read) for read in zip(p_type, p_level, strict=True))
-    standings = [standing_of(e, margin) for e in expected]
-    return Outlook(
+    standings = [compare(e, margin) for e in expected]
+    return Prospect(
         cost_usd=np.array([e.cost_usd for e in expected], dtype=float),
         worth=np.array([s.worth for s in standings], dtype=float),
         quality=np.array([e.quality for e in expected], dtype=float),
@@ -74,4 +74,4 @@ def outlook_of(table: Table, p_type: Array32, p_level: Array32, margin: float) -
     )
 
 
-__all__ = ["NOBODY", "NO_GUARD", "Outlook", "outlook_of"]
+__all__ = ["NOBODY", "NO_GUARD", "Prospect", "prospect_of"]

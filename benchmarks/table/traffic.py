@@ -21,8 +21,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks.table.calibrate import Held, Traffic
-from benchmarks.table.choose import outlook_of
+from benchmarks.table.calibrate import LeftOut, Traffic
+from benchmarks.table.choose import prospect_of
 from benchmarks.table.item_response import Floats, Ints
 from benchmarks.table.quality import Problem, draw_cells, fit_quality, summary, with_rows
 from classifier.ask import clip
@@ -97,7 +97,7 @@ def read_writers(classifier: Classifier, writers: Sequence[str]) -> Readings:
 def traffic_of(table: Table, draws: Array32, readings: Readings, weight: Floats) -> Traffic:
     """Make the traffic of a table: what is chosen by the reading is held to the true cell's draws."""
     return Traffic(
-        cache(lambda margin: outlook_of(table, readings.p_type, readings.p_level, margin)),
+        cache(lambda margin: prospect_of(table, readings.p_type, readings.p_level, margin)),
         weight,
         draws[readings.task, readings.level],
     )
@@ -112,7 +112,7 @@ def held_parts(
     *,
     n_draws: int,
     seed: int,
-) -> Iterator[Held]:
+) -> Iterator[LeftOut]:
     """Yield every fold of every benchmark with outcomes enough.
 
     ``groups`` says the benchmark and the agent of each group of the problem; ``item_group`` (I,) which
@@ -145,9 +145,9 @@ def held_parts(
             level = problem.group_level[problem.group[items]]
             p_type, p_level = readings.drawn(kind[items], level, seed)
             part = folded.kept(units.tolist())
-            yield Held(
+            yield LeftOut(
                 cache(
-                    lambda margin, part=part, p_type=p_type, p_level=p_level: outlook_of(
+                    lambda margin, part=part, p_type=p_type, p_level=p_level: prospect_of(
                         part, p_type, p_level, margin
                     )
                 ),

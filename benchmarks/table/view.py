@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier.tasks import LEVELS, N_LEVELS, TYPES
-from router.decision.rule import plans_of, standing_of
+from router.decision.rule import compare, plans_of
 from router.evidence.table import Table
 from router.values import DEFAULT_DIAL, DIALS, Dial
 
@@ -49,7 +49,7 @@ def cell_rows(table: Table, task: str, level: int, dial: Dial) -> list[CellRow]:
     at = (TYPES.index(task), level - 1)
     p_type, p_level = np.eye(len(TYPES))[at[0]], np.eye(N_LEVELS)[at[1]]
     expected = table.expect(p_type.astype(np.float32), p_level.astype(np.float32))
-    standing = standing_of(expected, dial.margin)
+    standing = compare(expected, dial.margin)
     price = table.price_of(dial.margin)
     score = plans_of(expected, standing, expected.cost_usd, price).score(price)
     pick = int(np.where(standing.near, score, np.inf).argmin())

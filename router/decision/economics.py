@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.model import Assessment
-from router.evidence.catalogue import Band, Economics, Price, Rates
+from router.evidence.catalogue import Band, Economics, Price, PriceList
 from router.values import Usage
 
 Array = NDArray[np.float32]
@@ -180,7 +180,7 @@ def session_usd(
 
 
 def sessions_usd(
-    rates: Rates, works: Sequence[Work], table_usd: Sequence[Array], cached_tokens: Array
+    rates: PriceList, works: Sequence[Work], table_usd: Sequence[Array], cached_tokens: Array
 ) -> Array:
     """Return ``session_usd`` of U units at once, (U,).
 

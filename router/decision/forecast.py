@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from classifier.model import Assessment
 from router.decision.economics import Work, listed_usd, sessions_usd, work_of
-from router.evidence.catalogue import Catalogue, Model, rates_of
+from router.evidence.catalogue import Catalogue, Model, price_list_of
 from router.evidence.table import Table
 from router.sessions.session import NEW, Session
 from router.values import Needs
@@ -125,7 +125,7 @@ def task_usd(
     rates = table.rates
     if rates is None:  # a table that was not brought together with its catalogue
         models = (catalogue.model(unit.model) for unit in table.units)
-        rates = rates_of(model.price if model else None for model in models)
+        rates = price_list_of(model.price if model else None for model in models)
     cached = np.zeros(len(ordinary), dtype=np.float32)
     fresh = np.where(rates.known, sessions_usd(rates, works, usual, cached), ordinary)
     lifetime_s = catalogue.economics.lifetime_s

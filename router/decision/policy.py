@@ -38,13 +38,13 @@ from router.decision.rule import (
     NOBODY,
     VOUCHED,
     Array,
+    Comparison,
     Mask,
     Plans,
-    Standing,
     after_failures,
+    compare,
     margin_left,
     plans_of,
-    standing_of,
 )
 from router.errors import NoModelFits
 from router.evidence.catalogue import Catalogue
@@ -55,10 +55,10 @@ from router.values import (
     Candidates,
     Decision,
     Dial,
-    Evidence,
     Limits,
     Move,
     Needs,
+    Support,
     Unit,
     family_of,
 )
@@ -144,7 +144,7 @@ class _Compared:
 
     units: list[Unit]
     expected: Expectation
-    standing: Standing
+    standing: Comparison
     plans: Plans
     task_usd: Array
     score: Array
@@ -173,7 +173,7 @@ class _Compared:
             unit=self.units[i],
             quality=quality,
             lower=max(0.0, quality - VOUCHED * float(standing.spread[i])),
-            evidence=evidence_of(self.expected, i),
+            evidence=support_of(self.expected, i),
             p_near=standing.p_near(i),
             near=bool(standing.near[i]),
             tolerable=bool(self.tolerable[i]),
@@ -190,11 +190,11 @@ class _Compared:
         return Candidates([self.units[i] for i in order], lambda at: self.written(order[at]))
 
 
-def evidence_of(expected: Expectation, unit: int) -> Evidence:
+def support_of(expected: Expectation, unit: int) -> Support:
     """Say what is known of a unit on a request."""
     if expected.items[unit] < FEW_ITEMS:
-        return Evidence.PRIOR
-    return Evidence.MEASURED if expected.measured[unit] > 0.5 else Evidence.RELATED
+        return Support.PRIOR
+    return Support.MEASURED if expected.measured[unit] > 0.5 else Support.RELATED
 
 
 def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Compared | None:
@@ -222,7 +222,7 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
             return None
         expected, units = expected.of(rows), [units[i] for i in rows]
         usd, after_usd = usd[rows], after_usd[rows]
-    standing = standing_of(expected, margin)
+    standing = compare(expected, margin)
     plans = plans_of(
         expected, standing, usd, price,
         seen=view.seen, after_usd=after_usd, cap_usd=limits.max_cost_usd,
@@ -231,7 +231,7 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
     tolerable = standing.near.copy()
     own = [i for i, unit in enumerate(units) if unit.model == session.model]
     if own:
-        wider = standing_of(expected, DOUBT * margin)
+        wider = compare(expected, DOUBT * margin)
         short = HANDOVER if troubles else view.dial.margin
         gap = standing.quality[standing.best] - standing.quality[own]
         tolerable[own] = wider.near[own] | (gap <= short)

@@ -8,7 +8,7 @@ from typing import Final
 
 from classifier.model import Assessment
 from router.sessions.session import Session
-from router.values import Candidate, Evidence, Unit
+from router.values import Candidate, Support, Unit
 
 
 def read(assessment: Assessment) -> str:
@@ -20,9 +20,9 @@ def read(assessment: Assessment) -> str:
 
 
 SAID: Final = {
-    Evidence.MEASURED: "measured",
-    Evidence.RELATED: "from related tasks",
-    Evidence.PRIOR: "told by its price and family",
+    Support.MEASURED: "measured",
+    Support.RELATED: "from related tasks",
+    Support.PRIOR: "told by its price and family",
 }
 """What the numbers of a candidate rest on, in words."""
 

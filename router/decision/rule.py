@@ -86,7 +86,7 @@ NOBODY: Final = -1
 """In place of a unit's row: nobody takes over."""
 
 
-class Standing(NamedTuple):
+class Comparison(NamedTuple):
     """How U units stand on one request."""
 
     quality: Array
@@ -114,7 +114,7 @@ class Standing(NamedTuple):
         return 0.5 * erfc(-z / sqrt(2))
 
 
-def standing_of(expected: Expectation, margin: float) -> Standing:
+def compare(expected: Expectation, margin: float) -> Comparison:
     """Say how units stand against the best of them at a dial's margin."""
     quality, spread = expected.quality, expected.spread
     vouched, may = quality - VOUCHED * spread, enough(expected.items)
@@ -124,11 +124,11 @@ def standing_of(expected: Expectation, margin: float) -> Standing:
     apart = np.sqrt(spread**2 + spread[best] ** 2) + np.float32(1e-9)
     gap = quality[best] - quality
     worth = (expected.weight * WORTH[expected.level]) @ expected.qualities
-    standing = Standing(quality, worth, spread, best, room, gap, apart, may)
+    standing = Comparison(quality, worth, spread, best, room, gap, apart, may)
     return standing._replace(near=within(standing, expected))
 
 
-def within(standing: Standing, expected: Expectation, share: float = 1.0) -> Mask:
+def within(standing: Comparison, expected: Expectation, share: float = 1.0) -> Mask:
     """Say who is within a share of the guard's margin, (U,): the best always is.
 
     Who was measured thinly must be within half of it, and surer.
@@ -170,7 +170,7 @@ class Plans(NamedTuple):
 
 def plans_of(
     expected: Expectation,
-    standing: Standing,
+    standing: Comparison,
     cost_usd: Array,
     price: float,
     *,

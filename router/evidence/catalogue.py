@@ -107,7 +107,7 @@ class Launch(Entry):
     date: date
 
 
-class Rates(NamedTuple):
+class PriceList(NamedTuple):
     """What a token costs with each of U units, in dollars: the lowest bands of their prices."""
 
     fresh: NDArray[np.float32]
@@ -120,13 +120,13 @@ class Rates(NamedTuple):
     """Rows of the units whose price rises with the size of a request, and those prices."""
 
 
-def rates_of(prices: Iterable[Price | None]) -> Rates:
+def price_list_of(prices: Iterable[Price | None]) -> PriceList:
     """Lay prices out, one a unit; what has none costs nothing there and is not known."""
     listed = list(prices)
     none = Band(0, 0.0, 0.0, 0.0, 0.0)
     rows = [price.bands[0] if price else none for price in listed]
     fresh, write, read, output = np.array(rows, dtype=np.float32).reshape(-1, len(none)).T[1:]
-    return Rates(
+    return PriceList(
         fresh,
         write,
         read,

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from classifier.tasks import N_LEVELS, TYPES, taxonomy_fingerprint
 from router.errors import BadArtefact
-from router.evidence.catalogue import Catalogue, Rates, rates_of
+from router.evidence.catalogue import Catalogue, PriceList, price_list_of
 from router.values import Unit
 
 log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class Table:
     version: str
     meta: dict[str, Any]
     stops: tuple[Stop, ...] = ()
-    rates: Rates | None = None
+    rates: PriceList | None = None
     """What a token costs with each unit, by the catalogue that the table goes with."""
 
     def expect(self, p_type: Array, p_level: Array) -> Expectation:
@@ -195,7 +195,7 @@ class Table:
             )
             table = self.kept([i for i, model in enumerate(known) if model])
         there = [model for model in known if model]
-        rates = rates_of(model.price for model in there)
+        rates = price_list_of(model.price for model in there)
         zero, priced = (
             np.array([m.costs_nothing for m in there]),
             (table.cost_usd, table.cost_upper_usd),

@@ -18,8 +18,8 @@ from benchmarks.judge.pool import Pool, Split, split
 from benchmarks.judge.replay import proven_picks
 from benchmarks.table.build import Posterior
 from benchmarks.table.calibrate import Calibrated
-from benchmarks.table.choose import outlook_of
-from router.decision.rule import plans_of, standing_of
+from benchmarks.table.choose import prospect_of
+from router.decision.rule import compare, plans_of
 from router.evidence.table import Table
 from router.values import DIALS
 
@@ -135,24 +135,25 @@ def old_sweep(posterior: Posterior, held: Pool) -> Served:
 def our_sweeps(table: Table, held: Pool, prices: Floats) -> dict[str, Served]:
     """Serve by the new rule in one step, and in two for failures seen as often as in ``SEEN``.
 
-    Settings are prices within margins.  What a plan is does not depend on the margin, only who may begin.
+    Settings are prices within margins.
     """
     reading, at = np.unique(np.hstack((held.p_type, held.p_level)), axis=0, return_inverse=True)
     n_types = held.p_type.shape[1]
     p_type, p_level = reading[:, :n_types], reading[:, n_types:]
-    outlooks = [outlook_of(table, p_type, p_level, margin) for margin in MARGINS]
+    outlooks = [prospect_of(table, p_type, p_level, margin) for margin in MARGINS]
     one = np.array([[o.picks(float(price)) for price in prices] for o in outlooks])
     found = {NEW: Served(one.reshape(-1, len(reading)))}
-    near = np.array([o.near for o in outlooks]).transpose(1, 0, 2)
-    standings = [standing_of(expected, MARGINS[0]) for expected in outlooks[0].expected]
     shape = (len(MARGINS), len(prices), len(reading))
     for seen in SEEN:
         first, second = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
-        for i, (expects, standing) in enumerate(zip(outlooks[0].expected, standings, strict=True)):
+        for m, i in np.ndindex(len(MARGINS), len(reading)):
+            expects = outlooks[m].expected[i]
+            standing = compare(expects, MARGINS[m])
             for k, price in enumerate(prices):
                 plans = plans_of(expects, standing, expects.cost_usd, float(price), seen=seen)
-                best = np.where(near[i], plans.score(float(price)), np.inf).argmin(axis=1)
-                first[:, k, i], second[:, k, i] = best, plans.second[best]
+                score = np.where(standing.near, plans.score(float(price)), np.inf)
+                first[m, k, i] = score.argmin()
+                second[m, k, i] = plans.second[first[m, k, i]]
         found[planned(seen)] = Served(
             first.reshape(-1, len(reading)), second.reshape(-1, len(reading))
         )
@@ -175,7 +176,7 @@ def at_stops(
     rows = np.arange(len(test))
     stops = {}
     for name, dial in DIALS.items():
-        outlook = outlook_of(table, test.p_type, test.p_level, dial.margin)
+        outlook = prospect_of(table, test.p_type, test.p_level, dial.margin)
         price = table.price_of(dial.margin)
         picks = outlook.picks(price)
         old = proven_picks(posterior, test.p_type, test.p_level, dial.margin, dial.confidence)

@@ -16,11 +16,11 @@ import numpy as np
 from benchmarks.studies.shipped.before import picks_before
 from benchmarks.studies.shipped.ground import Array32, one_hot, rounded
 from benchmarks.table.build import Posterior
-from benchmarks.table.choose import outlook_of
+from benchmarks.table.choose import prospect_of
 from benchmarks.table.item_response import Floats, Ints
 from benchmarks.table.quality import EVERY_CELL
 from classifier.tasks import LEVELS, N_LEVELS, TYPES
-from router.decision.rule import FEW_ITEMS, THIN_ITEMS, standing_of
+from router.decision.rule import FEW_ITEMS, GUARD, THIN_ITEMS, compare
 from router.evidence.table import Table
 from router.values import DIALS, Dial
 
@@ -83,7 +83,7 @@ def picks_after(table: Table) -> dict[str, Ints]:
     """Pick in every cell, (T × L,), by stop."""
     reading = one_hot(*EVERY_CELL)
     return {
-        name: outlook_of(table, *reading, dial.margin).picks(table.price_of(dial.margin))
+        name: prospect_of(table, *reading, dial.margin).picks(table.price_of(dial.margin))
         for name, dial in DIALS.items()
     }
 
@@ -133,7 +133,7 @@ def _vouched(table: Table) -> list[int]:
     """Return the unit that each cell's others are held against."""
     reading = one_hot(*EVERY_CELL)
     expected = [table.expect(*read) for read in zip(*reading, strict=True)]
-    return [standing_of(e, DIALS["balanced"].margin).best for e in expected]
+    return [compare(e, DIALS["balanced"].margin).best for e in expected]
 
 
 def _cells(column: Array32) -> Floats:
@@ -170,19 +170,15 @@ def _guard(table: Table, at: int, unit: int, dial: Dial) -> str:
     """Say which guard keeps a unit out of a cell."""
     reading = one_hot(*(np.array([index[at]]) for index in EVERY_CELL))
     expected = table.expect(reading[0][0], reading[1][0])
-    standing = standing_of(expected, dial.margin)
+    standing = compare(expected, dial.margin)
     items = expected.items[unit]
     if items < FEW_ITEMS:
         return "fewer than ten items"
     if standing.near[unit]:
         return "none"
-    if items < THIN_ITEMS and standing.z[unit] >= THIN_Z:
+    if items < THIN_ITEMS and standing.p_near(unit) >= GUARD:
         return "ten to 29 items, and not surely within half of the guard"
     return "not likely enough within the guard"
-
-
-THIN_Z: Final = 0.8416
-"""The guard's 80% in standard deviations."""
 
 
 def sense(name: str, table: Table, picks: Mapping[str, Ints], passed: Sequence[Passed]) -> Sense:

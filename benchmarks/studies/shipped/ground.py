@@ -53,7 +53,7 @@ FREE: Final = ":free"
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Shipped:
     """The evidence numbered for the fits.  I items, G groups, U units.
 
     ``source`` (I,) is each item's benchmark, ``agent`` (I,) whose harness, ``text`` what it asks, None
@@ -88,7 +88,7 @@ class Ground:
         return problem.group_type[problem.group], problem.group_level[problem.group]
 
 
-def read_ground(options: Options, progress: Progress) -> Ground:
+def read_ground(options: Options, progress: Progress) -> Shipped:
     """Read what the build reads, and number it as the build does."""
     progress("reading the evidence")
     catalogue = load_catalogue(options.artefacts / CATALOGUE_FILE)
@@ -107,7 +107,7 @@ def ground_of(
     prices: pl.DataFrame,
     mix: Readings,
     progress: Progress,
-) -> Ground:
+) -> Shipped:
     """Number any evidence."""
     progress("placing items in human time")
     placement = place_evidence(evidence)
@@ -122,7 +122,7 @@ def ground_of(
         found = price_cells(replace(selected, rows=rows), catalogue, prices, evidence)
         return found.mean, found.upper
 
-    return Ground(
+    return Shipped(
         catalogue=catalogue,
         units=selected.units,
         problem=problem,
@@ -197,7 +197,7 @@ class Refit:
         return self.posterior.table()
 
 
-def refit(ground: Ground, kept: Mask, *, source: str = "", priced: bool = True) -> Refit:
+def refit(ground: Shipped, kept: Mask, *, source: str = "", priced: bool = True) -> Refit:
     """Fit the outcomes ``kept`` (n,); costs without a ``source``; ``priced``: with the prior from prices."""
     problem = with_rows(ground.problem, kept)
     if not priced:
@@ -213,7 +213,7 @@ def refit(ground: Ground, kept: Mask, *, source: str = "", priced: bool = True) 
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Slice:
     """A benchmark under one agent: n items that m units ran, by their numbers.
 
     ``scores`` and ``usd`` (n, m); NaN where a unit was not run, or nobody recorded dollars.
@@ -227,7 +227,7 @@ class Part:
     usd: Floats
 
 
-def parts_of(ground: Ground) -> Iterator[Part]:
+def parts_of(ground: Shipped) -> Iterator[Slice]:
     """Yield benchmarks with outcomes of several units on items enough, each under each agent.
 
     A unit counts that ran ``MIN_RAN`` of them; where only one did, all that ran MIN_FOLD_ITEMS count, on
@@ -247,10 +247,10 @@ def parts_of(ground: Ground) -> Iterator[Part]:
         if len(units) < 2 or len(items) < MIN_FOLD_ITEMS:
             continue
         at = np.ix_(items, units)
-        yield Part(source, agent, items, units, scores[at], ground.usd[at])
+        yield Slice(source, agent, items, units, scores[at], ground.usd[at])
 
 
-def read_items(ground: Ground, classifier: Classifier) -> tuple[Array32, Array32, Mask]:
+def read_items(ground: Shipped, classifier: Classifier) -> tuple[Array32, Array32, Mask]:
     """Read every item as it is asked: p_type (I, T), p_level (I, L), and which were read, (I,).
 
     An item without a text is given the reading of an ask of the same type and level.

@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks.studies.shipped.ground import (
     Array32,
-    Ground,
     Mask,
     Progress,
+    Shipped,
     matrix,
     one_hot,
     refit,
@@ -26,7 +26,7 @@ from benchmarks.studies.shipped.ground import (
 from benchmarks.table.item_response import Floats, Ints
 from classifier.tasks import TYPES
 from classifier.training.evaluate import spearman
-from router.decision.rule import ROOM, standing_of
+from router.decision.rule import ROOM, compare
 from router.evidence.table import Table
 from router.values import DEFAULT_DIAL, DIALS
 
@@ -72,7 +72,7 @@ class HiddenType:
     near_wrongly: int
 
 
-def hide_types(ground: Ground, progress: Progress) -> tuple[HiddenType, ...]:
+def hide_types(ground: Shipped, progress: Progress) -> tuple[HiddenType, ...]:
     """Hide each type that some units have samples of."""
     by_cell, by_source = list(samples_of(ground, False)), list(samples_of(ground, True))
     compared: dict[str, list[tuple[int, _OnSample]]] = {"cell": [], "benchmark": []}
@@ -93,7 +93,7 @@ def hide_types(ground: Ground, progress: Progress) -> tuple[HiddenType, ...]:
     return tuple(told)
 
 
-def samples_of(ground: Ground, by_source: bool) -> Iterator[Sample]:
+def samples_of(ground: Shipped, by_source: bool) -> Iterator[Sample]:
     """Yield what at least two units did on items of one cell, or of one benchmark in a cell."""
     scores = matrix(ground.problem)
     kind, level = ground.cell
@@ -156,7 +156,7 @@ def _compare(table: Table, draws: Array32, sample: Sample) -> _OnSample:
     p_type, p_level = one_hot(np.array([sample.kind]), np.array([sample.level]))
     expected = table.expect(p_type[0], p_level[0]).of(sample.units)
     margin = DIALS[DEFAULT_DIAL].margin
-    standing = standing_of(expected, margin)
+    standing = compare(expected, margin)
     near = standing.near.copy()
     near[standing.best] = False
     short = sample.mean.max() - sample.mean > margin * float(ROOM[sample.level])

@@ -25,18 +25,18 @@ from classifier.model import Classifier
 from classifier.tasks import TYPES
 from classifier.training.dataset import HELD_OUT_WRITERS
 from classifier.training.rows import as_key, as_number
-from router.decision.policy import evidence_of
+from router.decision.policy import support_of
 from router.decision.rule import (
     FALSE_ALARM,
     SUCCESSOR_ODDS,
+    compare,
     enough,
     plans_of,
-    standing_of,
     with_odds,
 )
 from router.evidence.catalogue import Catalogue
 from router.evidence.table import Table
-from router.values import DIALS, Dial, Evidence
+from router.values import DIALS, Dial, Support
 
 STUDY_WRITERS: Final = ("ines", "leila")
 """The writers kept out of training whose asks the dial was not set on."""
@@ -163,7 +163,7 @@ def _after(mix: AskMix, table: Table, catalogue: Catalogue, dial: Dial, seen: fl
     firsts, usd, quality, rests = [], [], [], []
     for i, read in enumerate(zip(mix.p_type, mix.p_level, strict=True)):
         expected = table.expect(*read)
-        standing = standing_of(expected, dial.margin)
+        standing = compare(expected, dial.margin)
         plans = plans_of(expected, standing, expected.cost_usd, price, seen=float(agent[i]))
         first = int(np.where(standing.near, plans.score(price), np.inf).argmin())
         cell = (mix.task[i], mix.level[i])
@@ -178,7 +178,7 @@ def _after(mix: AskMix, table: Table, catalogue: Catalogue, dial: Dial, seen: fl
         firsts.append(first)
         usd.append(spent)
         quality.append(solved)
-        rests.append(evidence_of(expected, first))
+        rests.append(support_of(expected, first))
     names = [str(table.units[i]) for i in firsts]
     q = np.array(quality)
     return _on_mix(mix, "after", dial, seen, names, np.array(usd), q, q, rests)
@@ -198,7 +198,7 @@ def _before(mix: AskMix, old: Posterior, table: Table, dial: Dial) -> OnMix:
             cell = (mix.task[i], mix.level[i], rows[name])
             usd[i], quality[i] = table.cost_usd[cell], table.quality[cell]
     rests = [
-        evidence_of(summed.expect(mix.p_type[i], mix.p_level[i]), int(pick))
+        support_of(summed.expect(mix.p_type[i], mix.p_level[i]), int(pick))
         for i, pick in enumerate(picks)
     ]
     return _on_mix(mix, "before", dial, 0.0, names, usd, quality, own, rests)
@@ -213,14 +213,14 @@ def _on_mix(
     usd: Floats,
     quality: Floats,
     own: Floats,
-    rests: Sequence[Evidence],
+    rests: Sequence[Support],
 ) -> OnMix:
     shares: dict[str, float] = {}
     for name, weight in zip(names, mix.weight.tolist(), strict=True):
         shares[name] = shares.get(name, 0.0) + weight
     top = sorted(shares.items(), key=lambda pair: -pair[1])[:N_TOP]
     of = {
-        kind: float(mix.weight @ np.array([found is kind for found in rests])) for kind in Evidence
+        kind: float(mix.weight @ np.array([found is kind for found in rests])) for kind in Support
     }
     return OnMix(
         mix=mix.name,
@@ -230,8 +230,8 @@ def _on_mix(
         usd=rounded(mix.weight @ usd),
         quality=rounded(mix.weight @ quality),
         own_quality=rounded(mix.weight @ own),
-        measured=rounded(of[Evidence.MEASURED]),
-        related=rounded(of[Evidence.RELATED]),
-        prior=rounded(of[Evidence.PRIOR]),
+        measured=rounded(of[Support.MEASURED]),
+        related=rounded(of[Support.RELATED]),
+        prior=rounded(of[Support.PRIOR]),
         top=tuple(UnitShare(name, rounded(share)) for name, share in top),
     )

@@ -21,11 +21,11 @@ import numpy as np
 from benchmarks.judge.measures import Interval
 from benchmarks.studies.shipped.ground import (
     Array32,
-    Ground,
     Mask,
-    Part,
     Progress,
     Refit,
+    Shipped,
+    Slice,
     interval,
     parts_of,
     refit,
@@ -33,8 +33,8 @@ from benchmarks.studies.shipped.ground import (
     rounded,
 )
 from benchmarks.table.build import SEED
-from benchmarks.table.calibrate import Held, calibrate
-from benchmarks.table.choose import outlook_of
+from benchmarks.table.calibrate import LeftOut, calibrate
+from benchmarks.table.choose import prospect_of
 from benchmarks.table.item_response import Floats, Ints
 from benchmarks.table.traffic import N_FOLDS, traffic_of
 from classifier.tasks import TYPES
@@ -113,7 +113,7 @@ class _Played:
 
 
 def leave_sources_out(
-    ground: Ground, read: tuple[Array32, Array32, Mask], progress: Progress
+    ground: Shipped, read: tuple[Array32, Array32, Mask], progress: Progress
 ) -> tuple[tuple[SourceGap, ...], tuple[StopGap, ...]]:
     """Leave out every benchmark with outcomes enough, one at a time."""
     parts = list(parts_of(ground))
@@ -140,8 +140,8 @@ def leave_sources_out(
 
 
 def _held(
-    ground: Ground, parts: Sequence[Part], n_of_kind: Ints, progress: Progress
-) -> Iterator[tuple[str, Held]]:
+    ground: Shipped, parts: Sequence[Slice], n_of_kind: Ints, progress: Progress
+) -> Iterator[tuple[str, LeftOut]]:
     """Yield the outcomes that the dial is set on, and whose they are, as the build deals them."""
     names, index = np.unique(ground.look_alike, return_inverse=True)
     fold = np.asarray(np.random.default_rng(SEED).permutation(len(names))[index] % N_FOLDS)
@@ -159,9 +159,9 @@ def _held(
             own = table.kept(part.units.tolist())
             yield (
                 part.source,
-                Held(
+                LeftOut(
                     cache(
-                        lambda margin, own=own, p_type=p_type, p_level=p_level: outlook_of(
+                        lambda margin, own=own, p_type=p_type, p_level=p_level: prospect_of(
                             own, p_type, p_level, margin
                         )
                     ),
@@ -172,7 +172,7 @@ def _held(
             )
 
 
-def _dialled(ground: Ground, refitted: Refit, held: Sequence[Held]) -> Table:
+def _dialled(ground: Shipped, refitted: Refit, held: Sequence[LeftOut]) -> Table:
     """Set the dial of a refitted table on the mix, and on outcomes."""
     serves, posterior, mix = ground.serves, refitted.posterior, ground.mix
     traffic = traffic_of(
@@ -183,7 +183,7 @@ def _dialled(ground: Ground, refitted: Refit, held: Sequence[Held]) -> Table:
 
 def _play(
     table: Table,
-    part: Part,
+    part: Slice,
     read: tuple[Array32, Array32, Mask],
     kind: Ints,
     weight: Floats,
@@ -192,7 +192,7 @@ def _play(
 ) -> _Played:
     """Decide for the items of one benchmark, and look up what came of it."""
     own = table.kept(part.units.tolist())
-    outlook = outlook_of(own, read[0][part.items], read[1][part.items], dial.margin)
+    outlook = prospect_of(own, read[0][part.items], read[1][part.items], dial.margin)
     ran = np.isfinite(part.scores)
     near = outlook.near & ran
     price = table.price_of(dial.margin)

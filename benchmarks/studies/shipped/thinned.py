@@ -14,10 +14,10 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.studies.shipped.ground import (
-    Ground,
     Mask,
     Progress,
     Refit,
+    Shipped,
     matrix,
     one_hot,
     refit,
@@ -36,7 +36,7 @@ from benchmarks.table.item_response import (
 )
 from benchmarks.table.quality import Quality, components, effects, features
 from classifier.tasks import N_LEVELS, TYPES
-from router.decision.rule import plans_of, standing_of
+from router.decision.rule import compare, plans_of
 from router.evidence.table import Table
 from router.values import DEFAULT_DIAL, DIALS
 
@@ -79,7 +79,7 @@ class Thinned:
 
 
 def thin_units(
-    ground: Ground, price: float, progress: Progress, ways: Sequence[str] = tuple(KEPT)
+    ground: Shipped, price: float, progress: Progress, ways: Sequence[str] = tuple(KEPT)
 ) -> tuple[Thinned, ...]:
     """Thin every model with outcomes enough in all ``ways``; ``price`` is that of the default dial."""
     chosen = _chosen(ground)
@@ -103,7 +103,7 @@ def thin_units(
     return tuple(found)
 
 
-def _chosen(ground: Ground) -> Ints:
+def _chosen(ground: Shipped) -> Ints:
     """Return the best measured unit of every model with outcomes enough, the most outcomes first."""
     problem = ground.problem
     n = np.bincount(problem.unit, ground.success[problem.item], problem.n_units)
@@ -114,7 +114,7 @@ def _chosen(ground: Ground) -> Ints:
     return np.array(list(best.values())[:MAX_MODELS], dtype=np.int64)
 
 
-def _hidden(ground: Ground, units: Ints, kept: str) -> Mask:
+def _hidden(ground: Shipped, units: Ints, kept: str) -> Mask:
     """Say which observations are hidden for each of the units, (m, n): all of its model's but a few."""
     problem = ground.problem
     scores = matrix(problem)
@@ -148,7 +148,7 @@ class _Looked:
 
 
 def _look(
-    ground: Ground, refitted: Refit, unit: int, rows: Mask, thinned: Ints, price: float
+    ground: Shipped, refitted: Refit, unit: int, rows: Mask, thinned: Ints, price: float
 ) -> _Looked:
     """Look up what one unit did on what was hidden."""
     problem = ground.problem
@@ -194,7 +194,7 @@ def row_draws(quality: Quality, unit: int, item: Ints) -> Floats:
 
 
 def _choose(
-    ground: Ground,
+    ground: Shipped,
     table: Table,
     unit: int,
     items: Ints,
@@ -220,7 +220,7 @@ def _choose(
     took = []
     for many in (False, True):
         seen = expected._replace(items=np.full_like(expected.items, 1e6)) if many else expected
-        standing = standing_of(seen, margin)
+        standing = compare(seen, margin)
         score = plans_of(seen, standing, seen.cost_usd, price).score(price)
         took.append(int(np.where(standing.near, score, np.inf).argmin()) == own)
     return took[0], took[0] and short, took[1] and short

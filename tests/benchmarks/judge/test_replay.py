@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.judge import baselines, readers, replay
 from benchmarks.judge.pool import Pool, leave_out, split
-from benchmarks.table.choose import outlook_of
+from benchmarks.table.choose import prospect_of
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
 from classifier.turns import Conversation
@@ -134,7 +134,7 @@ def test_the_bulk_plan_is_the_servers_plan(seed: int, seen: float) -> None:
     rng = np.random.default_rng(seed)
     p_type = rng.dirichlet(np.full(len(TYPES), 0.1), 4).astype(np.float32)
     p_level = rng.dirichlet(np.full(N_LEVELS, 0.7), 4).astype(np.float32)
-    outlook = outlook_of(table, p_type, p_level, dial.margin)
+    outlook = prospect_of(table, p_type, p_level, dial.margin)
     plans = outlook.plans(table.price_of(dial.margin), seen)
     for k, (first, second) in enumerate(plans):
         read = Assessment(p_type[k], p_level[k])

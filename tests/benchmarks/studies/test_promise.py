@@ -37,7 +37,7 @@ from benchmarks.studies.promise.routes import (
     planned,
     run_split,
 )
-from benchmarks.table.choose import outlook_of
+from benchmarks.table.choose import prospect_of
 from classifier.tasks import N_LEVELS, TYPES
 from router.decision.rule import FALSE_ALARM, NOBODY
 from router.evidence.table import Table
@@ -112,7 +112,7 @@ def test_every_setting_serves_as_the_product_does(at):
     table, pool = a_table(), read_anyhow()
     prices = np.geomspace(0.01, 30, 12)
     served = our_sweeps(table, pool, prices)
-    outlook = outlook_of(table, pool.p_type, pool.p_level, MARGINS[at])
+    outlook = prospect_of(table, pool.p_type, pool.p_level, MARGINS[at])
     two = served[planned(PLANNED)]
     followed = 0
     for k, price in enumerate(prices):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.decision.moves import TRANSITIONS, Situation, lock_of, move_of, saves
 from router.sessions.session import NEW, Session, Wishes
-from router.values import Candidate, Evidence, Move, Needs, Unit
+from router.values import Candidate, Move, Needs, Support, Unit
 
 ALL = [Situation(*facts) for facts in product((False, True), repeat=7)]
 
@@ -97,7 +97,7 @@ def test_what_locks_says_so(needs, session, lock):
 
 def candidate(name, usd):
     return Candidate(
-        unit=Unit(name), quality=0.8, lower=0.7, evidence=Evidence.MEASURED, p_near=0.9, near=True,
+        unit=Unit(name), quality=0.8, lower=0.7, evidence=Support.MEASURED, p_near=0.9, near=True,
         tolerable=True, ordinary_usd=usd, task_usd=usd, plan_usd=usd, score=usd, second=None,
     )  # fmt: skip
 

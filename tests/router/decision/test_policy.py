@@ -12,7 +12,7 @@ from router.decision.eligible import Eligibility
 from router.decision.policy import MAX_FALLBACKS, decide
 from router.errors import NoModelFits
 from router.sessions.session import NEW
-from router.values import DIALS, NO_LIMITS, Dial, Evidence, Interface, Limits, Needs, Unit
+from router.values import DIALS, NO_LIMITS, Dial, Interface, Limits, Needs, Support, Unit
 from tests.evidence import assessment, catalogue, model, table
 
 MODELS = tuple(model(f"m{i}") for i in range(4))
@@ -224,7 +224,7 @@ def test_a_unit_of_few_items_serves_only_where_no_other_may():
     few = table([0.95, 0.86, 0.90, 0.88], [0.01, 0.10, 1.00, 2.00], items=counts)
     decision = choose(table=few)
     assert decision.unit.model == "m1"
-    assert decision.candidates.of(Unit("m0")).evidence is Evidence.PRIOR
+    assert decision.candidates.of(Unit("m0")).evidence is Support.PRIOR
     assert not decision.candidates.of(Unit("m0")).near
     alone = choose(table=few, limits=Limits(allow=frozenset({"m0"})))
     assert alone.unit.model == "m0"
@@ -245,7 +245,7 @@ def test_evidence_is_measured_related_or_a_prior():
         choose(table=t, read=assessment(task)).candidates.of(Unit("m0")).evidence
         for task in ("debugging/bug_fixing", "testing/test_creation")
     )
-    assert (here, elsewhere) == (Evidence.MEASURED, Evidence.RELATED)
+    assert (here, elsewhere) == (Support.MEASURED, Support.RELATED)
 
 
 # Plans of two.

@@ -6,10 +6,10 @@ import pytest
 
 from router.decision import reasons
 from router.sessions.session import NEW
-from router.values import Candidate, Evidence, Unit
+from router.values import Candidate, Support, Unit
 
 
-def candidate(name, usd, *, quality=0.9, evidence=Evidence.MEASURED, second=None, plan_usd=None):
+def candidate(name, usd, *, quality=0.9, evidence=Support.MEASURED, second=None, plan_usd=None):
     return Candidate(
         unit=Unit(name), quality=quality, lower=quality, evidence=evidence, p_near=0.99, near=True,
         tolerable=True, ordinary_usd=usd, task_usd=usd, plan_usd=usd if plan_usd is None else plan_usd,
@@ -51,7 +51,7 @@ def test_who_stays_is_held_against_the_cheapest_only_where_that_is_another():
     assert reasons.stays(DEAR, CHEAP, cached, reasons.ORDINARY) == against
 
 
-@pytest.mark.parametrize("evidence", list(Evidence))
+@pytest.mark.parametrize("evidence", list(Support))
 def test_every_kind_of_evidence_has_its_words_and_none_claims_proof(evidence):
     said = reasons.expects(candidate("m", 1.0, evidence=evidence))
     assert reasons.SAID[evidence] in said

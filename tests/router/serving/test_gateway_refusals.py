@@ -12,7 +12,7 @@ import pytest
 from router.books.record import End
 from router.providers.attempts import MAX_ATTEMPTS
 from router.providers.waits import MAX_WAIT_S
-from router.values import Candidate, Candidates, Evidence, Interface, Unit
+from router.values import Candidate, Candidates, Interface, Support, Unit
 from router.wire.format import FORMATS
 from tests.gateway_rig import (
     PATHS,
@@ -205,7 +205,7 @@ class Windows(StubEngine):
     @staticmethod
     def written(unit):
         return Candidate(
-            unit=unit, quality=0.9, lower=0.8, evidence=Evidence.MEASURED, p_near=0.9,
+            unit=unit, quality=0.9, lower=0.8, evidence=Support.MEASURED, p_near=0.9,
             near=unit.model != "openai/gpt-5.2", tolerable=True, ordinary_usd=0.1, task_usd=0.1,
             plan_usd=0.1, score=0.1, second=None,
         )  # fmt: skip

@@ -53,7 +53,7 @@ from router.values import (
     Unit,
     Usage,
 )
-from router.values import Evidence as Rests
+from router.values import Support
 from router.wire.request import parse
 from tests.evidence import assessment
 
@@ -86,7 +86,7 @@ def after(session, request, model="a/x", now_s=0.0):
 FIRST = talk(("user", "Fix the crash in the parser"))
 
 NEAR = Candidate(
-    unit=Unit("a/x"), quality=0.8, lower=0.7, evidence=Rests.MEASURED, p_near=0.9, near=True,
+    unit=Unit("a/x"), quality=0.8, lower=0.7, evidence=Support.MEASURED, p_near=0.9, near=True,
     tolerable=True, ordinary_usd=0.1, task_usd=0.1, plan_usd=0.1, score=0.1, second=Unit("z/strong"),
 )  # fmt: skip
 
