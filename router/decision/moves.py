@@ -1,10 +1,10 @@
-"""What a decision does to its session: a table of transitions over seven yes-or-no facts.  Pure.
+"""What a decision does to its session: a table of transitions over eight yes-or-no facts.  Pure.
 
 1.  *Locks.*  A tool call without its result, a conversation that the provider keeps, a user who
     forbade switching: the incumbent serves.  Reasoning since the ask that is signed or encrypted
     binds to the family that can read it.  Only an incumbent that cannot serve is left.
-2.  *Failure.*  An incumbent that is no longer tolerable is left for one that is adequate: the
-    session escalates.
+2.  *Failure.*  An incumbent that is no longer tolerable is left for one that is adequate, and so is one
+    that was seen to fail where handing its work over pays: the session escalates.
 3.  *Price.*  A switch for price alone waits for the user's next word, and must save a share of the
     bill, the toll, that doubles with every such switch and halves again only slowly: a session that
     would oscillate stays.
@@ -20,6 +20,11 @@ from router.values import Candidate, Move, Needs
 TOLL: Final = 0.05
 """Share of the bill that the first switch for price must save; doubles with every one."""
 
+LOST: Final = 0.5
+"""Share of the work done for an ask that whoever takes it over does again.  No data tells: half, as the
+simulated sessions assume (``kept`` in benchmarks/sessions/world.toml); with none ours saves up to five points
+less there."""
+
 
 class Situation(NamedTuple):
     """What a move depends on."""
@@ -34,6 +39,8 @@ class Situation(NamedTuple):
     """Only the incumbent's family may, and it has nobody better."""
     tolerable: bool
     """The incumbent is adequate, or has the benefit of the doubt."""
+    pays: bool
+    """It was seen to fail, and handing its work over brings more than it costs."""
     under_way: bool
     """Calls were served since the user's last word."""
     saves: bool
@@ -46,6 +53,7 @@ TRANSITIONS: Final = (
     ("locked", True, Move.LOCKED),
     ("bound", True, Move.LOCKED),
     ("tolerable", False, Move.ESCALATE),
+    ("pays", True, Move.ESCALATE),
     ("under_way", True, Move.STAY),
     ("saves", True, Move.SWITCH),
 )
@@ -76,3 +84,8 @@ def saves(stay: Candidate, cheapest: Candidate, toll: int) -> bool:
     if cheapest.unit == stay.unit:
         return False
     return stay.score > cheapest.score + TOLL * 2.0**toll * cheapest.task_usd
+
+
+def lost_share(whole: float, left: float) -> float:
+    """Return what a handover does again, as a share of what is left to do: both are in calls."""
+    return LOST * (whole - left) / left

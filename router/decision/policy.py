@@ -10,9 +10,10 @@ read or write the context, given what each model's prompt cache holds, and to fi
 else moves it or holds it is a table of transitions (``router.decision.moves``).
 
 With every failure that a model let be seen its chance of success falls, and by half as much
-everybody's, and the dial's margin shrinks.  An incumbent that is no longer within the guard is left
-for the unit that is to take over.  Until then it has the benefit of the doubt (``DOUBT``,
-``HANDOVER``), so that a reading on the edge does not move it to and fro.
+everybody's, and the dial's margin shrinks.  Then its work is handed over to another within the guard
+where that brings more than it costs (``_after_failure``).  An incumbent that is no longer within the
+guard is left too, with the benefit of the doubt (``DOUBT``), so that a reading on the edge does not
+move it to and fro.
 
 ``decide`` is called for every request and touches no clock, disk, network or environment.
 """
@@ -30,8 +31,8 @@ from numpy.typing import NDArray
 from classifier.model import Assessment
 from router.decision import reasons
 from router.decision.eligible import MAY_LOG, Bar, Eligibility, Refusal, Way, beyond
-from router.decision.forecast import context_tokens, forecast_of, task_usd, vouched_of
-from router.decision.moves import Situation, lock_of, move_of, saves
+from router.decision.forecast import context_tokens, forecast_of, task_usd, vouched_of, works_of
+from router.decision.moves import Situation, lock_of, lost_share, move_of, saves
 from router.decision.nearest import nearest, shortfall
 from router.decision.rule import (
     FEW_ITEMS,
@@ -63,12 +64,8 @@ from router.values import (
     family_of,
 )
 
-HANDOVER: Final = 0.15
-"""How much likelier success must be with another model than with one whose failures were seen, to
-hand its work over: about half of what was done is lost then.  Chosen on simulated sessions."""
-
 DOUBT: Final = 1.5
-"""Without failures an incumbent is left only when it misses the guard widened by this, and is not even
+"""For the guard an incumbent is left only when it misses the one widened by this, and is not even
 expected within the dial's margin itself.  What is to be chosen must be likely near; to stay it is
 enough not to be refuted, so a reading that scatters does not move a session to and fro."""
 
@@ -232,9 +229,8 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
     own = [i for i, unit in enumerate(units) if unit.model == session.model]
     if own:
         wider = compare(expected, DOUBT * margin)
-        short = HANDOVER if troubles else view.dial.margin
         gap = standing.quality[standing.best] - standing.quality[own]
-        tolerable[own] = wider.near[own] | (gap <= short)
+        tolerable[own] = wider.near[own] | (gap <= view.dial.margin)
     return _Compared(units, expected, standing, plans, usd, score - score.min(), tolerable)
 
 
@@ -294,15 +290,17 @@ def _fallbacks(view: _View, unit: Unit, compared: _Compared) -> tuple[Unit, ...]
 def _move(view: _View, compared: _Compared, excluded: Mapping[str, str]) -> tuple[Unit, Move, str]:
     """Say which unit serves, what that does to the session, and why."""
     session, needs = view.session, view.needs
-    cheapest = compared.written(compared.near[0])
     incumbent = session.incumbent
+    near, score = compared.near, None
+    if incumbent and session.troubles:
+        score = after = _after_failure(view, compared)
+        near = sorted(near, key=lambda i: (compared.units[i].model == session.model, after[i]))
+    cheapest = compared.written(near[0])
     stay = _own(compared, incumbent.unit) if incumbent else None
     lock, bound = lock_of(needs, session), False
     if incumbent and needs.signed_reasoning:
         binds = reasons.binds(incumbent.family)
-        within = [
-            i for i in compared.near if family_of(compared.units[i].model) == incumbent.family
-        ]
+        within = [i for i in near if family_of(compared.units[i].model) == incumbent.family]
         if stay is None:
             lock = lock or binds
         elif family_of(cheapest.unit.model) != incumbent.family:
@@ -324,6 +322,7 @@ def _move(view: _View, compared: _Compared, excluded: Mapping[str, str]) -> tupl
             locked=lock is not None and not bound,
             bound=bound,
             tolerable=stay is None or stay.tolerable,
+            pays=stay is not None and _pays(compared, score, stay.unit, cheapest.unit),
             under_way=session.task.calls > 0,
             saves=stay is not None and saves(stay, cheapest, session.task.toll),
         )
@@ -347,6 +346,33 @@ def _move(view: _View, compared: _Compared, excluded: Mapping[str, str]) -> tupl
         return held, move, reasons.locked(held, lock or "it is all there is")
     chosen = stay if move is Move.STAY else cheapest
     return chosen.unit, move, _moves(view, move, stay, cheapest)
+
+
+def _after_failure(view: _View, compared: _Compared) -> Array:
+    """Score units where a failure was seen: at the strictest stop's price, work that is lost priced in.
+
+    A failure that shows tells more of a request than any reading, so a dollar buys most success there,
+    whatever the dial: on simulated sessions this beats the dial's own price at every stop.
+    """
+    session = view.session
+    begun = replace(session, task=replace(session.task, calls=0))
+    left, whole = (
+        sum(work.share * work.here.calls for work in works)
+        for works in (
+            works_of(view.assessment, view.catalogue, needs=view.needs, session=at)
+            for at in (session, begun)
+        )
+    )
+    others = np.array([unit.model != session.model for unit in compared.units])
+    lost = lost_share(whole, left) * compared.task_usd * others
+    return np.asarray(compared.plans.score(view.table.price_of(0.0)) + lost, dtype=np.float32)
+
+
+def _pays(compared: _Compared, score: Array | None, stay: Unit, other: Unit) -> bool:
+    """Say whether another model has the lower score after a failure; nothing pays without one."""
+    if score is None or stay.model == other.model:
+        return False
+    return bool(score[compared.units.index(other)] < score[compared.units.index(stay)])
 
 
 def _own(compared: _Compared, incumbent: Unit) -> Candidate | None:

@@ -25,8 +25,8 @@ from router.decision.economics import (
 )
 from router.decision.eligible import Eligibility
 from router.decision.engine import Engine
-from router.decision.moves import TOLL
-from router.decision.policy import HANDOVER, decide
+from router.decision.moves import LOST, TOLL, lost_share
+from router.decision.policy import decide
 from router.evidence.catalogue import LongContext, Price, load_catalogue
 from router.sessions.session import NEW, Cache, Context, Incumbent, Session, Task, Trouble, Wishes
 from router.sessions.steps import ASKS_A_TOLL, hear, on_decision, on_request, on_serving
@@ -263,8 +263,50 @@ def test_failures_are_held_most_against_who_made_them():
     made = choose(took_over, of=HARD, read=assessment(level=2))
     assert made.unit.model == DEAR
     quality = {c.unit.model: c.quality for c in made.candidates}
-    assert quality[CHEAP] < quality[DEAR] - HANDOVER
+    assert quality[CHEAP] < quality[DEAR]
     assert quality[DEAR] < 0.85
+
+
+BOUGHT = table(
+    [[0.85, 0.9], [0.8, 0.85], [0.75, 0.85], [0.7, 0.85]], [0.2, 2.0], units=UNITS, price=25.0
+)
+"""Within the guard on any task, and a success is worth as much as the dear one costs for it."""
+
+
+def test_work_is_handed_over_where_that_brings_more_than_it_costs():
+    """Before the guard lets the cheap one go, and only after a failure."""
+    read = assessment(level=2)
+    assert choose(on(CHEAP), of=BOUGHT, read=read).move is Move.STAY
+    failed = choose(on(CHEAP, failures=2), of=BOUGHT, read=read)
+    assert (failed.unit.model, failed.move) == (DEAR, Move.ESCALATE)
+    own = failed.candidates.of(Unit(CHEAP))
+    assert own.tolerable, "the guard alone would have let it go on"
+    free = replace(BOUGHT, stops=tuple(stop._replace(price=1e-9) for stop in BOUGHT.stops))
+    assert choose(on(CHEAP, failures=2), of=free, read=read).move is Move.STAY
+
+
+def test_what_a_success_is_worth_after_a_failure_does_not_hang_on_the_dial():
+    """The dial says what to begin with; what is seen to fail is bought back at the strictest price."""
+    strict, *others = BOUGHT.stops
+    of = replace(BOUGHT, stops=(strict, *(stop._replace(price=1e-9) for stop in others)))
+    economy = DIALS["economy"]
+    read = assessment(level=2)
+    assert choose(NEW, of=of, read=read, dial=economy).unit.model == CHEAP
+    failed = choose(on(CHEAP, failures=2), of=of, read=read, dial=economy)
+    assert (failed.unit.model, failed.move) == (DEAR, Move.ESCALATE)
+
+
+def test_the_more_was_done_the_less_it_pays_to_hand_over():
+    def hands_over(calls):
+        near = two(price(1.0, read=0.1), DEAR_PRICE)
+        session = on(CHEAP, calls=calls, failures=2)
+        made = choose(session, of=BOUGHT, read=assessment(level=2), offer=near)
+        return made.move is Move.ESCALATE
+
+    moved = [hands_over(calls) for calls in range(0, 60)]
+    assert moved == sorted(moved, reverse=True)
+    assert lost_share(50, 50) == 0
+    assert lost_share(50, 35) == pytest.approx(LOST * 15 / 35)
 
 
 def test_the_strongest_has_nobody_to_escalate_to():

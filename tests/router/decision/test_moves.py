@@ -12,15 +12,15 @@ from router.decision.moves import TRANSITIONS, Situation, lock_of, move_of, save
 from router.sessions.session import NEW, Session, Wishes
 from router.values import Candidate, Move, Needs, Support, Unit
 
-ALL = [Situation(*facts) for facts in product((False, True), repeat=7)]
+ALL = [Situation(*facts) for facts in product((False, True), repeat=8)]
 
 WHEN = {
     Move.BEGIN: lambda s: not s.begun,
     Move.REPLACE: lambda s: s.begun and not s.can_stay,
     Move.LOCKED: lambda s: held(s) and (s.locked or s.bound),
-    Move.ESCALATE: lambda s: free(s) and not s.tolerable,
-    Move.SWITCH: lambda s: free(s) and s.tolerable and not s.under_way and s.saves,
-    Move.STAY: lambda s: free(s) and s.tolerable and (s.under_way or not s.saves),
+    Move.ESCALATE: lambda s: free(s) and (not s.tolerable or s.pays),
+    Move.SWITCH: lambda s: content(s) and not s.under_way and s.saves,
+    Move.STAY: lambda s: content(s) and (s.under_way or not s.saves),
 }
 """The same rules said the other way round: each move, and when it is made."""
 
@@ -33,13 +33,17 @@ def free(s):
     return held(s) and not (s.locked or s.bound)
 
 
+def content(s):
+    return free(s) and s.tolerable and not s.pays
+
+
 def moves(**facts):
     """Return the moves of all situations in which these facts hold."""
     return {move_of(s) for s in ALL if facts.items() <= s._asdict().items()}
 
 
 def test_in_every_situation_there_is_exactly_one_move():
-    assert len(ALL) == 128
+    assert len(ALL) == 256
     assert WHEN.keys() == set(Move)
     for s in ALL:
         assert [move for move, holds in WHEN.items() if holds(s)] == [move_of(s)], s
@@ -70,7 +74,8 @@ def test_nothing_switches_for_a_price_that_saves_nothing():
 
 def test_failure_does_not_wait_for_the_task_to_end():
     assert Move.ESCALATE in moves(under_way=True)
-    assert Move.ESCALATE not in moves(tolerable=True)
+    assert Move.ESCALATE in moves(under_way=True, tolerable=True, pays=True)
+    assert Move.ESCALATE not in moves(tolerable=True, pays=False)
 
 
 def test_every_row_of_the_table_decides_something():
