@@ -43,16 +43,18 @@ class Prospect:
         score = np.where(self.near, self.cost_usd - price * self.worth, np.inf)
         return np.asarray(score.argmin(axis=1), dtype=np.int64)
 
-    def plans(self, price: float, seen: float) -> Ints:
+    def plans(self, price: float, seen: float, after_price: float | None = None) -> Ints:
         """Return who serves and who takes over, (n, 2); ``NOBODY`` where nobody does.
 
-        ``seen`` is how often a failure is seen.  What costs and outcomes depend on besides a reading is
+        ``seen`` is how often a failure is seen, ``after_price`` the price at which a successor is chosen.  What costs and outcomes depend on besides a reading is
         not known here, so a successor costs what a first unit does.
         """
         found = []
         for expected in self.expected:
             standing = compare(expected, self.margin)
-            plans = plans_of(expected, standing, expected.cost_usd, price, seen=seen)
+            plans = plans_of(
+                expected, standing, expected.cost_usd, price, seen=seen, after_price=after_price
+            )
             score = np.where(standing.near, plans.score(price), np.inf)
             first = int(score.argmin())
             found.append((first, int(plans.second[first])))

@@ -222,7 +222,8 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
     standing = compare(expected, margin)
     plans = plans_of(
         expected, standing, usd, price,
-        seen=view.seen, after_usd=after_usd, cap_usd=limits.max_cost_usd,
+        seen=view.seen, after_usd=after_usd, after_price=table.price_of(0.0),
+        cap_usd=limits.max_cost_usd,
     )  # fmt: skip
     score = plans.score(price)
     tolerable = standing.near.copy()

@@ -176,6 +176,7 @@ def plans_of(
     *,
     seen: float = 0.0,
     after_usd: Array | None = None,
+    after_price: float | None = None,
     cap_usd: float | None = None,
 ) -> Plans:
     """Plan for every unit what follows its failure.
@@ -184,6 +185,8 @@ def plans_of(
     ``seen`` is how often a failure is seen, in [0, 1].  A failure that is seen is mended: whoever sees
     it goes on, so there is a successor wherever there may be one.  It is of another model, within a
     guard of ``SHOWN`` of the margin, and no part of a plan that would cost more than ``cap_usd``.
+    ``after_price`` is the price at which it is chosen: a failure that shows tells more of a request
+    than any reading, so more may be paid for success there.
     """
     n_units = len(cost_usd)
     nobody = np.full(n_units, NOBODY)
@@ -197,7 +200,7 @@ def plans_of(
     later = cost_usd if after_usd is None else after_usd
     dearer = (shown.T @ relative) * later[heirs]
     mended = lost.T @ with_odds(q[:, heirs], SUCCESSOR_ODDS)
-    score = dearer - np.float32(price) * mended
+    score = dearer - np.float32(price if after_price is None else after_price) * mended
     barred = expected.models[:, None] == expected.models[None, heirs]
     if cap_usd is not None:
         barred |= cost_usd[:, None] + dearer > cap_usd

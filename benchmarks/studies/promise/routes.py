@@ -180,7 +180,7 @@ def at_stops(
         price = table.price_of(dial.margin)
         picks = outlook.picks(price)
         old = proven_picks(posterior, test.p_type, test.p_level, dial.margin, dial.confidence)
-        first, second = outlook.plans(price, PLANNED).T
+        first, second = outlook.plans(price, PLANNED, table.price_of(0.0)).T
         apart = outlook.quality[rows, single] - outlook.quality[rows, picks]
         left_out = found[name].outcome_gap, found[name].outcome_gap_expected
         stops[name] = AtStop(

@@ -164,7 +164,10 @@ def _after(mix: AskMix, table: Table, catalogue: Catalogue, dial: Dial, seen: fl
     for i, read in enumerate(zip(mix.p_type, mix.p_level, strict=True)):
         expected = table.expect(*read)
         standing = compare(expected, dial.margin)
-        plans = plans_of(expected, standing, expected.cost_usd, price, seen=float(agent[i]))
+        plans = plans_of(
+            expected, standing, expected.cost_usd, price,
+            seen=float(agent[i]), after_price=table.price_of(0.0),
+        )  # fmt: skip
         first = int(np.where(standing.near, plans.score(price), np.inf).argmin())
         cell = (mix.task[i], mix.level[i])
         q, c = table.quality[cell], table.cost_usd[cell]

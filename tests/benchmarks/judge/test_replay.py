@@ -135,7 +135,7 @@ def test_the_bulk_plan_is_the_servers_plan(seed: int, seen: float) -> None:
     p_type = rng.dirichlet(np.full(len(TYPES), 0.1), 4).astype(np.float32)
     p_level = rng.dirichlet(np.full(N_LEVELS, 0.7), 4).astype(np.float32)
     outlook = prospect_of(table, p_type, p_level, dial.margin)
-    plans = outlook.plans(table.price_of(dial.margin), seen)
+    plans = outlook.plans(table.price_of(dial.margin), seen, table.price_of(0.0))
     for k, (first, second) in enumerate(plans):
         read = Assessment(p_type[k], p_level[k])
         made = decide(read, Eligibility(catalogue, Needs()), NEW, table, dial, seen=seen)

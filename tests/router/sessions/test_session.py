@@ -50,10 +50,10 @@ from router.values import (
     Decision,
     Interface,
     SessionWishes,
+    Support,
     Unit,
     Usage,
 )
-from router.values import Support
 from router.wire.request import parse
 from tests.evidence import assessment
 
