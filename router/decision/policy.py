@@ -353,7 +353,8 @@ def _after_failure(view: _View, compared: _Compared) -> Array:
     """Score units where a failure was seen: at the strictest stop's price, work that is lost priced in.
 
     A failure that shows tells more of a request than any reading, so a dollar buys most success there,
-    whatever the dial: on simulated sessions this beats the dial's own price at every stop.
+    whatever the dial: on simulated sessions this saves much more at the economy stop than the dial's own price,
+    and about as much at the others.
     """
     session = view.session
     begun = replace(session, task=replace(session.task, calls=0))
