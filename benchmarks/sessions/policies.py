@@ -114,6 +114,10 @@ class Blind(Ours):
         """Remember it so too."""
         super().served(self._faced, unit, bill)
 
+    def _hear(self, request: ChatRequest) -> Heard:
+        """Hear no complaint, not even in a task that reads like one."""
+        return super()._hear(request)._replace(complains=False)
+
 
 def _hopeful(request: ChatRequest) -> ChatRequest:
     """Return a request without failing tests, and with the task for the complaints about it."""
