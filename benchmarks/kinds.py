@@ -123,7 +123,10 @@ BENCHMARKS: Final[dict[str, Kind]] = {
     "vulcanbench-v3": Kind(None, "fixes and features from open source; hidden tests decide"),
     "vulcanbench-v4": Kind(None, "the third's, some exchanged for newer ones"),
     "ruby-program-fixer": Kind(
-        _FIX, "repair a Ruby class in one answer; the score is a share of tests, never all"
+        _FIX,
+        "repair a Ruby class in one answer; a share of tests, and nobody ever passes all: four items that "
+        "would set the easiest level of seventy units",
+        in_table=False,
     ),
     "deirhx-repohard": Kind(_FIX, "repair a defect in a repository; a program grades"),
     "deirhx-audittrap": Kind(

@@ -317,7 +317,7 @@ class Support(StrEnum):
     RELATED = "related"
     """Measured on other kinds of task."""
     PRIOR = "prior"
-    """Fewer than ten items anywhere: told by its price and its family."""
+    """Fewer than ten items: told by its price and its family."""
 
 
 class Candidate(NamedTuple):

@@ -11,7 +11,7 @@ priced tasks keeps its own mean to within a few per cent; a unit that nobody pri
 list price, and a kind of task without priced evidence borrows the scale of its family.
 
 Levels cost little more within a benchmark (about 1.3 times each), whose agent, prompt and repositories
-stay the same, and much more between benchmarks (about 2.2 times).  So where a benchmark stands in for a
+stay the same, and more between benchmarks (about 2.2 times).  So where a benchmark stands in for a
 level that it has no tasks of, it does so along the line between benchmarks: four hours of its work
 say little of a quarter of an hour.  And what is harder never costs less.
 
@@ -25,9 +25,9 @@ with tokens from single-turn benchmarks that recorded them: stated in the artefa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,16 +210,20 @@ def cell_costs(
     weight: Floats,
     per_token: Floats,
     tokens: Mapping[str, tuple[float, float]],
+    names: Sequence[str],
 ) -> tuple[Floats, Floats]:
     """Return mean and upper cost, (T, L, U), at the prices of the evidence.
 
     ``weight`` (benchmarks, T, L): items of a benchmark in a cell; the same for every unit, so
     that units are compared on the same tasks.  ``per_token`` (U, 2): list price of an input and
-    an output token in dollars; ``tokens`` a benchmark's median input and output tokens.
+    an output token in dollars; ``tokens`` a benchmark's median input and output tokens; ``names``
+    those of the priced benchmarks.
     """
+    answers = {name for listed in SINGLE_TURN.values() for name in listed}
+    agents = np.array([name not in answers for name in names])
     shape = (len(TYPES), N_LEVELS, costs.log_usd.shape[2])
     mean, upper = np.empty(shape), np.empty(shape)
-    at_level, _ = stand_ins(costs, weight)
+    at_level, _ = stand_ins(costs, weight, agents)
     for t, task in enumerate(TYPES):
         for level in range(N_LEVELS):
             if task in SINGLE_TURN:
@@ -240,23 +244,30 @@ BETWEEN_COUNT: Final = 4.0
 """Benchmarks a level off the mean that this counts as."""
 
 
-def stand_ins(costs: Costs, weight: Floats) -> tuple[Floats, float]:
+def stand_ins(costs: Costs, weight: Floats, agents: Any) -> tuple[Floats, float]:
     """Return log cost (benchmarks, L, U) with levels that a benchmark lacks put on the line between them.
 
-    Also the line's slope: least squares of the benchmarks' mean log cost on their mean level, pulled to
-    ``BETWEEN``.
+    The line goes through the nearest level that it has.  Also the line's slope: least squares of the
+    mean log cost on the mean level of the benchmarks whose tasks an agent works on (``agents``, bool
+    (benchmarks,): an answer's bill is no task's), pulled to ``BETWEEN``.
     """
     of_level = weight.sum(axis=1)
     size = of_level.sum(axis=1)
-    level = of_level @ np.arange(N_LEVELS) / np.maximum(size, 1e-9)
+    counts = (size > 0) & agents
     has = of_level > 0
-    usual = np.einsum("bl,blu->bu", of_level, costs.log_usd) / np.maximum(size, 1e-9)[:, None]
-    off = level[size > 0] - level[size > 0].mean()
-    height = usual[size > 0].mean(axis=1)
-    slope = (off @ (height - height.mean()) + BETWEEN_COUNT * BETWEEN) / (off @ off + BETWEEN_COUNT)
-    slope = max(float(slope), 0.0)
-    steps = slope * (np.arange(N_LEVELS)[None, :] - level[:, None])
-    line = usual[:, None, :] + steps[:, :, None]
+    slope = BETWEEN
+    if counts.any():
+        level = of_level[counts] @ np.arange(N_LEVELS) / size[counts]
+        usual = np.einsum("bl,blu->bu", of_level[counts], costs.log_usd[counts])
+        height = (usual / size[counts][:, None]).mean(axis=1)
+        off = level - level.mean()
+        pulled = off @ (height - height.mean()) + BETWEEN_COUNT * BETWEEN
+        slope = max(float(pulled / (off @ off + BETWEEN_COUNT)), 0.0)
+    levels = np.arange(N_LEVELS)
+    apart = abs(levels[None, :, None] - levels[None, None, :])
+    nearest = np.where(has[:, None, :], apart, N_LEVELS).argmin(axis=2)
+    steps = slope * (levels[None, :] - nearest)
+    line = costs.log_usd[np.arange(len(weight))[:, None], nearest] + steps[:, :, None]
     return np.where(has[:, :, None], costs.log_usd, line), slope
 
 

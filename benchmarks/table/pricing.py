@@ -53,7 +53,7 @@ def price_cells(
     per_mtok[free] = np.exp(np.log(per_mtok[~free]).mean(axis=0))
     fitted = fit_costs(_to_priced(priced, names, selected, per_mtok @ blend_weights()))
     tokens = median_tokens(evidence)
-    mean, upper = cell_costs(fitted, cell_weights(selected, names), per_mtok / 1e6, tokens)
+    mean, upper = cell_costs(fitted, cell_weights(selected, names), per_mtok / 1e6, tokens, names)
     mean[:, :, free] = upper[:, :, free] = 0.0
     return CellCosts(mean, upper, _meta(fitted, ratio, names, tokens, selected))
 

@@ -4,7 +4,7 @@ A unit's logit on an item of type t, family f and level l is
 
     price + price x slope (l - 2.5)
     + model + model x slope (l - 2.5) + model x family + model x type + model x level
-    + model x cell + unit (the effort's own deviation) + unit x slope (l - 2.5)
+    + model x cell + unit (the effort's own deviation) + unit x slope (l - 1)
     + model x agent
     - difficulty of the item
 
@@ -16,6 +16,9 @@ types, and least from those whose effects vary most.
 it says more of its ability than published totals do (R² .68 against .31), and fifty items drown it.
 *Model x agent* is what one harness makes of a model; it is no property of the model and is left out
 of what is predicted, so that two efforts measured by two harnesses are not told apart by these.
+
+An effort is measured from the easiest level on: what a low one loses on long work must not be a gain on
+short work, which a slope about the middle makes of it.
 
 Group means lie about a line in the level, one for all types: what a type's other benchmarks say of
 a new one is less than what all benchmarks say.  A cell without items lies on that line, as uncertain
@@ -167,7 +170,8 @@ def features(p_type: Floats, p_level: Floats) -> list[Any]:
     tilt = p_level @ TILT
     cell = (p_type[:, :, None] * p_level[:, None, :]).reshape(len(p_type), -1)
     one = np.ones((len(p_type), 1))
-    blocks = (one, tilt[:, None], family, p_type, p_level, cell, one, tilt[:, None])
+    steps = p_level @ np.arange(N_LEVELS)
+    blocks = (one, tilt[:, None], family, p_type, p_level, cell, one, steps[:, None])
     return [sparse.csr_matrix(block) for block in blocks]
 
 

@@ -90,9 +90,11 @@ def binds(family: str) -> str:
 def escalates(session: Session, stay: Candidate, chosen: Candidate, span: str) -> str:
     """Say why a session's model is left for one that is more likely to succeed."""
     failed = session.trouble.failures
-    seen = f"after {failed} visible failure{'s' * (failed > 1)}" if failed else "for this"
+    seen = "is not near enough for this"
+    if failed:
+        seen = f"is left after {failed} visible failure{'s' * (failed > 1)}"
     return (
-        f"{stay.unit} is not near enough {seen} ({stay.quality:.0%} against {chosen.quality:.0%}): "
+        f"{stay.unit} {seen} ({stay.quality:.0%} against {chosen.quality:.0%}): "
         f"escalates to {expects(chosen)} {span}."
     )
 

@@ -51,6 +51,10 @@ COLUMNS: Final = (
 UNCALIBRATED: Final = 1e6
 """Price of worth of a table that was not calibrated: success is all, and costs break ties."""
 
+CELL_ITEMS: Final = 20
+"""Of a unit's items in one cell so many count for what is said of it in other cells: a published total
+over a hundred long tasks says little of short ones."""
+
 LEAST_WEIGHT: Final = 1e-3
 """Cells under this share of a reading are left out."""
 
@@ -84,7 +88,8 @@ class Expectation(NamedTuple):
     measured: Array
     """Share of the weight in cells with MEASURED_ITEMS items of the unit and more, (U,)."""
     items: Array
-    """Items of each unit, in all cells of the table, (U,)."""
+    """Items of each unit that bear on the request, (U,): ``CELL_ITEMS`` of every cell of the table at most
+    or, if more, its own cells'."""
     models: NDArray[np.int64]
     """Which units are of one model, (U,)."""
 
@@ -146,7 +151,8 @@ class Table:
         w = weight[types, levels]
         w /= w.sum()
         qualities, costs = self.quality[types, levels], self.cost_usd[types, levels]
-        items, models = self._sums
+        counts = self.items[types, levels]
+        spread_out, models = self._sums
         return Expectation(
             weight=w,
             level=levels,
@@ -155,16 +161,17 @@ class Table:
             quality=w @ qualities,
             cost_usd=w @ costs,
             spread=np.sqrt(w**2 @ self.spread[types, levels] ** 2),
-            measured=w @ (self.items[types, levels] >= MEASURED_ITEMS).astype(np.float32),
-            items=items,
+            measured=w @ (counts >= MEASURED_ITEMS).astype(np.float32),
+            items=np.maximum(spread_out, w @ counts),
             models=models,
         )
 
     @cached_property
     def _sums(self) -> tuple[Array, NDArray[np.int64]]:
-        """Items of each unit in all cells, and the number of its model, (U,) each."""
+        """Items of each unit, ``CELL_ITEMS`` of a cell at most, and the number of its model, (U,) each."""
         names = [unit.model for unit in self.units]
-        return self.items.sum(axis=(0, 1)), np.unique(names, return_inverse=True)[1]
+        spread_out = np.minimum(self.items, CELL_ITEMS).sum(axis=(0, 1))
+        return spread_out, np.unique(names, return_inverse=True)[1]
 
     def price_of(self, margin: float) -> float:
         """Return the price of a unit of worth at a margin: between two stops it runs geometrically."""

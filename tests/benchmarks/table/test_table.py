@@ -338,7 +338,9 @@ def test_single_turn_costs_follow_tokens_and_price() -> None:
     weight = np.zeros((2, len(TYPES), N_LEVELS))
     weight[:, FIX] = 1
     small, large = (
-        cell_costs(fitted, weight, per_token, dict.fromkeys(names, (n, n)))[0]
+        cell_costs(
+            fitted, weight, per_token, dict.fromkeys(names, (n, n)), ("agents' work", "more of it")
+        )[0]
         for n in (100.0, 300.0)
     )
     knowledge = TYPES.index("general/knowledge")
