@@ -109,12 +109,12 @@ def _stops(found: TableStudy) -> str:
 
 def _sources(found: TableStudy) -> str:
     rows = [
-        [s.source, s.agent, s.task, f"{s.items} ({s.read})", str(s.units), s.dial, s.single, _signed(s.gap),
+        [s.source, s.agent, s.task, f"{s.items} ({s.read})", str(s.units), s.dial, s.picked, s.single, _signed(s.gap),
          f"{_signed(s.gap_hindsight)} {s.hindsight}", str(s.cost_share) if s.cost_share else "–",
          "surely" if s.refuted else "yes" if s.broken else ""]
         for s in found.sources
     ]  # fmt: skip
-    header = ["benchmark", "agent", "type", "items (read)", "units", "stop", "best single, known", "gap",
+    header = ["benchmark", "agent", "type", "items (read)", "units", "stop", "mostly picked", "best single, known", "gap",
               "in hindsight", "cost share", "broken"]  # fmt: skip
     return table(header, rows)
 

@@ -64,6 +64,8 @@ class SourceGap:
     margin: float
     single: str
     hindsight: str
+    picked: str
+    """The unit that serves the most of its items."""
     gap: Interval
     gap_hindsight: Interval
     cost_share: Interval | None
@@ -223,6 +225,7 @@ def _play(
         margin=dial.margin,
         single=str(own.units[single]),
         hindsight=str(own.units[hindsight]),
+        picked=str(own.units[int(np.bincount(picks).argmax())]),
         gap=_mean(lost, weights),
         gap_hindsight=_mean(lost_hindsight, weights),
         cost_share=told,
