@@ -8,7 +8,10 @@ model's by more than the margin, with the stop's confidence.  The price is the l
 * by the posterior the expected gap is at most that too, and the gap is within the margin itself with
   the stop's confidence.
 
-Neither alone would do.  A posterior's gaps are compressed by shrinkage, so what is calibrated on it is
+From there on the price rises as long as that costs next to nothing (``NEARLY_AS_CHEAP``): where the guard
+alone keeps the promise the least price is none, and success that costs a tenth of a cent would be left lying.
+
+Neither gap alone would do.  A posterior's gaps are compressed by shrinkage, so what is calibrated on it is
 broken on new data; outcomes alone are a few hundred tasks, whose luck is chosen with the price.
 """
 
@@ -31,6 +34,10 @@ PRICES: Final = np.geomspace(1e-4, 1e4, 65)
 
 ROOM: Final = 0.75
 """Share of the margin that may be spent, on outcomes and by the posterior."""
+
+NEARLY_AS_CHEAP: Final = 1.05
+"""What the traffic may cost over what it costs at the least price that keeps the promise.  On unlike types
+3% more dollars brought the gap at ``balanced`` from .066 to .051 (benchmarks/LOG.md, 2026-11-30)."""
 
 COMPRESSED: Final = 1.25
 """A gap on outcomes may be so many times the expected one; more, and the posterior's word is not good."""
@@ -126,10 +133,12 @@ def calibrate(
 def _price(
     traffic: Traffic, held: Sequence[LeftOut], dial: Dial, floor: int
 ) -> tuple[int, Calibrated]:
-    """Return the place in PRICES, from ``floor`` on, that is the least to keep the promise."""
+    """Return the place in PRICES, from ``floor`` on, that keeps the promise and costs least, nearly."""
     outlook = traffic.outlooks(dial.margin)
     single = best_single(traffic)
     outcome = _outcome_gaps(held, dial.margin)
+    kept: list[tuple[int, Calibrated]] = []
+    usd = _usd_at_prices(traffic, outlook)
     best: tuple[float, int, Calibrated] | None = None
     for at in range(floor, len(PRICES)):
         gaps = posterior_gaps(traffic, outlook.picks(float(PRICES[at])), single)
@@ -140,12 +149,24 @@ def _price(
         calibrated = Calibrated(stop, expected, upper, real, foreseen, error, tasks)
         spent = expected if real is None else max(expected, real)
         over = max(spent - ROOM * dial.margin, upper - dial.margin)
+        if kept and usd[at] > NEARLY_AS_CHEAP * usd[kept[0][0]]:
+            break
         if over <= 0:
-            return at, calibrated
+            kept.append((at, calibrated))
         if best is None or over < best[0] - 1e-9:
             best = (over, at, calibrated)
+    if kept:
+        return kept[-1]
     assert best is not None
     return best[1], best[2]
+
+
+def _usd_at_prices(traffic: Traffic, outlook: Prospect) -> Floats:
+    """Mean dollars of the traffic at every price, (prices,)."""
+    rows = np.arange(len(traffic.weight))
+    return np.array(
+        [traffic.weight @ outlook.cost_usd[rows, outlook.picks(float(p))] for p in PRICES]
+    )
 
 
 def best_single(traffic: Traffic) -> int:
