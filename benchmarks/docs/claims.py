@@ -50,7 +50,7 @@ def _quality_stop(sources: Sources) -> str:
     ours = _measures(sources.result("agents-nine-models"), "ours: quality")
     return (
         f"The stop `quality` costs {_share(ours, 'cost_share')} of always taking the best single model of nine on agent tasks: "
-        "with so few items nothing cheaper is proven within its margin."
+        "what is cheaper is not near enough there."
     )
 
 

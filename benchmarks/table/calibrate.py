@@ -95,6 +95,8 @@ class Calibrated:
     """Standard error of the difference of the two."""
     tasks: int
     """With outcomes."""
+    kept: bool
+    """Whether the promise is kept at this price; else no price keeps it, and this comes nearest."""
 
     @property
     def belied(self) -> bool:
@@ -110,6 +112,7 @@ class Calibrated:
             "name": name,
             "margin": self.stop.margin,
             "price": self.stop.price,
+            "kept": self.kept,
             "expected_gap": self.expected_gap,
             "upper_gap": self.upper_gap,
             "outcome_gap": self.outcome_gap,
@@ -146,9 +149,9 @@ def _price(
         real, foreseen, error = (None,) * 3 if outcome is None else outcome[at]
         stop = Stop(dial.margin, float(PRICES[at]))
         tasks = sum(len(part.outcomes) for part in held)
-        calibrated = Calibrated(stop, expected, upper, real, foreseen, error, tasks)
         spent = expected if real is None else max(expected, real)
         over = max(spent - ROOM * dial.margin, upper - dial.margin)
+        calibrated = Calibrated(stop, expected, upper, real, foreseen, error, tasks, over <= 0)
         if kept and usd[at] > NEARLY_AS_CHEAP * usd[kept[0][0]]:
             break
         if over <= 0:

@@ -7,7 +7,6 @@ makes; what is added is that prices can be tried one after the other without mak
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,6 @@ from router.decision.rule import NOBODY, compare, plans_of
 from router.evidence.table import Expectation, Table
 
 Array32 = NDArray[np.float32]
-
-NO_GUARD: Final = 1.0
-"""A margin within which everybody is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +72,4 @@ def prospect_of(table: Table, p_type: Array32, p_level: Array32, margin: float) 
     )
 
 
-__all__ = ["NOBODY", "NO_GUARD", "Prospect", "prospect_of"]
+__all__ = ["NOBODY", "Prospect", "prospect_of"]

@@ -49,8 +49,9 @@ def price_cells(
     priced = priced_rows(selected, ratio)
     names = priced["benchmark"].unique().sort().to_list()
     per_mtok = np.array([list_usd(models[u.model]) for u in selected.units])
-    free = per_mtok.sum(axis=1) == 0
-    per_mtok[free] = np.exp(np.log(per_mtok[~free]).mean(axis=0))
+    free = np.array([models[u.model].costs_nothing for u in selected.units])
+    unlisted = per_mtok.sum(axis=1) == 0
+    per_mtok[unlisted] = np.exp(np.log(per_mtok[~unlisted]).mean(axis=0))
     fitted = fit_costs(_to_priced(priced, names, selected, per_mtok @ blend_weights()))
     tokens = median_tokens(evidence)
     mean, upper = cell_costs(fitted, cell_weights(selected, names), per_mtok / 1e6, tokens, names)

@@ -336,11 +336,16 @@ def summary(draws: Any) -> dict[str, Any]:
 
 
 def direct_counts(problem: Problem) -> tuple[Ints, Floats]:
-    """Return items and successes, (T, L, U), that were measured; a total counts its tasks."""
+    """Return items and successes, (T, L, U), that were measured; a total counts its tasks.
+
+    A judge's grade is no success, and counts nothing.
+    """
     shape = (len(TYPES), N_LEVELS, problem.n_units)
     group = problem.group[problem.item]
     where = (problem.group_type[group], problem.group_level[group], problem.unit)
+    graded = np.zeros(len(group), bool) if problem.judged is None else problem.judged[group]
+    tasks = np.where(graded, 0.0, problem.tasks[problem.item])
     items, successes = np.zeros(shape), np.zeros(shape)
-    np.add.at(items, where, problem.tasks[problem.item])
-    np.add.at(successes, where, problem.tasks[problem.item] * problem.score)
+    np.add.at(items, where, tasks)
+    np.add.at(successes, where, tasks * problem.score)
     return items.astype(np.int64), successes

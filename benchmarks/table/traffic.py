@@ -141,6 +141,8 @@ def held_parts(
                 continue
             units = np.flatnonzero(ran)
             known = np.flatnonzero(mine & ~inside)
+            if not len(known):
+                continue
             single = int(np.nanmean(scores[np.ix_(known, units)], axis=0).argmax())
             level = problem.group_level[problem.group[items]]
             p_type, p_level = readings.drawn(kind[items], level, seed)

@@ -90,10 +90,14 @@ def work_of(
     *,
     tools: bool,
     context_tokens: float,
+    begins: bool = False,
     made: int = 0,
     growth_tokens: float | None = None,
 ) -> tuple[Work, ...]:
     """Say what a request with so much context may be, after ``made`` calls for the same ask.
+
+    Where it ``begins`` a session, an agent's first request grows into an ordinary one; what one answer
+    settles is as large as it is.
 
     ``tools``: a question that one answer would settle takes some calls where tools are listed.
     ``growth_tokens`` is what the session was seen to grow by, None where it was not seen yet.
@@ -112,7 +116,8 @@ def work_of(
             left = max(here - made, economics.remaining * here if made else 0.0, 1.0)
             ordinary = Outlook(start, usual, economics.growth_tokens, answer)
             growth = economics.growth_tokens if growth_tokens is None else growth_tokens
-            outlook = Outlook(context_tokens, left, growth, answer)
+            grown = max(context_tokens, start) if begins and agent else context_tokens
+            outlook = Outlook(grown, left, growth, answer)
             found.append(Work(share, agent, start, tokens_of(ordinary), outlook))
     return tuple(found)
 
@@ -170,9 +175,9 @@ def session_usd(
 
     ``table_usd`` holds what the table says an ordinary task of each kind of work costs.
     """
-    bands = price.bands
-    usd = context_usd(price, works[0].here.context_tokens, cached_tokens)
+    bands, usd = price.bands, 0.0
     for work, usual_usd in zip(works, table_usd, strict=True):
+        usd += work.share * context_usd(price, work.here.context_tokens, cached_tokens)
         factor = factor_of(bands[0], usual_usd, work)
         contexts, answers = following_usd(bands, work.here)
         usd += work.share * (contexts * (factor if work.agent else 1.0) + answers * factor)
@@ -186,10 +191,11 @@ def sessions_usd(
 
     ``table_usd`` holds an array (U,) for each kind of work; ``cached_tokens`` (U,).
     """
-    context = works[0].here.context_tokens
-    cached = np.minimum(cached_tokens, np.float32(context))
-    usd = cached * rates.read + (np.float32(context) - cached) * rates.write
+    usd: Array = np.zeros(len(cached_tokens), dtype=np.float32)
     for work, usual_usd in zip(works, table_usd, strict=True):
+        context = np.float32(work.here.context_tokens)
+        cached = np.minimum(cached_tokens, context)
+        usd += work.share * (cached * rates.read + (context - cached) * rates.write)
         reread, written, answered = work.usual
         listed = (TABLE_READ * reread + written) * rates.fresh + answered * rates.output
         spent = usual_usd - work.start_tokens * rates.fresh
@@ -198,9 +204,8 @@ def sessions_usd(
         factor = np.clip(factor, MIN_FACTOR, MAX_FACTOR)
         reread, written, answered = tokens_of(work.here)
         contexts = reread * rates.read + written * rates.write
-        usd = usd + work.share * (
-            contexts * (factor if work.agent else 1.0) + answered * rates.output * factor
-        )
+        following = contexts * (factor if work.agent else 1.0) + answered * rates.output * factor
+        usd += np.float32(work.share) * np.asarray(following, dtype=np.float32)
     longest = max(
         w.here.context_tokens + w.here.calls * (w.here.growth_tokens + w.here.output_tokens)
         for w in works
@@ -213,12 +218,14 @@ def sessions_usd(
 
 
 def listed_usd(price: Price, works: Sequence[Work]) -> float:
-    """Return the list price of an ordinary task of these kinds: what is expected without evidence."""
-    band, usd = price.bands[0], 0.0
+    """Return the list price of a request of these kinds and the rest of its task.
+
+    It is what is expected without evidence: as if a model spent what is usual.
+    """
+    usd = 0.0
     for work in works:
-        reread, written, answered = work.usual
-        read = work.start_tokens * band.fresh + reread * band.read + written * band.write
-        usd += work.share * (read + answered * band.output)
+        contexts, answers = following_usd(price.bands, work.here)
+        usd += work.share * (context_usd(price, work.here.context_tokens, 0.0) + contexts + answers)
     return usd
 
 

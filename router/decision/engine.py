@@ -187,7 +187,12 @@ def is_background(request: ChatRequest, assessment: Assessment | None) -> bool:
 def _settled(
     basis: Basis, faced: Session, terms: str, incumbent: Incumbent, eligible: Eligibility
 ) -> bool:
-    """Say whether nothing is new since the incumbent was chosen, and it may still serve."""
+    """Say whether nothing is new since the incumbent was chosen, and it may still serve.
+
+    Under a price cap everything is new: a request grows, and what it costs with it.
+    """
+    if eligible.limits.max_cost_usd is not None:
+        return False
     same = basis.evidence == faced.task.evidence and basis.terms == terms
     may = eligible.refusal(incumbent.unit.model, Way.DECIDED) is None
     return same and may and eligible.bars(incumbent.unit) is None
@@ -200,7 +205,7 @@ def _stays(session: Session, incumbent: Incumbent, eligible: Eligibility, now_s:
     lifetime_s = eligible.catalogue.economics.lifetime_s(model)
     held = min(session.cached_tokens(model, lifetime_s, now_s), context)
     second = incumbent.successor
-    then = f" If its failure shows, {second} takes over." if second else ""
+    then = f" Should its failure show, {second} is to take over." if second else ""
     return Decision(
         unit=incumbent.unit,
         fallbacks=incumbent.fallbacks,
@@ -209,5 +214,7 @@ def _stays(session: Session, incumbent: Incumbent, eligible: Eligibility, now_s:
         adequate=incumbent.adequate,
         why=reasons.remembers(incumbent.unit, reasons.cached_part(held, context)) + then,
         successor=second,
+        evidence=incumbent.evidence,
+        input_tokens=eligible.needs.input_tokens,
         move=Move.STAY,
     )

@@ -79,18 +79,13 @@ def forecast_of(
 def works_of(
     read: Assessment, catalogue: Catalogue, *, needs: Needs, session: Session
 ) -> tuple[Work, ...]:
-    """Say what kinds of work a request in its session may be.
-
-    A first request smaller than an ordinary one grows into it.
-    """
-    economics, context = catalogue.economics, context_tokens(needs, session)
-    if session.incumbent is None:
-        context = max(context, economics.context_tokens)
+    """Say what kinds of work a request in its session may be."""
     return work_of(
-        economics,
+        catalogue.economics,
         read,
         tools=needs.tools,
-        context_tokens=context,
+        context_tokens=context_tokens(needs, session),
+        begins=session.incumbent is None,
         made=session.task.calls,
         growth_tokens=session.context.growth_tokens,
     )

@@ -44,6 +44,7 @@ from router.decision.rule import (
     Plans,
     after_failures,
     compare,
+    enough,
     margin_left,
     plans_of,
 )
@@ -56,7 +57,6 @@ from router.values import (
     Candidates,
     Decision,
     Dial,
-    Limits,
     Move,
     Needs,
     Support,
@@ -208,17 +208,16 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
     rows = np.array(keep)
     expected, units = whole.of(rows), [table.units[i] for i in keep]
     usd, after_usd = cached[rows], fresh[rows]
-    margin = view.dial.margin
-    if troubles := session.troubles:
-        expected = after_failures(expected, units, troubles)
-        margin = margin_left(margin, session.trouble.failures)
-    price = table.price_of(view.dial.margin)
-    if limits.counts:
-        rows = _within(limits, units, usd, expected.quality, refusals)
+    margin, price = view.dial.margin, table.price_of(view.dial.margin)
+    if limits.counts:  # of the kind of request, whatever failed in this session
+        rows = _within(view, units, usd, expected.quality, refusals)
         if not len(rows):
             return None
         expected, units = expected.of(rows), [units[i] for i in rows]
         usd, after_usd = usd[rows], after_usd[rows]
+    if troubles := session.troubles:
+        expected = after_failures(expected, units, troubles)
+        margin = margin_left(margin, session.trouble.failures)
     standing = compare(expected, margin)
     plans = plans_of(
         expected, standing, usd, price,
@@ -231,16 +230,24 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
     if own:
         wider = compare(expected, DOUBT * margin)
         gap = standing.quality[standing.best] - standing.quality[own]
-        tolerable[own] = wider.near[own] | (gap <= view.dial.margin)
+        tolerable[own] = wider.near[own] | (gap <= margin)
     return _Compared(units, expected, standing, plans, usd, score - score.min(), tolerable)
 
 
 def _within(
-    limits: Limits, units: list[Unit], usd: Array, quality: Array, refusals: dict[str, Refusal]
+    view: _View, units: list[Unit], usd: Array, quality: Array, refusals: dict[str, Refusal]
 ) -> NDArray[np.int64]:
-    """Return the rows within the limits in numbers; a model without any is added to the ``refusals``."""
-    numbers = zip(usd.tolist(), quality.tolist(), strict=True)
-    outside = [beyond(limits, *pair) for pair in numbers]
+    """Return the rows within the limits in numbers; a model without any is added to the ``refusals``.
+
+    What has no price that anybody lists is not known to cost anything, nor nothing.
+    """
+    limits = view.eligible.limits
+    models = [view.catalogue.model(unit.model) for unit in units]
+    known = [m is not None and (m.price is not None or m.costs_nothing) for m in models]
+    outside = [
+        beyond(limits, dollars if told else None, chance)
+        for dollars, told, chance in zip(usd.tolist(), known, quality.tolist(), strict=True)
+    ]
     kept = {unit.model for unit, reason in zip(units, outside, strict=True) if not reason}
     for unit, reason in zip(units, outside, strict=True):
         if reason and unit.model not in kept:
@@ -271,12 +278,14 @@ def _choose(view: _View, compared: _Compared, refusals: Mapping[str, Refusal]) -
 
 
 def _fallbacks(view: _View, unit: Unit, compared: _Compared) -> tuple[Unit, ...]:
-    """Return one unit of each further model: those within the guard, then the best.
+    """Return one unit of each further model: those within the guard, then who is best vouched for.
 
     Where only the incumbent's family can go on, that comes first.
     """
-    by_quality = np.argsort(-compared.standing.quality, kind="stable").tolist()
-    others = [compared.units[i] for i in (*compared.near, *by_quality)]
+    vouched = compared.standing.quality - VOUCHED * compared.standing.spread
+    measured = enough(compared.expected.items)
+    by_word = np.lexsort((-vouched, ~measured)).tolist()
+    others = [compared.units[i] for i in (*compared.near, *by_word)]
     if view.needs.provider_state or view.needs.signed_reasoning:
         others.sort(key=lambda other: family_of(other.model) != view.session.family)
     found: dict[str, Unit] = {}

@@ -49,7 +49,7 @@ def takes_over(candidate: Candidate) -> str:
     """Say who takes over when a failure shows, and what the plan of both costs."""
     if candidate.second is None:
         return ""
-    return f" If its failure shows, {candidate.second} takes over: ${candidate.plan_usd:.3g} with that."
+    return f" Should its failure show, {candidate.second} is to take over: ${candidate.plan_usd:.3g} with that."
 
 
 def begins(chosen: Candidate, best: Candidate, n_near: int, n_cheaper: int, span: str) -> str:
@@ -62,7 +62,7 @@ def begins(chosen: Candidate, best: Candidate, n_near: int, n_cheaper: int, span
     if chosen.unit == best.unit:
         why = (
             f"{chosen.unit} is the best candidate, {expected}"
-            f"{f'; none of {n_cheaper} cheaper ones is worth it' if n_cheaper else ', and the cheapest'}."
+            f"{f'; none of {n_cheaper} cheaper ones is near enough or worth it' if n_cheaper else ', and the cheapest'}."
         )
     else:
         why = (

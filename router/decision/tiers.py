@@ -268,9 +268,11 @@ def _by_tier(
 def heard_by(data: Data, request: ChatRequest, session: Session) -> Heard:
     """Say what a request tells its session; what the engine cannot read is taken as a new ask.
 
-    So is what it need not read: nothing depends on what a model's own name is asked for.
+    So is what it need not read: what a model's own name is asked for, where no failures of a task could be
+    lost by that.
     """
-    if data.engine is None or _names_model(request, data):
+    failed = session.trouble.failures or session.waiting.failures
+    if data.engine is None or (_names_model(request, data) and not failed):
         return hear(request)
     try:
         return data.engine.hear(request, session)

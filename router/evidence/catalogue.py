@@ -429,7 +429,7 @@ class Catalogue(Entry):
             else model
             for model in self.models
         ]
-        return self.model_copy(update={"models": tuple(models)})
+        return self.of_models(models)
 
     def tier(self, name: str) -> Tier | None:
         """Return a tier by its id or a legacy id, in any case."""

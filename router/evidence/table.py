@@ -245,11 +245,16 @@ def table_from_json(raw: dict[str, Any], *, name: str = "table") -> Table:
         columns: dict[str, Any] = {
             key: np.array(raw["cells"][key], dtype=np.float32).reshape(shape) for key in COLUMNS
         }
-        stops = tuple(Stop(stop["margin"], stop["price"]) for stop in raw["dial"]["stops"])
+        stops = tuple(
+            sorted(Stop(float(s["margin"]), float(s["price"])) for s in raw["dial"]["stops"])
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise BadArtefact(f"{name}: malformed: {error!r}; rebuild it") from error
     if not all(np.isfinite(a).all() for a in columns.values()):
         raise BadArtefact(f"{name}: holds a number that is not finite; rebuild it")
+    prices = [stop.price for stop in stops]
+    if not all(0 < price < UNCALIBRATED for price in prices) or prices != sorted(prices)[::-1]:
+        raise BadArtefact(f"{name}: its dial's prices must be above zero, and fall as margins rise")
     return Table(
         units=units,
         stops=stops,

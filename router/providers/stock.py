@@ -48,16 +48,24 @@ def _shelf(server: Endpoint, listed: Iterable[Listed], catalogue: Catalogue, nam
 def with_own(
     catalogue: Catalogue, servers: Iterable[Endpoint], shelves: Mapping[str, Shelf], on: date
 ) -> Catalogue:
-    """Return a catalogue with the models that only servers of one's own know."""
+    """Return a catalogue with the models that only servers of one's own know.
+
+    What one of them lists is not retired: that it is sold nowhere says nothing of weights one runs.
+    """
+    there = {model_id for shelf in shelves.values() for model_id in shelf.ids}
+    back = [model.id for model in catalogue.models if model.retired and model.id in there]
     found: dict[str, Model] = {}
     for server in servers:
         shelf = shelves.get(server.provider.name)
         for model_id, listed in shelf.own.items() if shelf else ():
             if listed.chats and catalogue.model(model_id) is None:
                 found.setdefault(model_id, own_model(model_id, listed, server, on))
-    if not found:
+    if not found and not back:
         return catalogue
-    return catalogue.of_models((*catalogue.models, *found.values()))
+    known = (
+        m.model_copy(update={"retired": None}) if m.id in back else m for m in catalogue.models
+    )
+    return catalogue.of_models((*known, *found.values()))
 
 
 def own_model(model_id: str, listed: Listed, server: Endpoint, on: date) -> Model:

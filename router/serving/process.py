@@ -48,7 +48,9 @@ def freeze() -> None:
 
     What was frozen before and is garbage now goes first, else each reload would keep the last data.
     """
-    gc.set_threshold(NEW_OBJECTS)
+    young, *older = gc.get_threshold()
+    if 0 < young < NEW_OBJECTS:  # a host that set more, or none at all, knows why
+        gc.set_threshold(NEW_OBJECTS, *older)
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -24,7 +24,7 @@ import orjson
 
 from classifier.model import Assessment
 from classifier.tasks import N_LEVELS, TYPES
-from router.values import Unit, family_of
+from router.values import Support, Unit, family_of
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,8 @@ class Incumbent:
     adequate: bool = False
     successor: Unit | None = None
     """Planned to take over when its failure shows; None: nobody is."""
+    evidence: Support | None = None
+    """What ``expected_quality`` rests on."""
 
     @property
     def family(self) -> str:
@@ -284,6 +286,7 @@ SESSION_PARTS: Final[dict[str, Any]] = {
                 "unit": _unit,
                 "fallbacks": lambda units: tuple(map(_unit, units)),
                 "successor": _unit,
+                "evidence": Support,
             },
         )
     ),

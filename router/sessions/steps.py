@@ -197,6 +197,7 @@ def on_decision(
         expected_quality=of.quality if of else None,
         expected_cost_usd=of.plan_usd if of else None,
         adequate=bool(of and of.near),
+        evidence=of.evidence if of else None,
         successor=of.second if of else None,
     )
     basis = Basis(assessment, task.evidence, decision.terms)

@@ -339,7 +339,7 @@ def test_who_takes_over_is_told_and_remembered():
     _, again = engine.decide(asked, dial=DIAL, session=session)
     assert "nothing is new" in again.why
     assert again.successor == Unit(DEAR)
-    assert f"If its failure shows, {DEAR} takes over." in again.why
+    assert f"Should its failure show, {DEAR} is to take over." in again.why
 
 
 def test_who_has_nobody_after_it_remembers_nobody():

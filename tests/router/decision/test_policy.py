@@ -267,7 +267,7 @@ def test_a_failure_that_shows_lets_a_weaker_unit_begin():
     assert alone.unit.model == "m1"
     assert (both.unit.model, both.successor) == ("m0", Unit("m1"))
     assert both.expected_cost_usd > 0.05
-    assert "takes over" in both.why
+    assert "is to take over" in both.why
 
 
 def test_a_successor_is_of_another_model():

@@ -23,7 +23,7 @@ CHEAP, DEAR = candidate("cheap", 0.01), candidate("dear", 1.0)
 def test_the_best_is_told_apart_from_the_best_that_is_cheapest_too():
     assert reasons.begins(DEAR, DEAR, 1, 2, reasons.ORDINARY) == (
         "dear is the best candidate, 90% at $1 for an ordinary task (measured); "
-        "none of 2 cheaper ones is worth it."
+        "none of 2 cheaper ones is near enough or worth it."
     )
     assert reasons.begins(CHEAP, CHEAP, 2, 0, reasons.ORDINARY) == (
         "cheap is the best candidate, 90% at $0.01 for an ordinary task (measured), and the cheapest."
@@ -40,7 +40,7 @@ def test_the_best_buy_is_held_against_the_best():
 def test_who_takes_over_is_told_with_what_the_plan_costs():
     plan = candidate("cheap", 0.01, second="dear", plan_usd=0.11)
     said = reasons.begins(plan, DEAR, 2, 0, reasons.TASK)
-    assert said.endswith("If its failure shows, dear takes over: $0.11 with that.")
+    assert said.endswith("Should its failure show, dear is to take over: $0.11 with that.")
 
 
 def test_who_stays_is_held_against_the_cheapest_only_where_that_is_another():

@@ -41,7 +41,7 @@ uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[bound])
 def say_threads(record):
     """Say at the end of a request how many threads its process computes with."""
     pools = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-    sys.stderr.write(f"threads {os.getpid()} {max(pools, default=1)}\n")
+    sys.stderr.write(f"threads {os.getpid()} {max(pools, default=0)}\n")
     sys.stderr.flush()
 
 

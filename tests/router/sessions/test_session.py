@@ -435,7 +435,13 @@ sessions = st.builds(
 
 RICH = Session(
     incumbent=Incumbent(
-        Unit("a/x", "high"), (Unit("b/y"), Unit("c/z", "low")), 0.9, 0.25, True, Unit("d/w", "low")
+        Unit("a/x", "high"),
+        (Unit("b/y"), Unit("c/z", "low")),
+        0.9,
+        0.25,
+        True,
+        Unit("d/w", "low"),
+        Support.MEASURED,
     ),
     basis=Basis(replace(assessment(), declared="mode plan"), Evidence("c0ffee", 2, 1), "balanced"),
     task=Task(Evidence("decade", 1, 2), asks=3, calls=4, toll=5, quiet_asks=6),
