@@ -302,7 +302,7 @@ def _move(view: _View, compared: _Compared, excluded: Mapping[str, str]) -> tupl
     session, needs = view.session, view.needs
     incumbent = session.incumbent
     near, score = compared.near, None
-    if incumbent and session.troubles:
+    if incumbent and session.trouble.failures:
         score = after = _after_failure(view, compared)
         near = sorted(near, key=lambda i: (compared.units[i].model == session.model, after[i]))
     cheapest = compared.written(near[0])

@@ -39,7 +39,8 @@ def test_json_has_the_documented_fields():
     assert difficulty["level"] in (1, 2, 3, 4)
     assert 1 <= difficulty["expected"] <= 4
     assert set(decision) == {
-        "model", "effort", "fallbacks", "expected_quality", "expected_cost_usd", "adequate", "move", "why", "excluded",
+        "model", "effort", "successor", "fallbacks", "expected_quality", "evidence", "expected_cost_usd",
+        "cost_of", "adequate", "move", "why", "excluded",
     }  # fmt: skip
     assert answer["ask"] == "fix the crash in the pdf export"
 
@@ -204,7 +205,8 @@ def test_the_table_is_shown_for_programs_too():
     result = run.invoke(app, ["table", "show", "bug_fixing", "--level", "1", "--json"])
     (cell,) = answers(result)
     assert cell["task"] == "debugging/bug_fixing"
-    assert any(unit["adequate"] for unit in cell["units"])
+    assert sum(unit["picked"] for unit in cell["units"]) == 1
+    assert any(unit["near"] for unit in cell["units"])
 
 
 def test_a_table_does_not_differ_from_itself():

@@ -128,7 +128,7 @@ def test_training_never_writes_over_what_was_shipped_unasked(tmp_path):
 def test_outcomes_of_ones_own_make_no_table_and_are_told_where_to_go(tmp_path):
     lines(tmp_path / "prompts.parquet", [{"prompt_id": "a", "benchmark": "mine"}])
     done = command("table", "build", "--shared", str(tmp_path), "--out", str(tmp_path / "t.json"))
-    (line,) = done.stderr.decode().splitlines()
+    *_, line = done.stderr.decode().splitlines()
     assert done.returncode == 2
     assert "coding/outcomes.parquet" in line
     assert "evaluate --prompts" in line

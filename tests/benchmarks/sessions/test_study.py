@@ -26,6 +26,7 @@ from classifier.tasks import TYPES
 from classifier.turns import Conversation, Exchange, Since
 from router.decision.engine import Engine
 from router.values import DIALS, Decision, Interface, Needs, Unit
+from router.wire.fields import Fields
 from router.wire.request import ChatRequest
 from tests.evidence import table
 
@@ -280,7 +281,7 @@ def test_a_static_plan_hands_over_at_the_first_failure_and_never_else(engine, na
     asked = [
         ChatRequest(
             interface=Interface.CHAT, model="", conversation=said, needs=needs, streams=True,
-            session="s", agent="", continued=None, stored=False, n_items=1, body=b"", fields={},
+            session="s", agent="", continued=None, stored=False, n_items=1, fields=Fields(b"{}", {}),
         )
         for said in seen
     ]  # fmt: skip

@@ -245,11 +245,10 @@ async def test_a_wish_that_cannot_be_read_is_refused(engine):
 
 
 async def test_a_pinned_model_without_evidence_serves(engine):
-    async with gateway(engine=engine) as client:
+    unproven = "moonshotai/kimi-k3"
+    known = [i for i, unit in enumerate(engine.table.units) if unit.model != unproven]
+    async with gateway(engine=replace(engine, table=engine.table.kept(known))) as client:
         session = Session(client, Interface.CHAT).user(ASK)
-        unproven = next(
-            m.id for m in engine.catalogue.models if m.id not in engine.models and not m.free
-        )
         answer = await session.send(**{"x-auto-pin": unproven})
         assert answer.headers["x-auto-model"] == unproven
         assert "pinned" in answer.headers["x-auto-reason"]
