@@ -49,8 +49,8 @@ def _whole_catalogue(sources: Sources) -> str:
 def _quality_stop(sources: Sources) -> str:
     ours = _measures(sources.result("agents-nine-models"), "ours: quality")
     return (
-        f"The stop `quality` costs {_share(ours, 'cost_share')} of always taking the best single model of nine on agent tasks: "
-        "what is cheaper is not near enough there."
+        f"The stop `quality` keeps {_share(ours, 'quality_share')} of the best single model of nine on agent tasks for "
+        f"{_share(ours, 'cost_share')} of its cost."
     )
 
 
