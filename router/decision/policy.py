@@ -32,6 +32,7 @@ from classifier.model import Assessment
 from router.decision import reasons
 from router.decision.eligible import MAY_LOG, Bar, Eligibility, Refusal, Way, beyond
 from router.decision.forecast import context_tokens, forecast_of, task_usd, vouched_of, works_of
+from router.decision.ladder import ladder_among
 from router.decision.moves import Situation, lock_of, lost_share, move_of, saves
 from router.decision.nearest import nearest, shortfall
 from router.decision.rule import (
@@ -209,12 +210,14 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
     expected, units = whole.of(rows), [table.units[i] for i in keep]
     usd, after_usd = cached[rows], fresh[rows]
     margin, price = view.dial.margin, table.price_of(view.dial.margin)
+    ladder = ladder_among(table, tuple(keep), margin)
     if limits.counts:  # of the kind of request, whatever failed in this session
         rows = _within(view, units, usd, expected.quality, refusals)
         if not len(rows):
             return None
         expected, units = expected.of(rows), [units[i] for i in rows]
         usd, after_usd = usd[rows], after_usd[rows]
+        ladder = ladder.of(rows)
     if troubles := session.troubles:
         expected = after_failures(expected, units, troubles)
         margin = margin_left(margin, session.trouble.failures)
@@ -224,6 +227,8 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
         seen=view.seen, after_usd=after_usd, after_price=table.price_of(0.0),
         cap_usd=limits.max_cost_usd,
     )  # fmt: skip
+    if not troubles:  # a failure tells more than who serves easier work
+        standing = ladder.on(standing, expected)
     score = plans.score(price)
     tolerable = standing.near.copy()
     own = [i for i, unit in enumerate(units) if unit.model == session.model]

@@ -59,7 +59,7 @@ price's and its family's."""
 
 THIN_ITEMS: Final = 30
 THIN_GUARD: Final = 0.9
-"""With fewer items than ``THIN_ITEMS`` a unit must be within half the guard's margin, and surer."""
+"""With fewer items than ``THIN_ITEMS`` a unit must be within the dial's own margin, and surer."""
 
 FAILED_ODDS: Final = 0.6
 STRONGER: Final = 0.44
@@ -97,6 +97,8 @@ class Comparison(NamedTuple):
     """Standard deviation of ``quality``, what is common to all units left out, (U,)."""
     best: int
     """The unit that evidence vouches most for."""
+    margin: float
+    """The dial's, in [0, 1]."""
     room: float
     """The guard's margin on this request."""
     gap: Array
@@ -124,20 +126,20 @@ def compare(expected: Expectation, margin: float) -> Comparison:
     apart = np.sqrt(spread**2 + spread[best] ** 2) + np.float32(1e-9)
     gap = quality[best] - quality
     worth = (expected.weight * WORTH[expected.level]) @ expected.qualities
-    standing = Comparison(quality, worth, spread, best, room, gap, apart, may)
+    standing = Comparison(quality, worth, spread, best, margin, room, gap, apart, may)
     return standing._replace(near=within(standing, expected))
 
 
 def within(standing: Comparison, expected: Expectation, share: float = 1.0) -> Mask:
     """Say who is within a share of the guard's margin, (U,): the best always is.
 
-    Who was measured thinly must be within half of it, and surer.
+    Who was measured thinly must be within the dial's margin, and surer.
     """
     room, gap, apart = share * standing.room, standing.gap, standing.apart
     near = (room - gap >= _quantile(GUARD) * apart) & standing.near
     thin = expected.items < THIN_ITEMS
     if thin.any():
-        near &= ~thin | (room / 2 - gap >= _quantile(THIN_GUARD) * apart)
+        near &= ~thin | (share * standing.margin - gap >= _quantile(THIN_GUARD) * apart)
     near[standing.best] = True
     return near
 
@@ -168,6 +170,31 @@ class Plans(NamedTuple):
         return self.cost_usd - np.float32(price) * self.worth
 
 
+class Successors(NamedTuple):
+    """Who may take over from whom: of U units H may."""
+
+    heirs: NDArray[np.int64]
+    """Rows of units, (H,)."""
+    dearer: Array
+    """Expected dollars that a successor adds to a plan; infinite where it may not be part of it, (U, H)."""
+    mended: Array
+    """Expected worth that it adds, (U, H)."""
+
+    def plans(self, cost_usd: Array, worth: Array, price: float) -> Plans:
+        """Choose everybody's successor at a price of worth."""
+        if not len(self.heirs):
+            return Plans(np.full(len(cost_usd), NOBODY), cost_usd, worth)
+        at = (self.dearer - np.float32(price) * self.mended).argmin(axis=1)
+        rows = np.arange(len(cost_usd))
+        dearer = self.dearer[rows, at]
+        has = np.isfinite(dearer)
+        return Plans(
+            np.where(has, self.heirs[at], NOBODY),
+            cost_usd + np.where(has, dearer, np.float32(0)),
+            worth + np.where(has, self.mended[rows, at], np.float32(0)),
+        )
+
+
 def plans_of(
     expected: Expectation,
     standing: Comparison,
@@ -181,37 +208,47 @@ def plans_of(
 ) -> Plans:
     """Plan for every unit what follows its failure.
 
+    ``after_price`` is the price at which a successor is chosen, if not ``price``: a failure that shows
+    tells more of a request than any reading, so more may be paid for success there.
+    """
+    successors = successors_of(
+        expected, standing, cost_usd, seen=seen, after_usd=after_usd, cap_usd=cap_usd
+    )
+    return successors.plans(cost_usd, standing.worth, price if after_price is None else after_price)
+
+
+def successors_of(
+    expected: Expectation,
+    standing: Comparison,
+    cost_usd: Array,
+    *,
+    seen: float,
+    after_usd: Array | None = None,
+    cap_usd: float | None = None,
+) -> Successors:
+    """Say for every unit what it costs and brings that another takes over.
+
     ``cost_usd`` (U,) is what a unit costs that begins, ``after_usd`` what it costs where it takes over;
     ``seen`` is how often a failure is seen, in [0, 1].  A failure that is seen is mended: whoever sees
     it goes on, so there is a successor wherever there may be one.  It is of another model, within a
     guard of ``SHOWN`` of the margin, and no part of a plan that would cost more than ``cap_usd``.
-    ``after_price`` is the price at which it is chosen: a failure that shows tells more of a request
-    than any reading, so more may be paid for success there.
     """
-    n_units = len(cost_usd)
-    nobody = np.full(n_units, NOBODY)
-    if seen <= 0 or n_units < 2:
-        return Plans(nobody, cost_usd, standing.worth)
+    if seen <= 0 or len(cost_usd) < 2:
+        none: Array = np.empty((len(cost_usd), 0), dtype=np.float32)
+        return Successors(np.empty(0, dtype=np.int64), none, none)
     fails, q = 1 - expected.qualities, expected.qualities
     shown = expected.weight[:, None] * (np.float32(seen) * fails + np.float32(FALSE_ALARM) * q)
     lost = (expected.weight * WORTH[expected.level] * np.float32(seen))[:, None] * fails
     heirs = np.flatnonzero(within(standing, expected, SHOWN))
     relative = expected.costs[:, heirs] / np.maximum(expected.cost_usd[heirs], np.float32(1e-12))
     later = cost_usd if after_usd is None else after_usd
-    dearer = (shown.T @ relative) * later[heirs]
-    mended = lost.T @ with_odds(q[:, heirs], SUCCESSOR_ODDS)
-    score = dearer - np.float32(price if after_price is None else after_price) * mended
+    dearer = np.asarray((shown.T @ relative) * later[heirs], dtype=np.float32)
+    mended = np.asarray(lost.T @ with_odds(q[:, heirs], SUCCESSOR_ODDS), dtype=np.float32)
     barred = expected.models[:, None] == expected.models[None, heirs]
     if cap_usd is not None:
         barred |= cost_usd[:, None] + dearer > cap_usd
-    score[barred] = np.inf
-    at, rows = score.argmin(axis=1), np.arange(n_units)
-    has = np.isfinite(score[rows, at])
-    return Plans(
-        np.where(has, heirs[at], NOBODY),
-        cost_usd + np.where(has, dearer[rows, at], np.float32(0)),
-        standing.worth + np.where(has, mended[rows, at], np.float32(0)),
-    )
+    dearer[barred] = np.inf
+    return Successors(heirs, dearer, mended)
 
 
 def with_odds(quality: Array, odds: float | Array) -> Array:

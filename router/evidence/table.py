@@ -73,6 +73,8 @@ class Expectation(NamedTuple):
 
     weight: Array
     """Of the cells, (n,); adds up to one."""
+    cell: NDArray[np.int64]
+    """Of the table's types × levels in order, which these are, (n,)."""
     level: NDArray[np.int64]
     """Of the cells, from 0, (n,)."""
     qualities: Array
@@ -97,6 +99,7 @@ class Expectation(NamedTuple):
         """Return the same of some of the units."""
         return Expectation(
             self.weight,
+            self.cell,
             self.level,
             self.qualities[:, rows],
             self.costs[:, rows],
@@ -155,6 +158,7 @@ class Table:
         spread_out, models = self._sums
         return Expectation(
             weight=w,
+            cell=types * N_LEVELS + levels,
             level=levels,
             qualities=qualities,
             costs=costs,

@@ -19,7 +19,7 @@ from benchmarks.judge.replay import proven_picks
 from benchmarks.table.build import Posterior
 from benchmarks.table.calibrate import Calibrated
 from benchmarks.table.choose import prospect_of
-from router.decision.rule import compare, plans_of
+from router.decision.rule import compare, successors_of
 from router.evidence.table import Table
 from router.values import DIALS
 
@@ -143,15 +143,17 @@ def our_sweeps(table: Table, held: Pool, prices: Floats) -> dict[str, Served]:
     outlooks = [prospect_of(table, p_type, p_level, margin) for margin in MARGINS]
     one = np.array([[o.picks(float(price)) for price in prices] for o in outlooks])
     found = {NEW: Served(one.reshape(-1, len(reading)))}
+    may = [[o.may(float(price)) for price in prices] for o in outlooks]
     shape = (len(MARGINS), len(prices), len(reading))
     for seen in SEEN:
         first, second = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
         for m, i in np.ndindex(len(MARGINS), len(reading)):
             expects = outlooks[m].expected[i]
             standing = compare(expects, MARGINS[m])
+            successors = successors_of(expects, standing, expects.cost_usd, seen=seen)
             for k, price in enumerate(prices):
-                plans = plans_of(expects, standing, expects.cost_usd, float(price), seen=seen)
-                score = np.where(standing.near, plans.score(float(price)), np.inf)
+                plans = successors.plans(expects.cost_usd, standing.worth, float(price))
+                score = np.where(may[m][k][i], plans.score(float(price)), np.inf)
                 first[m, k, i] = score.argmin()
                 second[m, k, i] = plans.second[first[m, k, i]]
         found[planned(seen)] = Served(

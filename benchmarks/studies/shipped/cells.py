@@ -16,13 +16,13 @@ import numpy as np
 from benchmarks.studies.shipped.before import picks_before
 from benchmarks.studies.shipped.ground import Array32, one_hot, rounded
 from benchmarks.table.build import Posterior
-from benchmarks.table.choose import prospect_of
+from benchmarks.table.choose import Prospect, prospect_of
 from benchmarks.table.item_response import Floats, Ints
 from benchmarks.table.quality import EVERY_CELL
 from classifier.tasks import LEVELS, N_LEVELS, TYPES
 from router.decision.rule import FEW_ITEMS, GUARD, THIN_ITEMS, compare
 from router.evidence.table import Table
-from router.values import DIALS, Dial
+from router.values import DIALS
 
 ALIKE: Final = 1e-3
 """Costs within this share of each other, and chances of success within as much, are the same."""
@@ -146,11 +146,11 @@ def passed_over(table: Table, picks: Mapping[str, Ints]) -> list[Passed]:
     items = table.items.sum(axis=(0, 1))
     found: dict[tuple[int, str], list[tuple[float, str]]] = {}
     for name, row in picks.items():
-        dial = DIALS[name]
+        outlook = prospect_of(table, *one_hot(*EVERY_CELL), DIALS[name].margin)
         for at, pick in enumerate(row.tolist()):
             better = (quality[at] >= quality[at, pick]) & (cost[at] < cost[at, pick] * (1 - ALIKE))
             for unit in np.flatnonzero(better):
-                why = _guard(table, at, int(unit), dial)
+                why = _guard(outlook, at, int(unit))
                 saves = cost[at, pick] - cost[at, unit]
                 where = (
                     f"{TYPES[at // N_LEVELS]}, {LEVELS[at % N_LEVELS]}, {name}: {quality[at, unit]:.2f} for "
@@ -166,18 +166,17 @@ def passed_over(table: Table, picks: Mapping[str, Ints]) -> list[Passed]:
     )
 
 
-def _guard(table: Table, at: int, unit: int, dial: Dial) -> str:
-    """Say which guard keeps a unit out of a cell."""
-    reading = one_hot(*(np.array([index[at]]) for index in EVERY_CELL))
-    expected = table.expect(reading[0][0], reading[1][0])
-    standing = compare(expected, dial.margin)
+def _guard(outlook: Prospect, at: int, unit: int) -> str:
+    """Say what keeps a unit out of a cell."""
+    expected = outlook.expected[at]
+    standing = compare(expected, outlook.margin)
     items = expected.items[unit]
     if items < FEW_ITEMS:
         return "fewer than ten items"
     if standing.near[unit]:
-        return "none"
+        return "worse than who serves easier work of the type"
     if items < THIN_ITEMS and standing.p_near(unit) >= GUARD:
-        return "ten to 29 items, and not surely within half of the guard"
+        return "ten to 29 items, and not surely within the margin"
     return "not likely enough within the guard"
 
 
