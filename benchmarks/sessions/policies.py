@@ -6,7 +6,7 @@ field do: never again after the first request; on every request by itself; again
 rested for half an hour; when a fresh start elsewhere is cheaper by a factor; as long as switching
 has not eaten more than a share of the bill.  A model that cannot hold the context is left by all of them.  What a rival sees of failure is what
 its request shows: the complaint as an ask, and, for who decides every turn, the failing tests; only
-ours remembers them, so it also plays blind to them.
+ours remembers them, so it also plays blind to them, and is then held to rivals that are as blind.
 """
 
 from __future__ import annotations
@@ -284,6 +284,22 @@ class Cap(Alone):
         self._spent += bill.usd
 
 
+class Hopeful:
+    """A rival without eyes for failure."""
+
+    def __init__(self, policy: SessionPolicy) -> None:
+        """Begin a session of it."""
+        self._policy = policy
+
+    def choose(self, request: ChatRequest, now_s: float) -> Unit:
+        """Choose as if nothing had failed."""
+        return self._policy.choose(_hopeful(request), now_s)
+
+    def served(self, request: ChatRequest, unit: Unit, bill: Bill) -> None:
+        """Remember it so too."""
+        self._policy.served(_hopeful(request), unit, bill)
+
+
 Make = Callable[[Engine, Dial, dict[object, Decision]], SessionPolicy]
 
 POLICIES: Final[dict[str, Make]] = {
@@ -302,5 +318,32 @@ POLICIES: Final[dict[str, Make]] = {
 """Name → policy, ours first.  Factors and shares are those of 1, 1.5, 2, 3 and 5, 20, 50% that did best
 somewhere on the seeds that our own constants were chosen on (benchmarks/LOG.md)."""
 
-OURS: Final = ("ours", "ours, blind to failures")
+SEEING: Final = "ours"
+BLIND: Final = "ours, blind to failures"
+OURS: Final = (SEEING, BLIND)
 RIVALS: Final = tuple(name for name in POLICIES if name not in OURS)
+
+REACTS: Final = ("two steps a session", "two steps an ask")
+"""Rivals that are nothing without eyes for failure."""
+
+
+def as_blind(rival: str) -> str:
+    """Name a rival that sees no failure."""
+    return f"{rival}, as blind"
+
+
+def _made_blind(make: Make) -> Make:
+    return lambda engine, dial, known: Hopeful(make(engine, dial, known))
+
+
+BLIND_RIVALS: Final = {
+    as_blind(name): _made_blind(POLICIES[name]) for name in RIVALS if name not in REACTS
+}
+"""What shows what the economics of switching are worth alone: all are blind."""
+
+CONTESTS: Final = {
+    "ours against all": (SEEING, RIVALS),
+    "ours blind, against the blind": (BLIND, tuple(BLIND_RIVALS)),
+    "ours blind, against those who see": (BLIND, RIVALS),
+}
+"""Name → one of ours, and the rivals that it is held to."""

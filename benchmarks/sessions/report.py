@@ -52,7 +52,7 @@ def markdown(study: SessionStudy, figure: str = "") -> str:
         f"{study.seen:.0%} are seen to have failed, by a failing test or their user; plans count on "
         f"{study.planned_for:.0%}. What is measured and what assumed: `benchmarks/sessions/world.toml`."
         "\n\n"
-        f"{figure}### What ours saves at equal quality\n\n{savings_table(study.savings)}\n"
+        f"{figure}### What ours saves at equal quality\n\n{savings_tables(study.savings)}"
         "Saved is the share of the dollars that a rival, mixing its settings of the dial as it likes, "
         "pays for the quality that ours has at this stop; where it does not reach that quality, for "
         "the best that it reaches, which stands behind. Intervals are 95% bootstraps over "
@@ -63,14 +63,23 @@ def markdown(study: SessionStudy, figure: str = "") -> str:
     )
 
 
-def savings_table(savings: Sequence[Saving]) -> str:
-    """One row per policy of ours, mix and stop: against each rival, and the best of them."""
+def savings_tables(savings: Sequence[Saving]) -> str:
+    """Write a table per contest; one row per mix and stop: against each rival, and the best of them."""
+    contests = dict.fromkeys(s.contest for s in savings)
+    return "".join(
+        f"#### {contest[0].upper()}{contest[1:]}\n\n"
+        f"{_savings_table([s for s in savings if s.contest == contest])}\n"
+        for contest in contests
+    )
+
+
+def _savings_table(savings: Sequence[Saving]) -> str:
     rivals = list(dict.fromkeys(s.rival for s in savings))
     rows = []
-    for policy, mix, dial in dict.fromkeys((s.policy, s.mix, s.dial) for s in savings):
-        of = {s.rival: s for s in savings if (s.policy, s.mix, s.dial) == (policy, mix, dial)}
-        rows.append([policy, mix, dial, *(_share(of[rival]) for rival in rivals)])
-    return table(["policy", "mix", "stop", *rivals], rows)
+    for mix, dial in dict.fromkeys((s.mix, s.dial) for s in savings):
+        of = {s.rival: s for s in savings if (s.mix, s.dial) == (mix, dial)}
+        rows.append([mix, dial, *(_share(of[rival]) for rival in rivals)])
+    return table(["mix", "stop", *rivals], rows)
 
 
 def standings_table(standings: Sequence[SessionStanding]) -> str:

@@ -23,7 +23,7 @@ from benchmarks.judge.ours import calibrated, fit
 from benchmarks.judge.pool import split
 from benchmarks.judge.shared_pools import agent_pool
 from benchmarks.output import json_text
-from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
+from benchmarks.sessions.policies import BLIND_RIVALS, CONTESTS, OURS, POLICIES
 from benchmarks.sessions.world import (
     Ground,
     Mix,
@@ -83,8 +83,8 @@ class Saving:
     to the best that it reaches, ``quality``: then ours is better by the difference as well.
     """
 
+    contest: str
     mix: str
-    policy: str
     dial: str
     rival: str
     reached: bool
@@ -218,7 +218,7 @@ def _job(job: tuple[int, Mix, range], n: int) -> dict[tuple[str, str, str], list
     for script in scripts(ground, items, mix, world, n=n, seed=seed)[part.start : part.stop]:
         for dial in settings():
             known: dict[object, Decision] = {}
-            for name, make in POLICIES.items():
+            for name, make in {**POLICIES, **BLIND_RIVALS}.items():
                 if name in OURS and dial.name not in DIALS:
                     continue
                 policy = make(engine, dial, known)
@@ -291,20 +291,20 @@ BEST: Final = "the best of them"
 
 def _savings(mix: str, points: dict[tuple[str, str], tuple[Floats, Floats]]) -> Iterator[Saving]:
     """Compare ours, at each stop, with what each rival pays for the same quality."""
-    for policy in OURS:
+    for contest, (policy, rivals) in CONTESTS.items():
         for stop in DIALS:
             if (policy, stop) not in points:
                 continue
             usd, wanted = points[policy, stop]
-            paid = [_paid(points, rival, wanted) for rival in RIVALS]
+            paid = [_paid(points, rival, wanted) for rival in rivals]
             cost, quality = np.array(paid).swapaxes(0, 1)
             best = np.lexsort((cost, -quality), axis=0)[0]
-            ways = zip((*RIVALS, BEST), (*range(len(RIVALS)), best), strict=True)
+            ways = zip((*rivals, BEST), (*range(len(rivals)), best), strict=True)
             for rival, i in ways:
                 spent, got = cost[i, np.arange(len(usd))], quality[i, np.arange(len(usd))]
                 yield Saving(
+                    contest=contest,
                     mix=mix,
-                    policy=policy,
                     dial=stop,
                     rival=rival,
                     reached=bool(got[0] >= wanted[0] - 1e-12),

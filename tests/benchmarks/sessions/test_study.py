@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.judge.pool import Pool, split
-from benchmarks.sessions.policies import OURS, POLICIES, RIVALS
+from benchmarks.sessions.policies import BLIND_RIVALS, OURS, POLICIES, RIVALS
 from benchmarks.sessions.report import markdown
 from benchmarks.sessions.study import BEST, SHOWN_FROM, SessionStudy, drawn_from, summarise
 from benchmarks.sessions.world import (
@@ -164,7 +164,7 @@ def totals(usd, solved, n=40):
 def played(ours, rivals):
     mix = WORLD.mixes[0]
     found = {(mix.name, name, dial): totals(*ours) for name in OURS for dial in DIALS}
-    for name in RIVALS:
+    for name in (*RIVALS, *BLIND_RIVALS):
         found |= {(mix.name, name, dial): totals(*rivals) for dial in DIALS}
     return summarise(found, [mix])
 
