@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
+from rich.status import Status
 
 from benchmarks.options import OWN_MODELS, DialName
 from benchmarks.output import json_text
@@ -282,7 +284,7 @@ def evaluate(
         nullcontext() if report is None else replacing(report) as made,
     ):
         with console.status("") as status:
-            found = chosen.run(options, lambda what: status.update(escape(what)))
+            found = chosen.run(options, partial(_tell, console, status))
         page = None if made is None else chosen.report(found, made)
     if report is not None and page is not None:
         typer.echo(f"wrote {report / page.name}", err=True)
@@ -290,6 +292,14 @@ def evaluate(
         typer.echo(found.to_json())
     else:
         Console().print(Markdown(chosen.page(found)))
+
+
+def _tell(console: Console, status: Status, what: str) -> None:
+    """Show how far a study is: in place at a terminal, else line by line."""
+    if console.is_terminal:
+        status.update(escape(what))
+    else:
+        typer.echo(what, err=True)
 
 
 def _study_named(study: str | None, alias: str | None, own: Mapping[str, object]) -> str | None:

@@ -6,7 +6,8 @@ field do: never again after the first request; on every request by itself; again
 rested for half an hour; when a fresh start elsewhere is cheaper by a factor; as long as switching
 has not eaten more than a share of the bill.  A model that cannot hold the context is left by all of them.  What a rival sees of failure is what
 its request shows: the complaint as an ask, and, for who decides every turn, the failing tests; only
-ours remembers them, so it also plays blind to them, and is then held to rivals that are as blind.
+ours remembers them, so it also plays blind to them, against the same rivals and against rivals that are
+as blind.
 """
 
 from __future__ import annotations
@@ -102,8 +103,20 @@ class Ours:
         )
 
 
+def unseeing(engine: Engine) -> Engine:
+    """Return the product where no failure is ever seen, and no plan counts on it."""
+    economics = engine.catalogue.economics
+    never = economics.seen.model_copy(update={"commands": 0.0, "tools": 0.0})
+    economics = economics.model_copy(update={"seen": never})
+    return replace(engine, catalogue=engine.catalogue.model_copy(update={"economics": economics}))
+
+
 class Blind(Ours):
     """Ours without eyes for failure: what the economics of switching are worth alone."""
+
+    def __init__(self, engine: Engine, dial: Dial) -> None:
+        """Begin with a new session."""
+        super().__init__(unseeing(engine), dial)
 
     def choose(self, request: ChatRequest, now_s: float) -> Unit:
         """Decide as if nothing had failed."""
@@ -143,7 +156,8 @@ class Alone:
         """Decide a request as the first of a session."""
         said = request.conversation
         size = (request.needs.input_tokens or 0) // SIZE_STEP
-        key = (said.ask, said.before, said.since.failures, size)
+        seen = self._engine.catalogue.economics.seen.commands
+        key = (said.ask, said.before, said.since.failures, size, seen)
         if key not in self._known:
             self._known[key] = self._engine.decide(request, dial=self._dial)[1]
         return self._known[key]
@@ -333,13 +347,13 @@ def as_blind(rival: str) -> str:
 
 
 def _made_blind(make: Make) -> Make:
-    return lambda engine, dial, known: Hopeful(make(engine, dial, known))
+    return lambda engine, dial, known: Hopeful(make(unseeing(engine), dial, known))
 
 
 BLIND_RIVALS: Final = {
     as_blind(name): _made_blind(POLICIES[name]) for name in RIVALS if name not in REACTS
 }
-"""What shows what the economics of switching are worth alone: all are blind."""
+"""What shows what the economics of switching are worth alone: none sees a failure, and no plan counts on one."""
 
 CONTESTS: Final = {
     "ours against all": (SEEING, RIVALS),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.table.item_response import Floats, Ints
 from classifier.tasks import N_LEVELS, TYPES
-from router.decision.ladder import Ladder, Rungs, ladder_of, rungs_of
+from router.decision.ladder import Ladder, Rungs, ladder_of, may_serve, rungs_of
 from router.decision.rule import NOBODY, compare, plans_of
 from router.evidence.table import Expectation, Table
 
@@ -41,11 +41,15 @@ class Prospect:
 
     def may(self, price: float) -> NDArray[np.bool_]:
         """Return who may serve each request, (n, U): within the guard, and on the ladder."""
-        ladder = ladder_of(self.rungs, price)
-        near = Ladder.kept(self.near, *(self.cells @ votes for votes in ladder))
-        none = ~near.any(axis=1)
-        near[none, self.best[none]] = True
-        return near
+        ladder = self.ladder(price)
+        may = may_serve(self.near, self.cells @ ladder.as_good, self.cells @ ladder.carried)
+        none = ~may.any(axis=1)
+        may[none, self.best[none]] = True
+        return may
+
+    def ladder(self, price: float) -> Ladder:
+        """Return what binds harder work to who serves easier work."""
+        return ladder_of(self.rungs, price)
 
     def picks(self, price: float) -> Ints:
         """Return the unit that serves each request where nobody takes over, (n,)."""
@@ -58,14 +62,13 @@ class Prospect:
         ``seen`` is how often a failure is seen, ``after_price`` the price at which a successor is chosen.  What costs and outcomes depend on besides a reading is
         not known here, so a successor costs what a first unit does.
         """
-        found, ladder = [], ladder_of(self.rungs, price)
+        found, ladder = [], self.ladder(price)
         for expected in self.expected:
             standing = compare(expected, self.margin)
             plans = plans_of(
                 expected, standing, expected.cost_usd, price, seen=seen, after_price=after_price
             )
-            near = ladder.on(standing, expected).near
-            score = np.where(near, plans.score(price), np.inf)
+            score = np.where(ladder.may(standing, expected), plans.score(price), np.inf)
             first = int(score.argmin())
             found.append((first, int(plans.second[first])))
         return np.array(found, dtype=np.int64)

@@ -378,10 +378,12 @@ class _FitState:
 
         residual, curvature = self.curvatures()
         information = self.information(curvature, self.absorbed_roughly(curvature))
-        factor = linalg.cho_factor(information, lower=True)
-        move = linalg.cho_solve(factor, self.gradient(residual))
-        inverse = linalg.lapack.dpotri(factor[0], lower=1)[0]
-        self.variance = np.diag(inverse).copy()
+        factor = linalg.cholesky(information, lower=True)
+        move = linalg.cho_solve((factor, True), self.gradient(residual))
+        root = linalg.lapack.dtrtri(factor, lower=1)[
+            0
+        ]  # of the covariance, of which the diagonal is all
+        self.variance = np.einsum("ij,ij->j", root, root)
         before = self.posterior_of(self.beta, self.items)
         for halvings in range(10):
             beta = self.beta + 0.5**halvings * move

@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from classifier.tasks import LEVELS, N_LEVELS, TYPES
-from router.decision.ladder import ladder_of, rungs_of
+from router.decision.ladder import ladder_among
 from router.decision.rule import compare, plans_of
 from router.evidence.table import Table
 from router.values import DEFAULT_DIAL, DIALS, Dial
@@ -39,7 +39,7 @@ class CellRow:
     items: int
     p_near: float
     near: bool
-    """Within the guard, and not worse than who serves easier work of the kind."""
+    """Within the guard."""
     picked: bool
     best: bool
     """The unit that evidence vouches most for, which the others are held against."""
@@ -51,10 +51,10 @@ def cell_rows(table: Table, task: str, level: int, dial: Dial) -> list[CellRow]:
     p_type, p_level = np.eye(len(TYPES))[at[0]], np.eye(N_LEVELS)[at[1]]
     expected = table.expect(p_type.astype(np.float32), p_level.astype(np.float32))
     price = table.price_of(dial.margin)
-    ladder = ladder_of(rungs_of(table, dial.margin), price)
-    standing = ladder.on(compare(expected, dial.margin), expected)
+    standing = compare(expected, dial.margin)
+    may = ladder_among(table, dial.margin).may(standing, expected)
     score = plans_of(expected, standing, expected.cost_usd, price).score(price)
-    pick = int(np.where(standing.near, score, np.inf).argmin())
+    pick = int(np.where(may, score, np.inf).argmin())
     order = np.argsort(table.cost_usd[at], kind="stable")
     return [
         CellRow(

@@ -146,6 +146,8 @@ class _Compared:
     plans: Plans
     task_usd: Array
     score: Array
+    may: Mask
+    """Who may serve: within the guard, and monotone in level (``router.decision.ladder``)."""
     tolerable: Mask
 
     @cached_property
@@ -154,10 +156,10 @@ class _Compared:
         return list(np.argsort(self.score, kind="stable").tolist())
 
     @cached_property
-    def near(self) -> list[int]:
-        """Rows within the guard, the lowest score first; without any the best."""
-        near = self.standing.near
-        return [i for i in self.order if near[i]] or [self.standing.best]
+    def serving(self) -> list[int]:
+        """Rows that may serve, the lowest score first."""
+        may = self.may
+        return [i for i in self.order if may[i]]
 
     def rows_of(self, model: str | None) -> list[int]:
         """Return the rows of a model, the lowest score first."""
@@ -210,14 +212,12 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
     expected, units = whole.of(rows), [table.units[i] for i in keep]
     usd, after_usd = cached[rows], fresh[rows]
     margin, price = view.dial.margin, table.price_of(view.dial.margin)
-    ladder = ladder_among(table, tuple(keep), margin)
     if limits.counts:  # of the kind of request, whatever failed in this session
         rows = _within(view, units, usd, expected.quality, refusals)
         if not len(rows):
             return None
-        expected, units = expected.of(rows), [units[i] for i in rows]
-        usd, after_usd = usd[rows], after_usd[rows]
-        ladder = ladder.of(rows)
+        keep, units = [keep[i] for i in rows], [units[i] for i in rows]
+        expected, usd, after_usd = expected.of(rows), usd[rows], after_usd[rows]
     if troubles := session.troubles:
         expected = after_failures(expected, units, troubles)
         margin = margin_left(margin, session.trouble.failures)
@@ -227,16 +227,17 @@ def _compare(view: _View, keep: list[int], refusals: dict[str, Refusal]) -> _Com
         seen=view.seen, after_usd=after_usd, after_price=table.price_of(0.0),
         cap_usd=limits.max_cost_usd,
     )  # fmt: skip
+    may = standing.near
     if not troubles:  # a failure tells more than who serves easier work
-        standing = ladder.on(standing, expected)
+        may = ladder_among(table, margin, tuple(keep)).may(standing, expected)
     score = plans.score(price)
-    tolerable = standing.near.copy()
+    tolerable = may.copy()
     own = [i for i, unit in enumerate(units) if unit.model == session.model]
     if own:
         wider = compare(expected, DOUBT * margin)
         gap = standing.quality[standing.best] - standing.quality[own]
-        tolerable[own] = wider.near[own] | (gap <= margin)
-    return _Compared(units, expected, standing, plans, usd, score - score.min(), tolerable)
+        tolerable[own] |= wider.near[own] | (gap <= margin)
+    return _Compared(units, expected, standing, plans, usd, score - score.min(), may, tolerable)
 
 
 def _within(
@@ -290,7 +291,7 @@ def _fallbacks(view: _View, unit: Unit, compared: _Compared) -> tuple[Unit, ...]
     vouched = compared.standing.quality - VOUCHED * compared.standing.spread
     measured = enough(compared.expected.items)
     by_word = np.lexsort((-vouched, ~measured)).tolist()
-    others = [compared.units[i] for i in (*compared.near, *by_word)]
+    others = [compared.units[i] for i in (*compared.serving, *by_word)]
     if view.needs.provider_state or view.needs.signed_reasoning:
         others.sort(key=lambda other: family_of(other.model) != view.session.family)
     found: dict[str, Unit] = {}
@@ -306,16 +307,18 @@ def _move(view: _View, compared: _Compared, excluded: Mapping[str, str]) -> tupl
     """Say which unit serves, what that does to the session, and why."""
     session, needs = view.session, view.needs
     incumbent = session.incumbent
-    near, score = compared.near, None
+    serving, score = compared.serving, None
     if incumbent and session.trouble.failures:
         score = after = _after_failure(view, compared)
-        near = sorted(near, key=lambda i: (compared.units[i].model == session.model, after[i]))
-    cheapest = compared.written(near[0])
+        serving = sorted(
+            serving, key=lambda i: (compared.units[i].model == session.model, after[i])
+        )
+    cheapest = compared.written(serving[0])
     stay = _own(compared, incumbent.unit) if incumbent else None
     lock, bound = lock_of(needs, session), False
     if incumbent and needs.signed_reasoning:
         binds = reasons.binds(incumbent.family)
-        within = [i for i in near if family_of(compared.units[i].model) == incumbent.family]
+        within = [i for i in serving if family_of(compared.units[i].model) == incumbent.family]
         if stay is None:
             lock = lock or binds
         elif family_of(cheapest.unit.model) != incumbent.family:
@@ -349,7 +352,7 @@ def _move(view: _View, compared: _Compared, excluded: Mapping[str, str]) -> tupl
             cheapest.unit,
             move,
             reasons.begins(
-                cheapest, best, len(compared.near), cheaper, reasons.span_of(needs.input_tokens)
+                cheapest, best, len(serving), cheaper, reasons.span_of(needs.input_tokens)
             ),
         )
     if move is Move.REPLACE:

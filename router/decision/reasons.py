@@ -55,11 +55,16 @@ def takes_over(candidate: Candidate) -> str:
 def begins(chosen: Candidate, best: Candidate, n_near: int, n_cheaper: int, span: str) -> str:
     """Say why a new session begins with a unit.
 
-    ``n_near`` units are within the guard, ``n_cheaper`` have plans that cost less; ``span`` is what the
-    dollars are of.
+    ``n_near`` units may serve, ``n_cheaper`` have plans that cost less; ``span`` is what the
+    dollars are of.  Who is not near serves on from an easier level.
     """
     expected = f"{_terms(chosen)} {span} ({SAID[chosen.evidence]})"
-    if chosen.unit == best.unit:
+    if not chosen.near:
+        why = (
+            f"{chosen.unit} serves easier work of the kind and serves on, {expected}: nobody likely near "
+            f"the best is expected to do better, {best.unit} is at {_terms(best)}."
+        )
+    elif chosen.unit == best.unit:
         why = (
             f"{chosen.unit} is the best candidate, {expected}"
             f"{f'; none of {n_cheaper} cheaper ones is near enough or worth it' if n_cheaper else ', and the cheapest'}."

@@ -118,36 +118,56 @@ class Comparison(NamedTuple):
 
 def compare(expected: Expectation, margin: float) -> Comparison:
     """Say how units stand against the best of them at a dial's margin."""
-    quality, spread = expected.quality, expected.spread
-    vouched, may = quality - VOUCHED * spread, enough(expected.items)
-    ranked = np.where(may, vouched + np.float32(1e-4) * quality, -np.inf)
-    best = int(np.lexsort((expected.cost_usd, -ranked))[0])  # of equals the cheapest
+    quality, spread, may = expected.quality, expected.spread, enough(expected.items)
+    best = int(best_vouched(quality, spread, expected.cost_usd, may))
     room = margin * float(expected.weight @ ROOM[expected.level])
-    apart = np.sqrt(spread**2 + spread[best] ** 2) + np.float32(1e-9)
-    gap = quality[best] - quality
+    gap, apart = quality[best] - quality, apart_of(spread, spread[best])
     worth = (expected.weight * WORTH[expected.level]) @ expected.qualities
     standing = Comparison(quality, worth, spread, best, margin, room, gap, apart, may)
     return standing._replace(near=within(standing, expected))
 
 
 def within(standing: Comparison, expected: Expectation, share: float = 1.0) -> Mask:
-    """Say who is within a share of the guard's margin, (U,): the best always is.
-
-    Who was measured thinly must be within the dial's margin, and surer.
-    """
-    room, gap, apart = share * standing.room, standing.gap, standing.apart
-    near = (room - gap >= _quantile(GUARD) * apart) & standing.near
-    thin = expected.items < THIN_ITEMS
-    if thin.any():
-        near &= ~thin | (share * standing.margin - gap >= _quantile(THIN_GUARD) * apart)
+    """Say who is within a share of the guard's margin, (U,): the best always is."""
+    room, margin = share * standing.room, share * standing.margin
+    near = likely_within(standing.gap, standing.apart, room, margin, expected.items)
+    near &= standing.near
     near[standing.best] = True
     return near
 
 
+def best_vouched(quality: Array, spread: Array, cost_usd: Array, may: Mask) -> NDArray[np.int64]:
+    """Return the rows of who is vouched most for among those that may serve: (..., U) to (...)."""
+    vouched = quality - VOUCHED * spread + np.float32(1e-4) * quality
+    ranked = np.where(may, vouched, -np.inf)
+    first = ranked == ranked.max(axis=-1, keepdims=True)
+    cheapest = np.where(first, cost_usd, np.inf).argmin(axis=-1)  # of equals
+    return np.asarray(cheapest, dtype=np.int64)
+
+
+def apart_of(spread: Array, best: Array) -> Array:
+    """Return the standard deviation of gaps to the best, (..., U)."""
+    return np.asarray(np.sqrt(spread**2 + best**2) + np.float32(1e-9))
+
+
+def likely_within(
+    gap: Array, apart: Array, room: float | Array, margin: float, items: Array
+) -> Mask:
+    """Say whose gap is likely within the room, (..., U).
+
+    Who was measured thinly must be within the dial's margin, and surer.
+    """
+    near = room - gap >= _quantile(GUARD) * apart
+    thin = items < THIN_ITEMS
+    if thin.any():
+        near &= ~thin | (margin - gap >= _quantile(THIN_GUARD) * apart)
+    return near
+
+
 def enough(items: Array) -> Mask:
-    """Say which units were measured enough to serve; where none was, all are."""
+    """Say which units were measured enough to serve, (..., U); where none was, all are."""
     may = items >= FEW_ITEMS
-    return may if may.any() else np.ones_like(may)
+    return may | ~may.any(axis=-1, keepdims=True)
 
 
 @cache

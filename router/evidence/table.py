@@ -155,7 +155,6 @@ class Table:
         w /= w.sum()
         qualities, costs = self.quality[types, levels], self.cost_usd[types, levels]
         counts = self.items[types, levels]
-        spread_out, models = self._sums
         return Expectation(
             weight=w,
             cell=types * N_LEVELS + levels,
@@ -166,16 +165,19 @@ class Table:
             cost_usd=w @ costs,
             spread=np.sqrt(w**2 @ self.spread[types, levels] ** 2),
             measured=w @ (counts >= MEASURED_ITEMS).astype(np.float32),
-            items=np.maximum(spread_out, w @ counts),
-            models=models,
+            items=np.maximum(self.spread_out, w @ counts),
+            models=self._models,
         )
 
     @cached_property
-    def _sums(self) -> tuple[Array, NDArray[np.int64]]:
-        """Items of each unit, ``CELL_ITEMS`` of a cell at most, and the number of its model, (U,) each."""
-        names = [unit.model for unit in self.units]
-        spread_out = np.minimum(self.items, CELL_ITEMS).sum(axis=(0, 1))
-        return spread_out, np.unique(names, return_inverse=True)[1]
+    def spread_out(self) -> Array:
+        """Items of each unit, ``CELL_ITEMS`` of a cell at most, (U,)."""
+        return np.asarray(np.minimum(self.items, CELL_ITEMS).sum(axis=(0, 1)))
+
+    @cached_property
+    def _models(self) -> NDArray[np.int64]:
+        """Number of each unit's model, (U,)."""
+        return np.unique([unit.model for unit in self.units], return_inverse=True)[1]
 
     def price_of(self, margin: float) -> float:
         """Return the price of a unit of worth at a margin: between two stops it runs geometrically."""

@@ -20,6 +20,7 @@ from benchmarks.table.choose import Prospect, prospect_of
 from benchmarks.table.item_response import Floats, Ints
 from benchmarks.table.quality import EVERY_CELL
 from classifier.tasks import LEVELS, N_LEVELS, TYPES
+from router.decision.ladder import rungs_of
 from router.decision.rule import FEW_ITEMS, GUARD, THIN_ITEMS, compare
 from router.evidence.table import Table
 from router.values import DIALS
@@ -74,6 +75,8 @@ class Sense:
     """Picks of units with ten to twenty-nine."""
     thin_p_within: float
     """The least probability of being within the margin among those."""
+    outside: int
+    """Picks outside today's guard: today only who serves on from an easier level."""
     costs_fall: int
     """Units and types whose cost falls from a level to the next."""
     passed_over: int
@@ -174,10 +177,18 @@ def _guard(outlook: Prospect, at: int, unit: int) -> str:
     if items < FEW_ITEMS:
         return "fewer than ten items"
     if standing.near[unit]:
-        return "worse than who serves easier work of the type"
+        return "none"
     if items < THIN_ITEMS and standing.p_near(unit) >= GUARD:
         return "ten to 29 items, and not surely within the margin"
     return "not likely enough within the guard"
+
+
+def _outside(table: Table, picks: Mapping[str, Ints]) -> int:
+    cells = np.arange(len(TYPES) * N_LEVELS)
+    near = {
+        name: rungs_of(table, DIALS[name].margin).near.reshape(len(cells), -1) for name in picks
+    }
+    return sum(int((~near[name][cells, row]).sum()) for name, row in picks.items())
 
 
 def sense(name: str, table: Table, picks: Mapping[str, Ints], passed: Sequence[Passed]) -> Sense:
@@ -215,6 +226,7 @@ def sense(name: str, table: Table, picks: Mapping[str, Ints], passed: Sequence[P
         few_items=sum(p.items < FEW_ITEMS for p in told) if several else 0,
         thin=len(thin),
         thin_p_within=min((p.p_within for p in thin), default=float("nan")),
+        outside=_outside(table, picks),
         costs_fall=int((np.diff(cost, axis=1) < -ALIKE * cost[:, :-1]).any(axis=1).sum()),
         passed_over=sum(p.cells for p in passed),
     )

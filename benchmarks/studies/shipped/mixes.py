@@ -25,7 +25,7 @@ from classifier.model import Classifier
 from classifier.tasks import TYPES
 from classifier.training.dataset import HELD_OUT_WRITERS
 from classifier.training.rows import as_key, as_number
-from router.decision.ladder import ladder_of, rungs_of
+from router.decision.ladder import ladder_among
 from router.decision.policy import support_of
 from router.decision.rule import (
     FALSE_ALARM,
@@ -161,7 +161,7 @@ def _after(mix: AskMix, table: Table, catalogue: Catalogue, dial: Dial, seen: fl
     """Decide with the new table and rule."""
     price = table.price_of(dial.margin)
     agent = seen * (1 - mix.p_type @ catalogue.economics.is_single)
-    ladder = ladder_of(rungs_of(table, dial.margin), price)
+    ladder = ladder_among(table, dial.margin)
     firsts, usd, quality, rests = [], [], [], []
     for i, read in enumerate(zip(mix.p_type, mix.p_level, strict=True)):
         expected = table.expect(*read)
@@ -170,8 +170,7 @@ def _after(mix: AskMix, table: Table, catalogue: Catalogue, dial: Dial, seen: fl
             expected, standing, expected.cost_usd, price,
             seen=float(agent[i]), after_price=table.price_of(0.0),
         )  # fmt: skip
-        near = ladder.on(standing, expected).near
-        first = int(np.where(near, plans.score(price), np.inf).argmin())
+        first = int(np.where(ladder.may(standing, expected), plans.score(price), np.inf).argmin())
         cell = (mix.task[i], mix.level[i])
         q, c = table.quality[cell], table.cost_usd[cell]
         spent, solved = float(c[first]), float(q[first])

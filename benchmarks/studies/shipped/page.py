@@ -170,11 +170,12 @@ def _senses(found: TableStudy) -> str:
     rows = [
         [s.table, str(s.picks), str(s.cheaper_when_harder), str(s.weaker_when_harder),
          str(s.cheaper_when_stricter), str(s.few_items), str(s.thin), _plain(s.thin_p_within, 2),
-         str(s.costs_fall), str(s.passed_over)]
+         str(s.outside), str(s.costs_fall), str(s.passed_over)]
         for s in found.senses
     ]  # fmt: skip
     header = ["table", "picks", "cheaper when harder", "weaker when harder", "cheaper when stricter",
               "of units with under 10 items", "with 10 to 29", "of these the least P(within the margin)",
+              "outside the guard",
               "units and types whose cost falls with the level", "better and cheaper passed over"]  # fmt: skip
     return table(header, rows)
 

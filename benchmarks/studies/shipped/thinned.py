@@ -202,7 +202,7 @@ def _choose(
     cell: tuple[int, int],
     price: float,
 ) -> tuple[bool, bool, bool]:
-    """Say whether the rule takes the unit in a cell, wrongly so, and wrongly so by means alone.
+    """Say whether the guard lets the rule take the unit in a cell, wrongly so, and so by means alone.
 
     It competes with units that did enough of the same items and were not thinned.
     """

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from benchmarks.judge.pool import Pool, split
-from benchmarks.sessions.policies import BLIND_RIVALS, OURS, POLICIES, RIVALS
+from benchmarks.sessions.policies import (
+    BLIND_RIVALS,
+    OURS,
+    POLICIES,
+    RIVALS,
+    Hopeful,
+    unseeing,
+)
 from benchmarks.sessions.report import markdown
 from benchmarks.sessions.study import BEST, SHOWN_FROM, SessionStudy, drawn_from, summarise
 from benchmarks.sessions.world import (
@@ -250,6 +257,15 @@ def test_no_item_that_is_shown_was_chosen_on():
     assert not {groups[i] for i in chosen} & {groups[i] for i in shown}
 
 
+def saying(said):
+    """Make a request of an agent with tools."""
+    return ChatRequest(
+        interface=Interface.CHAT, model="", conversation=said,
+        needs=Needs(input_tokens=30_000, tools=True), streams=True, session="s", agent="",
+        continued=None, stored=False, n_items=1, fields=Fields(b"{}", {}),
+    )  # fmt: skip
+
+
 class Planned:
     """An engine that plans the first unit, and the second after it."""
 
@@ -277,15 +293,7 @@ def test_a_static_plan_hands_over_at_the_first_failure_and_never_else(engine, na
         Conversation("now this", before=(Exchange("fix it", "Done."),)),
         Conversation("It still fails.", before=(Exchange("now this", "Done."),)),
     ]
-    needs = Needs(input_tokens=30_000, tools=True)
-    asked = [
-        ChatRequest(
-            interface=Interface.CHAT, model="", conversation=said, needs=needs, streams=True,
-            session="s", agent="", continued=None, stored=False, n_items=1, fields=Fields(b"{}", {}),
-        )
-        for said in seen
-    ]  # fmt: skip
-    assert [UNITS.index(policy.choose(request, 0.0)) for request in asked] == served
+    assert [UNITS.index(policy.choose(saying(said), 0.0)) for said in seen] == served
 
 
 def test_an_unknown_parameter_of_the_world_is_refused(tmp_path):
@@ -295,3 +303,32 @@ def test_an_unknown_parameter_of_the_world_is_refused(tmp_path):
     path.write_text("surprise = 1\n" + WORLD_FILE.read_text("utf-8"), "utf-8")
     with pytest.raises(ValueError, match="surprise"):
         load_world(path)
+
+
+def test_who_is_blind_is_shown_no_failure_and_no_complaint(ground, engine):
+    """With dice that show everything, who is asked for itself sees both, and as blind neither."""
+    item = int(np.flatnonzero(ground.pool.quality[:, 0] < 0.5)[0])
+    ask = Ask(item, "fix it", 0.0, dice=np.zeros(64))
+    often = WORLD.model_copy(update={"news_tokens": 1.0})
+
+    def shown(wrapped):
+        failing, complaints = [], []
+
+        class Watches(Only):
+            def choose(self, request, now_s):
+                failing.append(request.conversation.since.failing_tests)
+                complaints.append(request.conversation.complains)
+                return self.unit
+
+        play(Script((ask,), 500.0, 1), wrapped(Watches(UNITS[0])), ground, engine, often)
+        return max(failing), any(complaints)
+
+    assert shown(lambda policy: policy) == (3, True)
+    assert shown(Hopeful) == (0, False)
+
+
+def test_who_is_blind_counts_on_no_failure_to_be_seen(engine):
+    request = saying(Conversation("Fix the crash in the report writer.", tools=("bash",)))
+    plans = [e.decide(request, dial=DIALS["balanced"])[1] for e in (engine, unseeing(engine))]
+    assert plans[0].successor is not None
+    assert plans[1].successor is None

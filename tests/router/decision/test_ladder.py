@@ -1,8 +1,9 @@
-"""Harder work of a kind never goes to who would do worse on it than who serves easier work of it."""
+"""Choices are monotone in level: harder work of a kind goes to nobody who would do worse on it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 from benchmarks.table.choose import prospect_of
 from classifier.tasks import N_LEVELS, TYPES
 from router.decision.eligible import Eligibility
-from router.decision.ladder import ladder_among, ladder_of, rungs_of
+from router.decision.ladder import ladder_among, rungs_of
 from router.decision.policy import decide
 from router.decision.rule import compare
 from router.sessions.session import NEW
-from router.values import DIALS, NO_LIMITS, Needs
+from router.values import DIALS, NO_LIMITS, Limits, Needs
 from tests.evidence import assessment, catalogue, model, table
 
 KIND = TYPES.index("debugging/bug_fixing")
@@ -54,8 +55,23 @@ tables = st.builds(
 def test_who_serves_harder_work_does_at_least_as_well_on_it_as_who_serves_easier_work(of, stop):
     found = picks(of, DIALS[stop])
     quality = of.quality[KIND]
-    for level in range(1, N_LEVELS):
-        assert quality[level, found[level]] >= quality[level, found[level - 1]]
+    for easier, level in combinations(range(N_LEVELS), 2):
+        assert quality[level, found[level]] >= quality[level, found[easier]]
+
+
+@settings(deadline=None)
+@given(tables, st.sampled_from(sorted(DIALS)), st.data())
+def test_cells_are_compared_as_requests_are(of, stop, data):
+    chosen = st.lists(st.sampled_from(range(len(of.units))), min_size=1, unique=True)
+    rows = sorted(data.draw(chosen))
+    rungs = rungs_of(of, DIALS[stop].margin, np.array(rows))
+    for level, read in enumerate(CELLS):
+        expected = of.expect(np.eye(len(TYPES), dtype=np.float32)[KIND], read).of(rows)
+        standing = compare(expected, DIALS[stop].margin)
+        at = (KIND, level)
+        np.testing.assert_array_equal(rungs.near[at], standing.near)
+        np.testing.assert_array_equal(rungs.quality[at], standing.quality)
+        np.testing.assert_allclose(rungs.worth[at], standing.worth, rtol=1e-6)
 
 
 @settings(deadline=None)
@@ -90,6 +106,28 @@ def test_who_is_within_no_guard_serves_on_where_the_guard_knows_only_worse():
         1
     ]
     assert picks(wide, BALANCED).tolist() == [1, 1, 1, 1]
+    models = [model(unit.model) for unit in wide.units]
+    eligible = Eligibility(catalogue(*models), Needs(), NO_LIMITS, None)
+    made = decide(assessment(level=4), eligible, NEW, wide, BALANCED)
+    assert made.unit == wide.units[1]
+    assert not made.adequate, "outside the guard nobody is called adequate"
+    assert "serves easier work of the kind and serves on" in made.why
+
+
+DEAR_EASY = table(
+    [[0.90, 0.70, 0.70], [0.80, 0.78, 0.775], [0.7, 0.7, 0.7], [0.6, 0.6, 0.6]],
+    [9.0, 5.0, 1.0], price=30.0,
+)  # fmt: skip
+
+
+def test_who_a_limit_keeps_out_holds_nobody_to_what_it_would_have_served():
+    models = [model(unit.model) for unit in DEAR_EASY.units]
+    for limits in (Limits(max_cost_usd=6.0), Limits(deny=frozenset({"m0"}))):
+        eligible = Eligibility(catalogue(*models), Needs(), limits, None)
+        made = [
+            decide(assessment(level=level), eligible, NEW, DEAR_EASY, BALANCED) for level in (1, 2)
+        ]
+        assert [str(one.unit) for one in made] == ["m2", "m2"]
 
 
 def test_a_reading_that_is_not_sure_of_the_harder_level_is_not_bound_by_it():
@@ -100,8 +138,7 @@ def test_a_reading_that_is_not_sure_of_the_harder_level_is_not_bound_by_it():
 
 def test_a_ladder_is_of_the_candidates_and_known_the_second_time():
     of = table([[0.90, 0.95, 0.99]] * N_LEVELS, [0.01, 1.0, 2.0], price=30.0)
-    some = ladder_among(of, (0, 1), 0.1)
-    assert some is ladder_among(of, (0, 1), 0.1)
-    assert some.holds.shape == (len(TYPES) * N_LEVELS, 2)
-    whole = ladder_of(rungs_of(of, 0.1), of.price_of(0.1))
-    np.testing.assert_array_equal(whole.of(np.array([2, 0])).holds, whole.holds[:, [2, 0]])
+    some = ladder_among(of, 0.1, (0, 1))
+    assert some is ladder_among(of, 0.1, (0, 1))
+    assert some.as_good.shape == (len(TYPES) * N_LEVELS, 2)
+    assert ladder_among(of, 0.1).as_good.shape == (len(TYPES) * N_LEVELS, 3)
