@@ -357,7 +357,7 @@ BLIND_RIVALS: Final = {
 
 CONTESTS: Final = {
     "ours against all": (SEEING, RIVALS),
-    "ours blind, against the blind": (BLIND, tuple(BLIND_RIVALS)),
     "ours blind, against those who see": (BLIND, RIVALS),
+    "ours blind, against the blind": (BLIND, tuple(BLIND_RIVALS)),
 }
-"""Name → one of ours, and the rivals that it is held to."""
+"""Name → one of ours, and the rivals that it is held to; the first is what ships."""
