@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from benchmarks.docs.pages import Block, Sources, grid, interval, number, prose
+from benchmarks.sessions.policies import CONTESTS
+from benchmarks.sessions.study import BEST
 from benchmarks.table.view import cell_rows
 from classifier.tasks import LEVELS, TASKS
 from router.values import DEFAULT_DIAL, DIALS
@@ -203,7 +205,7 @@ def sessions(sources: Sources) -> str:
     ours = {(s["mix"], s["dial"]): s for s in found["standings"] if s["policy"] == "ours"}
     lines = []
     for saving in found["savings"]:
-        if (saving["policy"], saving["rival"]) != ("ours", "the best of them"):
+        if (saving["contest"], saving["rival"]) != (next(iter(CONTESTS)), BEST):
             continue
         own, by = ours[saving["mix"], saving["dial"]], saving["by"]
         lines.append(
