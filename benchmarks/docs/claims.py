@@ -96,7 +96,7 @@ def _sessions(sources: Sources) -> str:
     savings = sources.result("sessions")["savings"]
     seeing, blind, alike = (_saved(savings, contest) for contest in CONTESTS)
     return (
-        f"In simulated sessions of items that no choice had seen ours saves {seeing} at `balanced` against the best "
+        f"In simulated sessions, on the half of the items that no constant of switching was chosen on, ours saves {seeing} at `balanced` against the best "
         f"rival, whose settings are mixed in hindsight. Where it sees no failures it saves {blind}, and {alike} "
         "where its rivals see none either. How often a failure is seen is assumed, not measured."
     )

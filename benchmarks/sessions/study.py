@@ -124,7 +124,8 @@ def drawn_from(groups: Ints, tested: Ints, seed: int) -> Ints:
     """Return which of a split's test items its sessions are made of.
 
     One half of all groups is for splits that constants are chosen on, the other for those that are
-    shown, so that no choice has seen an item that is shown.
+    shown, so that the constants of switching were chosen on other items than those that are shown.  How much a
+    failure tells (``FAILED_ODDS``) was measured on all.
     """
     halves = split(groups, HALVES, test=0.5, validation=0.0)
     return np.intersect1d(tested, halves.test if seed >= SHOWN_FROM else halves.train)

@@ -42,7 +42,8 @@ class Prospect:
     def may(self, price: float) -> NDArray[np.bool_]:
         """Return who may serve each request, (n, U): within the guard, and on the ladder."""
         ladder = self.ladder(price)
-        may = may_serve(self.near, self.cells @ ladder.as_good, self.cells @ ladder.carried)
+        as_good, carried = self.cells @ ladder.as_good, self.cells @ ladder.carried
+        may = may_serve(self.near, self.quality, as_good, carried)
         none = ~may.any(axis=1)
         may[none, self.best[none]] = True
         return may

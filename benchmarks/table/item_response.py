@@ -380,10 +380,8 @@ class _FitState:
         information = self.information(curvature, self.absorbed_roughly(curvature))
         factor = linalg.cholesky(information, lower=True)
         move = linalg.cho_solve((factor, True), self.gradient(residual))
-        root = linalg.lapack.dtrtri(factor, lower=1)[
-            0
-        ]  # of the covariance, of which the diagonal is all
-        self.variance = np.einsum("ij,ij->j", root, root)
+        root, _ = linalg.lapack.dtrtri(factor, lower=1)
+        self.variance = np.einsum("ij,ij->j", root, root)  # the diagonal of the covariance
         before = self.posterior_of(self.beta, self.items)
         for halvings in range(10):
             beta = self.beta + 0.5**halvings * move

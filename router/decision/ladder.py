@@ -64,15 +64,20 @@ class Ladder(NamedTuple):
     def may(self, standing: Comparison, expected: Expectation) -> Mask:
         """Say who may serve a request, (U,); with nobody left the best does."""
         weight, cell = expected.weight, expected.cell
-        may = may_serve(standing.near, weight @ self.as_good[cell], weight @ self.carried[cell])
+        as_good, carried = weight @ self.as_good[cell], weight @ self.carried[cell]
+        may = may_serve(standing.near, standing.quality, as_good, carried)
         if not may.any():
             may[standing.best] = True
         return may
 
 
-def may_serve(near: Mask, as_good: Array, carried: Array) -> Mask:
-    """Say who may serve, by the shares of a request's weight for which a ladder says each, (..., U)."""
-    return np.asarray((near & (as_good > 1 - SURE)) | (carried >= SURE))
+def may_serve(near: Mask, quality: NDArray[np.floating], as_good: Array, carried: Array) -> Mask:
+    """Say who may serve, by the shares of a request's weight for which a ladder says each, (..., U).
+
+    Over all that a request may be, who is carried must still be expected to do as well as all near ones.
+    """
+    best_near = np.where(near, quality, -np.inf).max(axis=-1, keepdims=True)
+    return np.asarray((near & (as_good > 1 - SURE)) | ((carried >= SURE) & (quality >= best_near)))
 
 
 def rungs_of(table: Table, margin: float, rows: NDArray[np.int64] | None = None) -> Rungs:

@@ -284,7 +284,7 @@ def _choose(view: _View, compared: _Compared, refusals: Mapping[str, Refusal]) -
 
 
 def _fallbacks(view: _View, unit: Unit, compared: _Compared) -> tuple[Unit, ...]:
-    """Return one unit of each further model: those within the guard, then who is best vouched for.
+    """Return one unit of each further model: those that may serve, then who is best vouched for.
 
     Where only the incumbent's family can go on, that comes first.
     """

@@ -81,7 +81,7 @@ of those are the run's own fault (benchmarks/LOG.md)."""
 SHOWN: Final = 1 - 1 / MAX_FAILURES
 """Share of the guard's margin that is left for who takes over, as after one visible failure in a session:
 tests that are red again are one (a complaint weighs three).  Half of the margin instead costs 4% more over
-the table's cells, for the same success, and 6% more on unlike types (benchmarks/LOG.md)."""
+the table's cells, for the same success, and 6% more on unlike types; on nine models 2% less (benchmarks/LOG.md)."""
 
 NOBODY: Final = -1
 """In place of a unit's row: nobody takes over."""

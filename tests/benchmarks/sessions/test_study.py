@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from benchmarks.judge.pool import Pool, split
 from benchmarks.sessions.policies import (
+    BLIND,
     BLIND_RIVALS,
     OURS,
     POLICIES,
@@ -325,6 +326,33 @@ def test_who_is_blind_is_shown_no_failure_and_no_complaint(ground, engine):
 
     assert shown(lambda policy: policy) == (3, True)
     assert shown(Hopeful) == (0, False)
+
+
+@dataclass(frozen=True)
+class Listening(Engine):
+    """The product, and what it was asked."""
+
+    heard: list = field(default_factory=list)
+
+    def decide(self, request, **options):
+        said, seen = request.conversation, self.catalogue.economics.seen.commands
+        self.heard.append((said.since.failing_tests, said.complains, seen))
+        return super().decide(request, **options)
+
+
+@pytest.mark.parametrize("name", ["every turn alone", BLIND, *BLIND_RIVALS])
+def test_the_blind_policies_decide_without_eyes(ground, engine, name):
+    item = int(np.flatnonzero((ground.pool.quality < 0.5).all(axis=1))[0])
+    ask = Ask(item, "Fix the crash in the report writer.", 0.0, dice=np.zeros(64))
+    listening = Listening(engine.classifier, engine.table, engine.catalogue)
+    policy = (POLICIES | BLIND_RIVALS)[name](listening, DIALS["balanced"], {})
+    often = WORLD.model_copy(update={"news_tokens": 1.0})
+    play(Script((ask,), 500.0, 1), policy, ground, engine, often)
+    failing, complaints, seen = map(max, zip(*listening.heard, strict=True))
+    if name == "every turn alone":
+        assert (failing > 0, complaints, seen > 0) == (True, True, True)
+    else:
+        assert (failing, complaints, seen) == (0, False, 0.0)
 
 
 def test_who_is_blind_counts_on_no_failure_to_be_seen(engine):

@@ -136,6 +136,33 @@ def test_a_reading_that_is_not_sure_of_the_harder_level_is_not_bound_by_it():
     assert picks(of, BALANCED, torn).tolist() == [0, 1]
 
 
+readings = st.lists(st.floats(0, 1), min_size=N_LEVELS, max_size=N_LEVELS).filter(
+    lambda weights: sum(weights) > 0.1
+)
+
+
+@settings(deadline=None)
+@given(tables, st.sampled_from(sorted(DIALS)), readings)
+def test_who_serves_outside_the_guard_is_expected_to_do_as_well_as_all_within_it(of, stop, weights):
+    dial, p_level = DIALS[stop], np.array(weights, dtype=np.float32) / np.float32(sum(weights))
+    expected = of.expect(np.eye(len(TYPES), dtype=np.float32)[KIND], p_level)
+    standing = compare(expected, dial.margin)
+    may = ladder_among(of, dial.margin).may(standing, expected)
+    assert may.any()
+    for unit in np.flatnonzero(may & ~standing.near):
+        assert standing.quality[unit] >= standing.quality[standing.near].max()
+
+
+def test_who_serves_on_does_so_only_where_nobody_near_is_better_on_all_that_a_reading_may_be():
+    of = table(
+        [[0.74, 0.76], [0.53, 0.67], [0.46, 0.66], [0.45, 0.44]], [2.82, 3.33],
+        spread=np.array([[0.14, 0.18], [0.17, 0.08], [0.11, 0.08], [0.16, 0.11]]), price=30.0,
+    )  # fmt: skip
+    surely, nearly = np.array([[0, 0, 0, 1], [0, 0, 0.15, 0.85]], dtype=np.float32)
+    assert picks(of, BALANCED, np.array([surely])).tolist() == [0]
+    assert picks(of, BALANCED, np.array([nearly])).tolist() == [1]
+
+
 def test_a_ladder_is_of_the_candidates_and_known_the_second_time():
     of = table([[0.90, 0.95, 0.99]] * N_LEVELS, [0.01, 1.0, 2.0], price=30.0)
     some = ladder_among(of, 0.1, (0, 1))
