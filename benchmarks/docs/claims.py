@@ -109,10 +109,9 @@ def _saved(savings: list[Mapping[str, Any]], contest: str) -> str:
         if (s["contest"], s["rival"], s["dial"]) == (contest, BEST, "balanced")
     ]
     values = [by["value"] for by in found]
-    apart = sum(by["low"] > 0 or by["high"] < 0 for by in found)
-    return (
-        f"{min(values):.0%} to {max(values):.0%} ({apart} of {len(found)} told apart from nothing)"
-    )
+    gains, losses = sum(by["low"] > 0 for by in found), sum(by["high"] < 0 for by in found)
+    surely = f"of {len(found)} kinds surely a gain in {gains}, a loss in {losses}"
+    return f"{min(values):.0%} to {max(values):.0%} ({surely})"
 
 
 def _measures(found: Mapping[str, Any], policy: str) -> Mapping[str, Any]:
