@@ -67,8 +67,6 @@ def _routellm(sources: Sources) -> str:
 
 
 def _promises(sources: Sources) -> str:
-    if unrun := sources.unrun("promise"):
-        return unrun
     found = sources.result("promise")
     broken = [
         f"{pool['name']} " + ", ".join(str(stop["broken"]) for stop in pool["stops"])

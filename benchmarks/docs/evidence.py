@@ -69,8 +69,6 @@ def table(sources: Sources) -> str:
 
 def _rests(sources: Sources) -> str:
     """Say of every stop what its decisions rest on, over the stated mixes of the study ``table``."""
-    if unrun := sources.unrun("table"):
-        return unrun
     found = sources.result("table")
     lines = [
         [on["mix"], on["dial"], *(f"{on[kind]:.0%}" for kind in ("measured", "related", "prior"))]

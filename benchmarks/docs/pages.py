@@ -42,14 +42,6 @@ class Sources:
         """Return a study's results."""
         return json.loads((self.results / f"{name}.json").read_text("utf-8"))
 
-    def unrun(self, name: str) -> str | None:
-        """Say that a study was not run with this version; None where its results are there."""
-        if (self.results / f"{name}.json").exists():
-            return None
-        return (
-            f"`auto-efficient evaluate {name}` was not run yet with this version of rule and table."
-        )
-
     def card(self) -> dict[str, Any]:
         """Return the classifier's card."""
         found: dict[str, Any] = json.loads((self.models / "classifier.json").read_text("utf-8"))

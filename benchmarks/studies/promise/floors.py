@@ -36,7 +36,7 @@ def _worst(
 
 def _one_step(pools: Mapping[str, OnPool]) -> Iterator[Floor]:
     for gap, most in ONE_STEP.items():
-        name = _worst(pools, MIXED, lambda pool, gap=gap: pool.cost(NEW, gap))  # type: ignore[misc]
+        name = _worst(pools, MIXED, lambda pool, gap=gap: pool.cost(NEW, gap))  # type: ignore[misc]  # mypy cannot infer a default
         if name:
             cost = pools[name].cost(NEW, gap)
             yield Floor(
