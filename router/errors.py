@@ -9,9 +9,12 @@ RouterError
 ├── NoModelFits       no model may or can serve the request
 ├── UnknownModel      no tier and no configured provider answers to the model's name
 ├── UnknownAnswer     a stored answer that is not the caller's
+├── NotFound          something that is asked for by name and is not there
 ├── Unauthenticated   a key that is not ours, or a paid model without any
 ├── Busy              there is no room for the body of a request at the moment
-├── RateLimited       an anonymous caller asks too often
+├── Forbidden         a key that does not open this
+├── BudgetSpent       a budget, or what was paid in, is used up
+├── RateLimited       a caller asks too often
 ├── ForeignOrigin     a web page of another origin asks whether it may ask
 ├── NotOffered        another protocol than HTTP is asked for
 └── Exhausted         every attempt failed
@@ -93,6 +96,32 @@ class Unauthenticated(RouterError):
 
     status = 401
     code = "invalid_api_key"
+
+
+class NotFound(RouterError):
+    """There is nothing of that name."""
+
+    status = 404
+    code = "not_found"
+
+
+class Forbidden(RouterError):
+    """The caller's key is known and does not open this."""
+
+    status = 403
+    code = "permission_denied"
+
+
+class BudgetSpent(RouterError):
+    """Nothing is left of a budget, or of what was paid in; ``retry_after_s`` says when there is again."""
+
+    status = 402
+    code = "budget_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        """Keep the wait beside the message."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class RateLimited(RouterError):

@@ -34,7 +34,7 @@ from typing import Any, Final, Self
 
 from pydantic import Field, ImportString, SecretStr, ValidationError, field_validator
 
-from router.callers.keys import OWNER, Key
+from router.callers.keys import Key, reserved
 from router.callers.local import Home, host_named, origin_named
 from router.errors import BadArtefact
 from router.evidence.catalogue import CATALOGUE_FILE, MODELS_DIR, load_catalogue
@@ -151,6 +151,34 @@ class Settings(Entry):
         "keeps, as hashes. `auto-efficient serve` uses `$XDG_STATE_HOME/auto-efficient` or "
         "`~/.local/state/auto-efficient`; empty keeps nothing.",
     )
+    database: SecretStr | None = Field(
+        default=None,
+        description="URL of the database that keeps the books, keys, teams and terms: "
+        "`postgresql://user:password@host/name`, or `sqlite:////folder/books.db`; `books.db` in "
+        "`state_dir` without one.",
+    )
+    secret_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Seals callers' own provider keys in the database and signs what pages remember; the "
+        "same for all replicas. Without one, `secret.key` in `state_dir`.",
+    )
+    keep_requests_days: float | None = Field(
+        default=400.0,
+        gt=0,
+        description="Days for which a row per request is kept; sums by hour and day stay. Empty: for ever.",
+    )
+    keep_workings_days: float | None = Field(
+        default=30.0,
+        gt=0,
+        description="Days for which it can be seen, and done again, what a decision was made from.",
+    )
+    keep_asks: bool = Field(
+        default=False,
+        description="Keep what users ask for, in their words, as long as the workings.",
+    )
+    reply_cost: bool = Field(
+        default=True, description="Add to a reply's usage what it cost, as `usage.cost`."
+    )
     anonymous_per_hour: int = Field(
         default=200, ge=0, description="Requests an hour of a caller without a key, by address."
     )
@@ -178,10 +206,12 @@ class Settings(Entry):
     )
     log_requests: bool = Field(default=False, description="Log a line per request.")
 
-    @field_validator("state_dir", mode="before")
+    @field_validator(
+        "state_dir", "database", "keep_requests_days", "keep_workings_days", mode="before"
+    )
     @classmethod
-    def _may_be_none(cls, folder: object) -> object:
-        return folder or None
+    def _may_be_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("callers")
     @classmethod
@@ -189,8 +219,8 @@ class Settings(Entry):
         names = [key.name for key in keys]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two keys are called {twice[0]}: they would share sessions")
-        if reserved := [n for n in names if n == OWNER.name or n.startswith("anonymous ")]:
-            raise ValueError(f"no key may be called {reserved[0]}: that is somebody else's name")
+        if others := [name for name in names if reserved(name)]:
+            raise ValueError(f"no key may be called {others[0]}: that is somebody else's name")
         return keys
 
     @field_validator("own_names", "allowed_origins", mode="before")

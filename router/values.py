@@ -256,6 +256,9 @@ class Caller:
     """Has a paid balance."""
     dial: Dial = DIALS[DEFAULT_DIAL]
     limits: Limits = NO_LIMITS
+    team: str | None = None
+    former: str | None = None
+    """The model or tier that it used before: what is saved is counted against it."""
     objection: str = ""
     """Why it is not the machine's owner, where there is one: what was seen, and what admits it."""
 
@@ -403,6 +406,8 @@ class Decision:
     """What ``expected_quality`` rests on; None without a table's word."""
     input_tokens: int | None = None
     """Of the request; None where its size is not known, and dollars are those of an ordinary task."""
+    seen: float = 0.0
+    """How often a failure is seen in such a session, in [0, 1]."""
     terms: str | None = None
     """What it was made under beside the request: dial, caps and table, as one name."""
     move: Move = Move.BEGIN

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
-from router.values import Failure, Interface, Move, Unit, Usage
+from router.values import Failure, Interface, Move, Support, Unit, Usage
 
 
 class End(StrEnum):
@@ -21,6 +21,17 @@ class End(StrEnum):
     """Nobody could answer, or the answer broke off."""
     LEFT = "left"
     """The client did not wait for the end."""
+
+
+class Workings(NamedTuple):
+    """What a decision was made from."""
+
+    candidates: str
+    """The first few, in short: ``model@effort quality task_usd``, one after the other."""
+    made: bytes
+    """All of it as JSON; see ``router.books.workings``."""
+    ask: str
+    """What the user asked for, in their words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +48,14 @@ class Record:
     interface: Interface
     total_s: float
     """Seconds from the request's head to its end."""
+    at_s: float = 0.0
+    """When it ended, in seconds since 1970."""
     first_s: float | None = None
     """Seconds to the first byte of the answer."""
+    decided_s: float | None = None
+    """Seconds that deciding took, reading included."""
     caller: str | None = None
+    team: str | None = None
     anonymous: bool = False
     asked_model: str | None = None
     """What the client named: a tier, a model, nothing."""
@@ -47,6 +63,8 @@ class Record:
     body_bytes: int = 0
     mode: str | None = None
     """The client's agent mode."""
+    agent: str | None = None
+    """The client's name of the agent that asks, where it has several."""
     subagent: bool = False
     session: str | None = None
     """Key of the session, a hash scoped by caller."""
@@ -62,6 +80,8 @@ class Record:
     """Probability of the task type, in [0, 1]."""
     move: Move | None = None
     why: str | None = None
+    evidence: Support | None = None
+    """What the expected quality rests on."""
     expected_quality: float | None = None
     expected_cost_usd: float | None = None
     unit: Unit | None = None
@@ -73,14 +93,26 @@ class Record:
     """Tokens, as the provider reported them."""
     usd: float | None = None
     """Dollars: the provider's word, else the list price; None without usage."""
+    frontier_usd: float | None = None
+    """What kilo-auto/frontier would have cost, by ``router.books.others``."""
+    balanced_usd: float | None = None
+    """What kilo-auto/balanced would have."""
+    former_usd: float | None = None
+    """What the model that the caller used before would have."""
+    saved_usd: float | None = None
+    """Against ``former_usd`` where it is known, else ``frontier_usd``; below zero where it cost more."""
     failures: tuple[Failure, ...] = ()
     """The attempts before, and who was passed over, in order."""
+    traceparent: str | None = None
+    """Of the trace that the client's request is part of, as W3C's Trace Context has it."""
+    workings: Callable[[], Workings] | None = field(default=None, repr=False, compare=False)
+    """Writes out what the decision was made from; not on the event loop.  None where no decision was."""
 
 
 Plain = str | int | float | bool | None
 
-UNFOLDED: Final = frozenset({"unit", "usage", "failures"})
-"""Fields that a row holds as others: plain values only."""
+UNFOLDED: Final = frozenset({"unit", "usage", "failures", "traceparent", "workings"})
+"""Fields that a row holds as others, or not: plain values only."""
 
 TOKENS: Final = (
     "input_tokens",
@@ -96,18 +128,21 @@ def as_row(record: Record) -> dict[str, Plain]:
     """Return a record as one flat row of plain values: a line of JSON, a row of a database.
 
     Every row has the same keys.  ``unit`` becomes ``model`` and ``effort``, ``usage`` its ``TOKENS``,
-    and ``failures`` one text as in ``x-auto-fallbacks``, empty when there were none.
+    and ``failures`` one text, each with its kind, empty when there were none.
     """
     row: dict[str, Plain] = {}
-    for field in fields(record):
-        if field.name not in UNFOLDED:
-            value = getattr(record, field.name)
-            row[field.name] = value.value if isinstance(value, Enum) else value
+    for told in fields(record):
+        if told.name not in UNFOLDED:
+            value = getattr(record, told.name)
+            row[told.name] = value.value if isinstance(value, Enum) else value
     row["model"] = record.unit.model if record.unit else None
     row["effort"] = record.unit.effort if record.unit else None
     for name in TOKENS:
         row[name] = getattr(record.usage, name) if record.usage else None
-    row["failures"] = ", ".join(map(str, record.failures))
+    row["failures"] = ", ".join(
+        f"{failure} ({failure.provider} {failure.status}, {failure.fault})"
+        for failure in record.failures
+    )
     return row
 
 

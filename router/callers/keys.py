@@ -81,6 +81,11 @@ class Key(Limits):
 OWNER: Final = Caller("owner", owner=True)
 
 
+def reserved(name: str) -> bool:
+    """Say whether a name is somebody's who needs no key."""
+    return name == OWNER.name or name == "anonymous" or name.startswith("anonymous ")
+
+
 BEYOND_LOOPBACK: Final = (
     "the gateway listens beyond this machine and has no key; set up [[callers]] with keys, or bind "
     "it to 127.0.0.1"

@@ -39,6 +39,7 @@ from router.values import (
     Dial,
     Limits,
     Move,
+    Needs,
     Unit,
     nothing_bars,
 )
@@ -118,7 +119,27 @@ class Engine:
             faced = aside(session)
         seen = 0.0 if background else seen_of(request, assessment, self.catalogue.economics)
         decision = decide(assessment, eligible, faced, self.table, dial, seen=seen, now_s=now_s)
-        return assessment, replace(decision, terms=terms, background=background)
+        return assessment, replace(decision, seen=seen, terms=terms, background=background)
+
+    def again(
+        self,
+        assessment: Assessment,
+        needs: Needs,
+        session: Session,
+        *,
+        dial: Dial,
+        limits: Limits,
+        reachable: frozenset[str] | None,
+        seen: float,
+        now_s: float,
+    ) -> Decision:
+        """Choose what serves a request that was read before; raises NoModelFits.
+
+        ``session`` has heard the request; ``seen`` is how often a failure is seen in it, in [0, 1].
+        """
+        eligible = Eligibility(self.catalogue, needs, limits, reachable)
+        made = decide(assessment, eligible, session, self.table, dial, seen=seen, now_s=now_s)
+        return replace(made, seen=seen, terms=self._terms(dial, limits))
 
     def hear(self, request: ChatRequest, session: Session = NEW) -> Heard:
         """Say what a request tells its session; an ask that this knows already is not read again."""

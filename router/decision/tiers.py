@@ -139,9 +139,8 @@ def plan(
     default = defaults.without_key if caller.anonymous else defaults.with_key
     name = aliased(request.model, data.aliases) if request.model else default
     tier = tier_of(name, catalogue)
-    pin = standing.session.wishes.pin
-    if pin is not None and tier is not None:
-        caller = _pinned(caller, request, data.names.of(pin).id)
+    if tier is not None:
+        caller = pinned(caller, request, standing.session, data.names)
     reachable = standing.reachable
     if reachable is None:
         reachable = data.reachable[request.interface]
@@ -178,11 +177,12 @@ def aliased(name: str, aliases: Mapping[str, str]) -> str:
     return next((to for alias, to in aliases.items() if fits(alias, name)), name)
 
 
-def _pinned(caller: Caller, request: ChatRequest, pin: str) -> Caller:
+def pinned(caller: Caller, request: ChatRequest, session: Session, names: Names) -> Caller:
     """Let a session's pin hold as the key's own would; background calls are not of the session."""
-    if caller.limits.pin is not None or request.conversation.aside:
+    pin = session.wishes.pin
+    if pin is None or caller.limits.pin is not None or request.conversation.aside:
         return caller
-    return replace(caller, limits=caller.limits.model_copy(update={"pin": pin}))
+    return replace(caller, limits=caller.limits.model_copy(update={"pin": names.of(pin).id}))
 
 
 def _forecast(request: ChatRequest, caller: Caller, data: Data) -> Forecast | None:

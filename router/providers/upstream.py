@@ -84,6 +84,10 @@ class Whole:
     """What it calls its model."""
     answers: Answers | None = None
     """Who answers by that name; None until it is asked."""
+    usd: float | None = None
+    """What it cost, as far as it is known by now."""
+    saved_usd: float | None = None
+    """Of that, against what the caller would have used else."""
     broke: ClassVar[bool] = False
 
     async def aclose(self) -> None:
@@ -106,6 +110,8 @@ class Streamed:
     left_out: tuple[str, ...] = ()
     model_name: str = ""
     answers: Answers | None = None
+    usd: float | None = None
+    saved_usd: float | None = None
     status: ClassVar[int] = 200
 
     @property

@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
+from router.books.others import others_of, saved_usd
 from router.books.record import Tell, unrecorded
 from router.callers.keys import Keys, not_the_owners, own_keys
 from router.callers.local import address_of
@@ -23,7 +25,7 @@ from router.callers.rates import LISTINGS_PER_WINDOW, Window, block_of
 from router.callers.wishes import Wished, narrowed, read_wishes, resolved
 from router.decision.economics import usage_usd
 from router.decision.engine import is_background
-from router.decision.tiers import Standing, heard_by, plan
+from router.decision.tiers import Standing, heard_by, pinned, plan
 from router.errors import (
     BadRequest,
     RateLimited,
@@ -35,7 +37,7 @@ from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Providers
 from router.providers.outgoing import Order, no_signs
 from router.providers.served import answers_of
-from router.providers.upstream import Reply, Upstream
+from router.providers.upstream import Reply, Streamed, Upstream, Whole
 from router.serving.answer import relay, tell
 from router.serving.asgi import (
     Call,
@@ -64,7 +66,8 @@ from router.sessions.steps import (
     on_wishes,
 )
 from router.settings import Settings
-from router.values import NO_LIMITS, Caller, Interface, Target, Unit
+from router.values import NO_LIMITS, Caller, Interface, Target, Unit, Usage
+from router.wire.cost import with_cost
 from router.wire.format import FORMATS
 from router.wire.preferences import NO_PREFERENCES
 
@@ -191,7 +194,13 @@ class Gateway:
         attempts = self._attempts(inbound, made.targets, routed=made.tier is not None)
         decision = made.decision
         background = decision.background if decision else is_background(request, None)
-        return Routed(inbound, heard, key, session, made, attempts, background, standing)
+        limits = pinned(caller, request, session, data.names).limits
+        reachable = standing.reachable
+        if reachable is None:
+            reachable = data.reachable[interface]
+        return Routed(
+            inbound, heard, key, session, made, attempts, background, standing, limits, reachable
+        )
 
     def _attempts(
         self, inbound: Inbound, targets: Iterable[Target], *, routed: bool
@@ -256,7 +265,9 @@ class Gateway:
         passage.caller = self.identify(call.headers, call.address)
         passage.caller, wished = self.under_wishes(passage.caller, call.headers)
         passage.inbound = await self.read(call, passage.caller, wished, passage.share)
+        began = self._clock()
         passage.routed = await self.choose(passage.inbound)
+        passage.decided_s = self._clock() - began
         must_reach(passage.routed, self.providers)
         pulse = self._pulse(passage.routed, call) if passage.inbound.request.streams else None
         async with watched(call) as watch, pulse or nullcontext():
@@ -266,6 +277,7 @@ class Gateway:
                 del order
                 passage.first_s = self._clock() - call.began
                 reply.answers = answers_of(reply.attempt, reply.model_name, self.data.current.names)
+                self._tell_cost(passage, reply)
                 passage.routed = routed = telling(passage.begun(), reply.left_out)
                 now_s, lifetime_s = self._session_clock(), self._lifetime_s(reply)
                 await begin(self.stores, routed, reply, now_s, lifetime_s)
@@ -277,7 +289,7 @@ class Gateway:
             finally:
                 if passage.reply is not None:
                     await passage.reply.aclose()
-                    passage.usd = self._usd(passage.reply)
+                    self._price(passage, passage.reply)
                     now_s, lifetime_s = self._session_clock(), self._lifetime_s(passage.reply)
                     await account(self.stores, passage.routed, passage.reply, now_s, lifetime_s)
 
@@ -315,19 +327,45 @@ class Gateway:
         economics = self.data.current.catalogue.economics
         return economics.lifetime_s(reply.attempt.target.unit.model)
 
-    def _usd(self, reply: Reply) -> float | None:
-        """Return what a reply cost; None where its usage is not known."""
-        if reply.usage is None:
-            return None
+    def _usd(self, reply: Reply, usage: Usage) -> float | None:
+        """Return what a reply costs that took so much; None where no price is known."""
         answers = reply.answers.model if reply.answers else reply.attempt.target.unit.model
         model = self.data.current.catalogue.model(answers)
-        return usage_usd(reply.usage, model.price if model else None)
+        return usage_usd(usage, model.price if model else None)
+
+    def _price(self, passage: Passage, reply: Reply) -> None:
+        """Say what a reply cost, and what others would have; nothing where its usage is not known."""
+        routed = passage.routed
+        if reply.usage is None or routed is None:
+            return
+        reply.usd = self._usd(reply, reply.usage)
+        passage.others = others_of(
+            reply.usage,
+            routed.inbound.request,
+            routed.inbound.caller,
+            routed.session,
+            self.data.current,
+            served=reply.attempt.target.unit.model,
+            usd=reply.usd,
+            now_s=routed.standing.now_s,
+        )
+        reply.saved_usd = saved_usd(passage.others, reply.usd)
+
+    def _tell_cost(self, passage: Passage, reply: Reply) -> None:
+        """Let a reply tell what it cost: a whole one now, a stream when it tells its usage."""
+        self._price(passage, reply)
+        if isinstance(reply, Streamed) and self.settings.reply_cost:
+            reply.relay.priced = partial(self._usd, reply)
+        elif isinstance(reply, Whole) and reply.usd is not None and self.settings.reply_cost:
+            reply.body = with_cost(reply.body, reply.usd)
 
     def _note(self, passage: Passage) -> None:
         """Tell the books, and the log if it is wanted, what a request came to."""
         try:
-            row = record_of(passage, self._clock())
+            row = record_of(passage, self._clock(), self._session_clock())
             self._record(row)
+            if self.stores.books is not None:
+                self.stores.books.ledger.tell(row)
         except Exception:
             log.exception("request %s could not be recorded", passage.call.decision_id)
             return

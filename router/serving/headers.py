@@ -82,6 +82,18 @@ TOLD: Final = (
         lambda decision_id, made, reply: _listed(reply.failures),
     ),
     Told(
+        "x-auto-cost-usd",
+        "What the answer cost, in US dollars: the provider's word, else its tokens at list price. Of a "
+        "whole answer only: a stream tells it as `usage.cost`.",
+        lambda decision_id, made, reply: _dollars(reply.usd),
+    ),
+    Told(
+        "x-auto-saved-usd",
+        "How many of them were saved against the caller's former model or, where that is not known, "
+        "kilo-auto/frontier, for the same tokens at list price; below zero where it cost more.",
+        lambda decision_id, made, reply: _dollars(reply.saved_usd),
+    ),
+    Told(
         "x-auto-task",
         "The task type that was read, `family/type`.",
         lambda decision_id, made, reply: made.assessment.task if made.assessment else None,
@@ -139,6 +151,11 @@ def comment_of(headers: Headers) -> bytes:
     """Write what headers tell as a comment, for a stream whose headers are sent."""
     told = (b": %s: %s\n" % pair for pair in headers if pair[0].startswith(TOLD_LATE))
     return b"".join(told) + b"\n"
+
+
+def _dollars(usd: float | None) -> str | None:
+    """Write dollars without an exponent, to a millionth of a cent."""
+    return None if usd is None else f"{usd:.8f}"
 
 
 def _listed(failures: Sequence[Failure]) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
-from router.books.record import End, Record
+from router.books.others import NO_OTHERS, Others
+from router.books.record import End, Record, Workings
+from router.books.workings import Basics, written_out
 from router.callers.wishes import Wished
 from router.decision.tiers import Plan, Standing
 from router.errors import (
@@ -20,10 +23,8 @@ from router.serving.asgi import (
 )
 from router.serving.room import Share
 from router.sessions.session import Session
-from router.sessions.steps import (
-    Heard,
-)
-from router.values import Caller, Failure
+from router.sessions.steps import Heard, aside, on_request
+from router.values import Caller, Failure, Limits
 from router.wire.format import DEFAULT
 from router.wire.request import ChatRequest
 
@@ -59,6 +60,10 @@ class Routed:
     """The client asks on its own account: the session does not change."""
     standing: Standing
     """What the plan was made under."""
+    limits: Limits
+    """The caller's, under a pin of the session's."""
+    reachable: frozenset[str]
+    """Models that could be had in the request's format."""
 
     @property
     def forgets(self) -> bool:
@@ -80,7 +85,8 @@ class Passage:
     """The attempts that failed, in order."""
     reply: Reply | None = None
     first_s: float | None = None
-    usd: float | None = None
+    decided_s: float | None = None
+    others: Others = NO_OTHERS
     error: RouterError | None = None
     body_bytes: int = 0
     """Of a body that was let go."""
@@ -105,8 +111,11 @@ def telling(routed: Routed, left_out: Sequence[str]) -> Routed:
     return replace(routed, plan=replace(routed.plan, why=why))
 
 
-def record_of(passage: Passage, now_s: float) -> Record:
-    """Return the record of a request that ended, with as much as was known by then."""
+def record_of(passage: Passage, now_s: float, at_s: float) -> Record:
+    """Return the record of a request that ended, with as much as was known by then.
+
+    ``now_s`` is on the gateway's clock, ``at_s`` in seconds since 1970.
+    """
     call, routed, reply = passage.call, passage.routed, passage.reply
     request = passage.inbound.request if passage.inbound else None
     made = routed.plan if routed else None
@@ -119,8 +128,11 @@ def record_of(passage: Passage, now_s: float) -> Record:
         error=error.code if error else None,
         interface=request.interface if request else call.interface or DEFAULT,
         total_s=now_s - call.began,
+        at_s=at_s,
         first_s=passage.first_s,
+        decided_s=passage.decided_s,
         caller=passage.caller.name if passage.caller else None,
+        team=passage.caller.team if passage.caller else None,
         anonymous=passage.caller is not None and passage.caller.anonymous,
         asked_model=_short(request.model) if request else None,
         streams=request.streams if request else None,
@@ -135,15 +147,41 @@ def record_of(passage: Passage, now_s: float) -> Record:
         confidence=read.confidence if read else None,
         move=decision.move if decision else None,
         why=_short(made.why) if made else None,
+        evidence=decision.evidence if decision else None,
         expected_quality=decision.expected_quality if decision else None,
         expected_cost_usd=decision.expected_cost_usd if decision else None,
         unit=reply.attempt.target.unit if reply else None,
         provider=reply.attempt.endpoint.provider.name if reply else None,
         served_model=reply.answers.own_name if reply and reply.answers else None,
         usage=reply.usage if reply else None,
-        usd=passage.usd,
+        usd=reply.usd if reply else None,
+        frontier_usd=passage.others.frontier_usd,
+        balanced_usd=passage.others.balanced_usd,
+        former_usd=passage.others.former_usd,
+        saved_usd=reply.saved_usd if reply else None,
         failures=tuple(passage.failures),
+        traceparent=call.headers.get("traceparent"),
+        workings=_workings_of(routed) if routed else None,
     )
+
+
+def _workings_of(routed: Routed) -> Callable[[], Workings] | None:
+    """Return what writes out a decision; None where evidence decided nothing."""
+    made, inbound = routed.plan, routed.inbound
+    if made.assessment is None or made.decision is None:
+        return None
+    session, heard = routed.session, routed.heard
+    basics = Basics(
+        assessment=made.assessment,
+        needs=inbound.request.needs,
+        session=aside(session) if routed.background else on_request(session, heard),
+        dial=inbound.caller.dial,
+        limits=routed.limits,
+        reachable=routed.reachable,
+        seen=made.decision.seen,
+        now_s=routed.standing.now_s,
+    )
+    return partial(written_out, basics, made.decision)
 
 
 def _short(text: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import time
@@ -9,18 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import Engine
+
+from router.books.ledger import Ledger, Retention
+from router.books.spool import Spool
 from router.callers.rates import Rates, Window
+from router.callers.seal import Seal, seal_of
 from router.callers.shared_rates import SharedWindow
 from router.errors import BadArtefact
 from router.sessions.file import FileSessions
 from router.sessions.store import Closes, MemorySessions, Sessions
 from router.settings import Settings
+from router.storage.database import file_url, open_database
 
 log = logging.getLogger(__name__)
 
 ANSWERS_FILE: Final = "answers.db"
 SESSIONS_FILE: Final = "sessions.db"
 RATES_FILE: Final = "rates.db"
+
+BOOKS_FILE: Final = "books.db"
+SPOOL_FILE: Final = "spool.db"
 
 ANSWERS_IDLE_S: Final = 30 * 86_400.0
 """How long who gave an answer is remembered: OpenAI keeps answers for 30 days
@@ -32,6 +42,20 @@ ANSWERS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
+class Books:
+    """The database, and what is written to it."""
+
+    database: Engine
+    ledger: Ledger
+    seal: Seal
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.ledger.close()
+        self.database.dispose()
+
+
+@dataclass(frozen=True, slots=True)
 class Stores:
     """What outlives a request.  What sessions hold is dated by ``time.time``."""
 
@@ -39,6 +63,8 @@ class Stores:
     answers: Sessions
     """The sessions of answers that their provider keeps, under the answers' names."""
     rates: Rates
+    books: Books | None = None
+    """None where nothing is kept: neither a state folder nor a database is set."""
     problem: str | None = None
     """What cannot be kept, and what follows from it."""
 
@@ -47,6 +73,8 @@ class Stores:
         for store in {id(store): store for store in (self.sessions, self.answers)}.values():
             if isinstance(store, Closes):
                 await store.aclose()
+        if self.books is not None:
+            await asyncio.to_thread(self.books.close)
 
 
 def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None) -> Stores:
@@ -72,7 +100,35 @@ def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None
     sessions = sessions or MemorySessions(limit=limit, idle_s=idle_s, clock=time.time)
     per_hour = settings.anonymous_per_hour
     rates = SharedWindow(shared / RATES_FILE, per_hour) if shared else Window(per_hour)
-    return Stores(sessions, answers or sessions, rates, problem)
+    return Stores(sessions, answers or sessions, rates, books_of(settings), problem)
+
+
+def books_of(settings: Settings) -> Books | None:
+    """Open the books; None where the settings keep nothing.  Raises BadArtefact."""
+    url = database_url(settings)
+    if url is None:
+        return None
+    folder = settings.state_dir
+    database = open_database(url)
+    try:
+        away = database.dialect.name != "sqlite" and folder is not None
+        spool = Spool(folder / SPOOL_FILE) if away and folder else None
+    except (OSError, sqlite3.Error) as error:
+        raise BadArtefact(f"settings: state_dir: {folder} cannot be used: {error}") from error
+    ledger = Ledger(
+        database,
+        spool=spool,
+        keep_asks=settings.keep_asks,
+        retention=Retention(settings.keep_requests_days, settings.keep_workings_days),
+    )
+    return Books(database, ledger, seal_of(settings.secret_key.get_secret_value(), folder))
+
+
+def database_url(settings: Settings) -> str | None:
+    """Return where the books are; None where nothing is kept."""
+    if settings.database is not None:
+        return settings.database.get_secret_value()
+    return file_url(settings.state_dir / BOOKS_FILE) if settings.state_dir else None
 
 
 def _named(settings: Settings) -> Sessions | None:

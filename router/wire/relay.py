@@ -16,7 +16,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from router.values import Usage
 from router.wire import sse
+from router.wire.cost import USAGE, events_with_cost
 from router.wire.format import Format
 from router.wire.loose import dumps, is_strict
 from router.wire.parts import Progress, parsed
@@ -37,6 +39,15 @@ Mask = Callable[[bytes], bytes]
 def unmasked(data: bytes) -> bytes:
     """Leave an error as it is."""
     return data
+
+
+Priced = Callable[[Usage], float | None]
+"""Usage → dollars; None where no price is known."""
+
+
+def unpriced(usage: Usage) -> float | None:
+    """Price nothing."""
+    return None
 
 
 class Relay:
@@ -65,6 +76,8 @@ class Relay:
         self._marks: tuple[bytes, ...] = (b"",) if odd else (*format.MARKS, *ODD)
         self._splitter = sse.Splitter()
         self._last = b""
+        self.priced: Priced = unpriced
+        """Says what the usage so far comes to; may be set until the first bytes are fed."""
         fields = parsed(first)
         self.progress = Progress(
             id=str(fields.get("id") or ""),
@@ -91,9 +104,17 @@ class Relay:
         for raw in sse.split(block):
             if self.progress.ended:
                 break
-            new = self._seen(raw) if self._marked(raw) else raw
+            new = self._told(self._seen(raw)) if self._marked(raw) else raw
             sent.append(self._mask(new) if self.progress.failed else new)
         return b"".join(sent)
+
+    def _told(self, event: bytes) -> bytes:
+        """Add to an event that tells the usage what it cost."""
+        usage = self.progress.usage
+        if usage is None or self.priced is unpriced or USAGE not in event:
+            return event
+        usd = self.priced(usage)
+        return event if usd is None else events_with_cost(event, usd)
 
     def _seen(self, raw: bytes) -> bytes:
         """Look into one event; return what to send in its place."""

@@ -50,7 +50,10 @@ def test_unit_usage_and_failures_are_unfolded():
     row = as_row(SERVED)
     assert (row["model"], row["effort"]) == ("openai/gpt-5.5", "low")
     assert [row[name] for name in TOKENS] == [100, 20, 80, 0, 5]
-    assert row["failures"] == "minimax/minimax-m3=status 429, z-ai/glm-5=timeout while waiting"
+    assert row["failures"] == (
+        "minimax/minimax-m3=status 429 (openrouter 429, the moment), "
+        "z-ai/glm-5=timeout while waiting (openrouter 504, the moment)"
+    )
     assert (row["end"], row["interface"], row["move"]) == ("served", "messages", "stay")
 
 
