@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Final, NamedTuple, overload
+from typing import Annotated, Final, NamedTuple, Self, overload
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -43,6 +43,12 @@ class Unit:
     def __str__(self) -> str:
         """Write ``model`` or ``model@effort``."""
         return self.model if self.effort is None else f"{self.model}@{self.effort}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what ``str`` writes."""
+        model, _, effort = text.strip().partition("@")
+        return cls(model, effort or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +267,12 @@ class Caller:
     """The model or tier that it used before: what is saved is counted against it."""
     objection: str = ""
     """Why it is not the machine's owner, where there is one: what was seen, and what admits it."""
+    tiers: Mapping[str, str] = field(default_factory=dict)
+    """Mode or agent, in small letters → the tier that serves it, whichever tier it asks for."""
+    mappings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Tier → mode, agent, format, ``paid``, ``unpaid`` or ``default`` → ``model`` or ``model@effort`` that
+    it maps to for this caller (``router.callers.overrides``)."""
+    """Whose terms it is under beside its own."""
 
 
 class SessionWishes(NamedTuple):

@@ -32,6 +32,7 @@ from router.sessions.steps import hear
 from router.settings import Settings
 from router.values import Decision, Interface, Unit
 from router.wire import sse
+from tests.evidence import table
 
 PATHS = {
     Interface.CHAT: "/v1/chat/completions",
@@ -206,6 +207,7 @@ class StubEngine:
     unit = Unit("openai/gpt-5.5", "low")
     models = frozenset({unit.model})
     standing = {unit.model: 0.8}
+    table = table([[0.8]] * 4, [0.1], units=(unit,))
 
     def forecast(self, request):
         one_answer = Work(1.0, False, 500, Tokens(0, 0, 320), Outlook(500, 1, 0, 320))

@@ -14,6 +14,7 @@ from router.wire.clients import (
     AGENT_NAMES,
     ASIDE_CLASSES,
     KINDS,
+    ROLE_NAMES,
     SESSION_NAMES,
     SUBAGENT_NAMES,
     TOOL_USERS,
@@ -27,6 +28,7 @@ SAYS: Final[tuple[tuple[Iterable[str], str], ...]] = (
     (SUBAGENT_NAMES, "A subagent calls."),
     (AGENT_NAMES, "Tells agents of one session apart."),
     (("x-kilocode-mode",), "Any other value is the agent's mode, see below."),
+    (ROLE_NAMES, "Names the agent, for which a key may set tiers and mappings."),
     (
         ("x-claude-code-request-class",),
         f"{listed(sorted(ASIDE_CLASSES))}: the call stands beside the conversation.",

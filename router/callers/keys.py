@@ -55,6 +55,20 @@ class Key(Limits):
         str,
         Field(description="The dial where a request sets none: a stop, or a margin between two."),
     ] = DEFAULT_DIAL
+    tiers: Annotated[
+        dict[str, str],
+        Field(
+            description="Mode or agent, or `subagent` → the tier that serves it, whichever tier it asks for."
+        ),
+    ] = {}
+    mappings: Annotated[
+        dict[str, dict[str, str]],
+        Field(
+            description="Tier → mode, agent, format, `paid`, `unpaid` or `default` → the model, or "
+            "`model@effort`, that it maps to for this key."
+        ),
+    ] = {}
+    team: Annotated[str | None, Field(min_length=1, description="The team it belongs to.")] = None
 
     @field_validator("dial")
     @classmethod
@@ -75,7 +89,15 @@ class Key(Limits):
     def caller(self) -> Caller:
         """Its holder."""
         limits = Limits.model_validate({name: getattr(self, name) for name in Limits.model_fields})
-        return Caller(self.name, balance=self.balance, dial=dial_named(self.dial), limits=limits)
+        return Caller(
+            self.name,
+            balance=self.balance,
+            dial=dial_named(self.dial),
+            limits=limits,
+            tiers=self.tiers,
+            mappings=self.mappings,
+            team=self.team,
+        )
 
 
 OWNER: Final = Caller("owner", owner=True)

@@ -1,4 +1,4 @@
-"""Tier → what it maps to, by its rule in the catalogue: one function each.  Pure.
+"""Tier → what it maps to: what its caller set, else by its rule in the catalogue, one function each.  Pure.
 
 A session keeps its free model by weighted rendezvous hashing: every model draws a score from the
 session's id, the best is the primary and the rest, in order, its fallbacks; nothing is stored, every
@@ -13,7 +13,9 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from router.callers.overrides import DEFAULT, PAID, UNPAID, model_set, rows_set
 from router.evidence.catalogue import Catalogue, Tier, Weighted
+from router.evidence.names import Names
 from router.values import Caller, Interface, Target, Unit
 from router.wire.request import ChatRequest
 
@@ -38,6 +40,51 @@ def mapped(tier: Tier, request: ChatRequest, caller: Caller, catalogue: Catalogu
             return _by_balance(tier, caller)
         case "efficient":
             return mapped(fallback_of(tier, catalogue), request, caller, catalogue)
+
+
+def mapped_for(
+    tier: Tier, request: ChatRequest, caller: Caller, catalogue: Catalogue, names: Names
+) -> Mapped | None:
+    """Return what a caller set for a tier and such a request; None where it set nothing."""
+    found = model_set(caller, tier, catalogue, request.roles, request.interface)
+    if found is None:
+        return None
+    target = target_of(found.what, tier, catalogue, names)
+    why = f"{tier.name}: {found.for_what} maps to {target.unit}, as is set for this caller."
+    return Mapped((target,), why)
+
+
+def target_of(text: str, tier: Tier, catalogue: Catalogue, names: Names) -> Target:
+    """Read a ``model@effort`` that a caller set; without an effort the tier's holds, where the model has it."""
+    unit = Unit.parse(text)
+    model_id = names.of(unit.model).id
+    model = catalogue.model(model_id)
+    usual = tier.effort if model and tier.effort in model.efforts else None
+    return Target(Unit(model_id, unit.effort or usual), tier.verbosity)
+
+
+def rows_of(tier: Tier, caller: Caller, catalogue: Catalogue, names: Names) -> dict[str, Target]:
+    """Return mode, agent, format or balance → what a tier maps to there for a caller.
+
+    Nothing of a tier whose model follows from the session, or from the request, save what is set.
+    """
+    rows = {
+        mode: Target(Unit(model_id, tier.effort), tier.verbosity)
+        for mode, model_id in tier.modes.items()
+    }
+    rows |= {interface.value: row.target for interface, row in tier.interfaces.items()}
+    if tier.balance:
+        rows |= {
+            PAID: Target(Unit(tier.balance.paid)),
+            UNPAID: Target(Unit(tier.balance.unpaid)),
+        }
+    own, mine = rows_set(caller, tier, catalogue), PAID if caller.balance else UNPAID
+    for key in {**rows, **own}:
+        balance = key if key in (PAID, UNPAID) else mine
+        set_for = next((k for k in (key, balance, DEFAULT) if k in own), None)
+        if set_for is not None:
+            rows[key] = target_of(own[set_for], tier, catalogue, names)
+    return rows
 
 
 def fallback_of(tier: Tier, catalogue: Catalogue) -> Tier:

@@ -1,5 +1,6 @@
 """Name → what serves it, in order: a tier's choice, or models by their names.  Pure.
 
+A caller may have a tier set for its mode or agent: that takes the place of the one it asks for.
 What a tier maps to is said by ``router.decision.mapping``; what holds for every way to a model is
 asked here of ``router.decision.eligible``.  A mapping is a preference: where none of its models may
 serve, the nearest that may does (``router.decision.nearest``), and the reason says so.
@@ -13,15 +14,18 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from classifier.model import Assessment
+from router.callers.overrides import tier_set
 from router.decision.eligible import Bar, Eligibility, Refusal, Way, eligibility_of
 from router.decision.forecast import Forecast
-from router.decision.mapping import fallback_of, mapped
+from router.decision.mapping import fallback_of, mapped, mapped_for
 from router.decision.nearest import NEAR, StandIns, nearest, shortfall
 from router.decision.policy import MAX_FALLBACKS
 from router.decision.reasons import refused
 from router.errors import NoModelFits, RouterError, Unauthenticated, UnknownModel
 from router.evidence.catalogue import Catalogue, Tier
+from router.evidence.changelog import Remapping
 from router.evidence.names import Names, fits
+from router.evidence.table import Table
 from router.sessions.session import NEW, Session
 from router.sessions.steps import Heard, hear
 from router.values import (
@@ -70,6 +74,10 @@ class Decides(Protocol):
         """Say what a request is expected to cost, and how to end, with any model."""
 
     @property
+    def table(self) -> Table:
+        """The evidence that it decides on."""
+
+    @property
     def models(self) -> frozenset[str]:
         """The models there is evidence of."""
 
@@ -94,6 +102,8 @@ class Data:
     """Name that a client sends, ``*`` standing for any text → tier or model that serves it."""
     openings: Mapping[Interface, str] = field(default_factory=dict)
     """Format → how its operator makes every model reachable in it, where some are not."""
+    changelog: tuple[Remapping, ...] = ()
+    """What the folder and the shipped data say of changed mappings, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +148,7 @@ def plan(
     defaults = catalogue.defaults
     default = defaults.without_key if caller.anonymous else defaults.with_key
     name = aliased(request.model, data.aliases) if request.model else default
-    tier = tier_of(name, catalogue)
+    tier, note = _set_for(tier_of(name, catalogue), request, caller, catalogue)
     if tier is not None:
         caller = pinned(caller, request, standing.session, data.names)
     reachable = standing.reachable
@@ -156,6 +166,7 @@ def plan(
         made = _by_tier(tier, request, eligible, caller, data, standing)
     except NoModelFits as error:
         raise NoModelFits(f"{error} {_way_out(tier, request, data, reachable)}".strip()) from None
+    made = replace(made, why=f"{note}{made.why}") if note else made
     if request.needs.provider_state and standing.session.incumbent is None:
         made = replace(made, why=f"{made.why} {UNKNOWN_CONVERSATION}")
     if not others:
@@ -170,6 +181,20 @@ def tier_of(name: str, catalogue: Catalogue) -> Tier | None:
         known = ", ".join(tier.id for tier in catalogue.tiers)
         raise UnknownModel(f"there is no tier {name!r}; there are {known}")
     return tier
+
+
+def _set_for(
+    asked: Tier | None, request: ChatRequest, caller: Caller, catalogue: Catalogue
+) -> tuple[Tier | None, str]:
+    """Return the tier that is set for the agent that asks, else the one asked for, and what is set.
+
+    A model's name (``asked`` is None) stays one; so does a tier whose place none takes that there is.
+    """
+    found = tier_set(caller, request.roles) if asked else None
+    tier = catalogue.tier(found.what) if found else None
+    if asked is None or found is None or tier is None or tier is asked:
+        return asked, ""
+    return tier, f"{found.for_what} is set to {tier.id} for this caller: "
 
 
 def aliased(name: str, aliases: Mapping[str, str]) -> str:
@@ -251,18 +276,31 @@ def _by_tier(
     data: Data,
     standing: Standing,
 ) -> Plan:
-    pin, maps, reason = caller.limits.pin, tier, ""
+    pin, reason = caller.limits.pin, ""
     decides = tier.rule == "efficient"
     if pin is not None and not (decides and _has_evidence(pin, data)):
         made = Plan(tier.id, (Target(Unit(pin)),), f"the session is pinned to {pin}.")
         return _permitted(made, tier, eligible, data)
-    if decides:
+    own = mapped_for(tier, request, caller, data.catalogue, data.names)
+    if own and decides and (passed := _passed(own.targets[0], eligible)):
+        own, reason = None, passed
+    if decides and not own:
         decided = _by_evidence(tier, request, eligible, caller, data, standing)
         if isinstance(decided, Plan):
-            return decided
-        maps, reason = fallback_of(tier, data.catalogue), f"{decided}: "
+            return replace(decided, why=f"{reason}{decided.why}") if reason else decided
+        reason += f"{decided}: "
+    maps = fallback_of(tier, data.catalogue) if decides else tier
     targets, why = mapped(maps, request, caller, data.catalogue)
+    if own:
+        targets, why = tuple(dict.fromkeys((*own.targets, *targets))), own.why
     return _permitted(Plan(tier.id, targets, f"{reason}{why}"), maps, eligible, data)
+
+
+def _passed(target: Target, eligible: Eligibility) -> str:
+    """Say why the model that a caller set may not serve; nothing where it may."""
+    unit = target.unit
+    refusal = eligible.refusal(unit.model, Way.MAPPED, effort=unit.effort)
+    return f"{unit.model}: {refusal.reason}, so evidence decides. " if refusal else ""
 
 
 def heard_by(data: Data, request: ChatRequest, session: Session) -> Heard:
@@ -365,7 +403,11 @@ def _nearness(model_id: str, tier: Tier, data: Data) -> str:
 
 def _stand_ins(made: Plan, tier: Tier, eligible: Eligibility, data: Data) -> StandIns:
     standing = data.engine.standing if data.engine is not None else {}
-    return nearest(tier, [t.unit.model for t in made.targets], eligible, standing)
+    ids = [target.unit.model for target in made.targets]
+    shipped = [model_id for model_id in ids if model_id in tier.model_ids]
+    return nearest(
+        tier, shipped or ids, eligible, standing
+    )  # what is set does not make a tier dear
 
 
 def _nobody(

@@ -121,6 +121,15 @@ def unit_of(model: str, effort: str | None) -> Unit:
     return Unit(model, None if effort in (None, DEFAULT_EFFORT) else effort)
 
 
+class Backing(NamedTuple):
+    """What a model was measured on, at whichever of its efforts was measured most."""
+
+    items: int
+    """In all cells together."""
+    measured_cells: int
+    """With MEASURED_ITEMS items and more."""
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Evidence per cell and unit; T types, L levels, U units.
@@ -173,6 +182,18 @@ class Table:
     def spread_out(self) -> Array:
         """Items of each unit, ``CELL_ITEMS`` of a cell at most, (U,)."""
         return np.asarray(np.minimum(self.items, CELL_ITEMS).sum(axis=(0, 1)))
+
+    @cached_property
+    def backing(self) -> dict[str, Backing]:
+        """Model → what it was measured on."""
+        counts = self.items.reshape(-1, len(self.units))
+        items, measured = counts.sum(axis=0), (counts >= MEASURED_ITEMS).sum(axis=0)
+        found: dict[str, Backing] = {}
+        for unit, n, cells in zip(self.units, items, measured, strict=True):
+            found[unit.model] = max(
+                Backing(round(float(n)), int(cells)), found.get(unit.model, Backing(0, 0))
+            )
+        return found
 
     @cached_property
     def _models(self) -> NDArray[np.int64]:

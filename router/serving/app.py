@@ -90,13 +90,12 @@ def create_app(
     compute_on_one_thread()
     environ = os.environ if environ is None else environ
     providers = settings.make_providers(environ)
-    limits = {key.name: key.caller.limits for key in settings.callers}
     data = LiveData(
         settings.models_dir,
         providers,
         load_engine,
         settings.aliases,
-        limits,
+        [key.caller for key in settings.callers],
         inventory or NOBODY_ASKED,
     )
     carrier = transport or FastTransport(proxies=Proxies.of(environ))

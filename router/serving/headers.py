@@ -34,7 +34,8 @@ class Told(NamedTuple):
 TOLD: Final = (
     Told(
         "x-auto-tier",
-        "The tier that was asked for; absent for a model asked for by name.",
+        "The tier that serves: the one asked for, or what is set for this mode or agent; absent for a "
+        "model asked for by name.",
         lambda decision_id, made, reply: made.tier,
     ),
     Told(

@@ -1,17 +1,32 @@
-"""The entries of ``/v1/models``: tiers first, in the picker's order, then the models served.
+"""The entries of ``/v1/models``: tiers first, in the picker's order, then the models that may serve a caller.
 
 One entry serves every reader: OpenAI's SDK (``id``, ``object``, ``created``, ``owned_by``),
 Anthropic's (``type``, ``display_name``, ``created_at``), and Kilo's and OpenCode's pickers, which
 take OpenRouter's fields and check the whole list, so that one bad entry would reject them all.
+
+``opencode.variants`` is as the original product's clients read it, all of it read 2026-11-30: a record of
+records (Kilo-Org/kilocode, ``packages/kilo-gateway/src/api/models.ts`` at 3e4508cf900f), by mode as
+``{"architect": {"model": …, …}}`` (its documentation page "Auto Model Tiers"), with the options of
+Kilo-Org/cloud's ``OpenCodeVariantSchema`` (``packages/db/src/schema-types.ts``): ``reasoning.enabled``,
+``reasoning.effort``, ``verbosity``.  A client merges a variant that its agent names into what it sends: it
+then asks for that model by its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from router.evidence.catalogue import Catalogue, Model, Price, Tier
+from router.callers.overrides import DEFAULT
+from router.decision.eligible import Way
+from router.decision.nearest import UNTHINKING
+from router.decision.pool import TierPool, pool_of, standing_of
+from router.decision.rule import FEW_ITEMS
+from router.decision.tiers import Data
+from router.evidence.catalogue import Model, Price, Tier
+from router.evidence.table import Backing
+from router.values import Caller, Support, Target
 
 OWN_CONTEXT_TOKENS: Final = 32_768
 """Stated for a model of one's own server that does not say its own: what such servers commonly give
@@ -31,18 +46,23 @@ HANDLED: Final = {"may_log": LOGGED, "local": "Stays on your own server."}
 """Data policy of the catalogue → what is told of it."""
 
 
-def entries(
-    catalogue: Catalogue,
-    *,
-    reachable: frozenset[str],
-    decided: Iterable[str] = (),
-    hidden: bool = False,
-) -> list[dict[str, Any]]:
-    """Return the list; ``decided`` are the models the efficient tier may pick."""
+def entries(data: Data, caller: Caller, *, hidden: bool = False) -> list[dict[str, Any]]:
+    """Return the list, cut to what a caller may use."""
+    catalogue = data.catalogue
+    reachable = frozenset[str]().union(*data.reachable.values())
+    eligible = standing_of(caller, data, reachable)
     shown = [tier for tier in catalogue.tiers if hidden or not tier.hidden]
-    there = [m for m in catalogue.models if m.id in reachable]
-    decided = frozenset(decided) - {m.id for m in catalogue.models if m.retired}
-    listed = [tier_entry(tier, catalogue, decided, there, index=i) for i, tier in enumerate(shown)]
+    there = [
+        model
+        for model in catalogue.models
+        if model.id in reachable and not eligible.refusal(model.id, Way.NAMED)
+    ]
+    backing = data.engine.table.backing if data.engine else {}
+    released = catalogue.changes[0].date
+    listed = [
+        tier_entry(tier, pool_of(tier, caller, data, eligible), there, backing, released, index=i)
+        for i, tier in enumerate(shown)
+    ]
     return listed + [model_entry(m) for m in there]
 
 
@@ -52,48 +72,80 @@ def _context_of(model: Model) -> int:
 
 
 def tier_entry(
-    tier: Tier, catalogue: Catalogue, decided: Iterable[str], there: Iterable[Model], *, index: int
+    tier: Tier,
+    pool: TierPool,
+    there: Iterable[Model],
+    backing: Mapping[str, Backing],
+    released: date,
+    *,
+    index: int,
 ) -> dict[str, Any]:
-    """Describe a tier by what it may map to, as far as that is ``there``, else by what is.
+    """Describe a tier by its pool, as far as that is ``there``, else by what is.
 
     Its context is the smallest of its models', except where each request is decided by what it
     needs: there some model must do, not every one.
     """
-    ids = sorted(tier.model_ids) or sorted(decided)
-    if not ids and tier.fallback and (fallback := catalogue.tier(tier.fallback)):
-        ids = sorted(fallback.model_ids)
     served = {model.id: model for model in there}
-    models = [m for i in ids if (m := served.get(i))] or list(served.values())
+    pooled = [m for i in pool.models if (m := served.get(i))]
+    models = pooled or list(served.values())
     contexts = [tokens for m in models if (tokens := _context_of(m))]
     outputs = [m.max_output_tokens for m in models if m.max_output_tokens]
     priced = [m for m in models if m.price]
     dearest = max(priced, key=lambda m: m.price.output if m.price else 0.0, default=None)
-    free = bool(models) and all(m.free for m in models)
     bound = max if tier.rule == "efficient" else min
     entry = _entry(
         tier.id,
         tier.name,
         tier.description,
-        released=catalogue.changes[0].date,
+        released=released,
         owner="kilo",
         context=bound(contexts, default=TIER_CONTEXT_TOKENS),
         output=bound(outputs, default=None),
         price=dearest.price if dearest else None,
         inputs={"text"} | ({"image"} if any("images" in m.abilities for m in models) else set()),
         reasoning=any(m.reasoning for m in models),
-        free=free,
+        free=bool(models) and all(m.free for m in models),
         policy=LOGGED if any(m.data_policy == "may_log" for m in models) else NOT_STATED,
     )
     entry["preferredIndex"] = index
-    entry["autoRouting"] = {"models": ids}
-    if tier.rule == "mode":
-        settings: dict[str, Any] = {"verbosity": tier.verbosity} if tier.verbosity else {}
-        if tier.effort:
-            settings["reasoning"] = {"enabled": True, "effort": tier.effort}
-        entry["opencode"] = {
-            "variants": {mode: settings for mode in tier.modes if mode != "default"}
-        }
+    entry["autoRouting"] = {"models": [m.id for m in pooled]}
+    entry["opencode"] = {"variants": variants(pool)}
+    entry["pool"] = [_member(m, backing.get(m.id)) for m in pooled]
     return entry
+
+
+def variants(pool: TierPool) -> dict[str, dict[str, Any]]:
+    """Return mode, agent, format or balance → the model and its options there; ``default`` is none's name."""
+    return {key: _options(target) for key, target in pool.rows.items() if key != DEFAULT}
+
+
+def _options(target: Target) -> dict[str, Any]:
+    """Write a target as a client would ask for it."""
+    model, effort = target.unit.model, target.unit.effort
+    thinks: dict[str, Any] = {} if target.reasoning is None else {"enabled": target.reasoning}
+    if effort:
+        thinks = {"enabled": effort != UNTHINKING, "effort": effort}
+    options = {"reasoning": thinks or None, "verbosity": target.verbosity}
+    return {"model": model} | {name: value for name, value in options.items() if value}
+
+
+def _member(model: Model, backing: Backing | None) -> dict[str, Any]:
+    """Describe a model of a pool: what it costs, and what evidence there is of it."""
+    measured = backing or Backing(0, 0)
+    return {
+        "model": model.id,
+        "pricing": _pricing(model.price),
+        "support": _support_of(measured) if backing else None,
+        "items": measured.items,
+        "measured_cells": measured.measured_cells,
+    }
+
+
+def _support_of(backing: Backing) -> Support:
+    """Say what is known of a model over all kinds of task, as decisions say it of one kind."""
+    if backing.measured_cells:
+        return Support.MEASURED
+    return Support.RELATED if backing.items >= FEW_ITEMS else Support.PRIOR
 
 
 def model_entry(model: Model) -> dict[str, Any]:

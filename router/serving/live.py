@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from classifier.model import ARTEFACT_FILES
+from router.callers.overrides import checked
+from router.decision.picks import table_change
 from router.decision.tiers import Data, Decides
 from router.errors import BadArtefact
 from router.evidence.catalogue import (
@@ -19,16 +22,23 @@ from router.evidence.catalogue import (
     is_whole,
     load_catalogue,
 )
+from router.evidence.changelog import (
+    CHANGELOG_FILE,
+    Remapping,
+    differences,
+    load_changelog,
+    unrecorded,
+)
 from router.evidence.names import Names, UnknownName
 from router.evidence.table import TABLE_FILE
 from router.providers.endpoints import PROVIDERS_FILE, Providers
 from router.providers.inventory import Inventory
 from router.providers.stock import shelves_of, with_own
-from router.values import Interface, Limits
+from router.values import Caller, Interface
 
 log = logging.getLogger(__name__)
 
-WATCHED: Final = (CATALOGUE_FILE, TABLE_FILE, *ARTEFACT_FILES)
+WATCHED: Final = (CATALOGUE_FILE, CHANGELOG_FILE, TABLE_FILE, *ARTEFACT_FILES)
 """Files of the models folder whose change is picked up.  Providers are not: who is called, under
 which key, is settled when the gateway starts."""
 
@@ -38,6 +48,16 @@ _FOLDERS = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\":;,]+[/\\])+
 """The folders of an absolute path, of POSIX or Windows."""
 
 LoadEngine = Callable[[Path, Catalogue], Decides]
+
+Changed = Callable[[Sequence[Remapping]], None]
+"""Is told what tiers map to otherwise once new data is in use; may not block for long."""
+
+MAX_CHANGES: Final = 1000
+"""Most changes that are remembered of the time since the start, about 500 bytes each."""
+
+
+def untold(changes: Sequence[Remapping]) -> None:
+    """Tell nobody."""
 
 
 class LiveData:
@@ -49,24 +69,29 @@ class LiveData:
         providers: Providers,
         load_engine: LoadEngine,
         aliases: Mapping[str, str] | None = None,
-        limits: Mapping[str, Limits] | None = None,
+        callers: Iterable[Caller] = (),
         inventory: Inventory = NOBODY_ASKED,
+        changed: Changed = untold,
     ) -> None:
         """Load everything; raises BadArtefact for a bad catalogue, not for a bad engine.
 
         ``inventory`` is what servers of one's own list.
 
-        ``limits`` are those of keys, by the holder's name: a catalogue that lacks a model which they
-        list is bad, because what it would let serve is not what was meant.
+        ``callers`` are the holders of keys: a catalogue that lacks a model or a tier which they name is
+        bad, because what it would let serve is not what was meant.  ``changed`` is told of mappings that
+        change while the process runs.
         """
         self._aliases = aliases or {}
-        self._limits = limits or {}
+        self._callers = tuple(callers)
+        self._changed = changed
         self._folder = folder
         self._providers = providers
         self._load_engine = load_engine
         self.inventory = inventory
         self._stamp = self._stamps()
         self.problem = ""
+        self.changes: tuple[Remapping, ...] = ()
+        """What tiers map to otherwise since the start, the newest first."""
         self._held: frozenset[str] = frozenset()
         self._whole = False
         self.current = self._load(None)
@@ -91,7 +116,22 @@ class LiveData:
         except Exception as error:  # whatever a file holds, the last good data serves
             log.error("changed data is not used, the last good one stays: %s", error)
             self.problem = self._told(error)
-        return self.current is not last
+        if self.current is last:
+            return False
+        self._compare(last, self.current)
+        return True
+
+    def _compare(self, last: Data, data: Data) -> None:
+        """Remember, log and tell what tiers map to otherwise."""
+        try:
+            found = changes_between(last, data)
+            self.changes = (*found, *self.changes)[:MAX_CHANGES]
+            for change in found:
+                log.warning("%s", change)
+            if found:
+                self._changed(found)
+        except Exception:  # the new data serves whether or not it can be compared
+            log.exception("what changed in the data cannot be told")
 
     def _load(self, last: Data | None) -> Data:
         """Read the folder: one catalogue, and an engine that decides on it.
@@ -115,11 +155,8 @@ class LiveData:
             named = "/" in to or unlisted or names.of(to).known
             if catalogue.tier(to) is None and (catalogue.names_tier(to) or not named):
                 raise BadArtefact(f"aliases: {name} = {to!r}: no such tier, and no model's id")
-        for holder, limits in self._limits.items():
-            try:
-                names.within(limits)
-            except UnknownName as error:
-                raise BadArtefact(f"callers: {holder}: {error}") from None
+        for caller in self._callers:
+            refuse_unknown(caller, catalogue, names, unlisted=unlisted)
         engine: Decides | None = None
         problem: str | None = None
         try:
@@ -136,7 +173,10 @@ class LiveData:
         reachable = {i: providers.reachable(catalogue, i) for i in Interface}
         empty = [name for name, shelf in shelves.items() if not shelf.names]
         openings = {i: _ways(providers.openings(i), empty) for i in Interface}
-        return Data(catalogue, engine, problem, reachable, names, self._aliases, openings)
+        changelog = load_changelog(self._folder)
+        return Data(
+            catalogue, engine, problem, reachable, names, self._aliases, openings, changelog
+        )
 
     def _present(self) -> frozenset[str]:
         """Return which files the folder has; raises BadArtefact where one is gone, or there is none.
@@ -171,6 +211,31 @@ class LiveData:
                 continue
             found.append((str(path), stat.st_mtime_ns, stat.st_size))
         return tuple(found)
+
+
+def refuse_unknown(caller: Caller, catalogue: Catalogue, names: Names, *, unlisted: bool) -> None:
+    """Raise BadArtefact where what a caller is allowed, or set, names what there is not."""
+    try:
+        names.within(caller.limits)
+    except UnknownName as error:
+        raise BadArtefact(f"callers: {caller.name}: {error}") from None
+    for problem in checked(caller.tiers, caller.mappings, catalogue, names, unlisted=unlisted):
+        raise BadArtefact(f"callers: {caller.name}: {problem}")
+
+
+def changes_between(last: Data, data: Data) -> tuple[Remapping, ...]:
+    """Say what tiers map to otherwise in newer data, and that another table decides."""
+    today = datetime.now(UTC).date()
+    found = differences(last.catalogue, data.catalogue, today)
+    if last.engine and data.engine:
+        tier = next((t.id for t in data.catalogue.tiers if t.rule == "efficient"), "")
+        found += table_change(last.engine.table, data.engine.table, tier, today)
+    return tuple(found)
+
+
+def history(data: Data, here: Sequence[Remapping]) -> tuple[Remapping, ...]:
+    """Return all changes that are known, the newest first: of the data, and those seen ``here`` beside."""
+    return (*unrecorded(here, data.changelog), *data.changelog)
 
 
 def _ways(variables: Iterable[str], empty: Iterable[str]) -> str:

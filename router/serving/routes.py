@@ -19,11 +19,13 @@ from starlette.types import ASGIApp
 
 from router.decision.explain import as_json
 from router.errors import RouterError, UnknownModel
+from router.evidence.changelog import as_json as change_as_json
 from router.serving.asgi import Headers, Receive, Scope, Send, read_headers
 from router.serving.front import Paths
 from router.serving.gateway import Gateway, must_reach
 from router.serving.headers import error_headers
 from router.serving.listing import entries
+from router.serving.live import history
 from router.serving.passage import Inbound
 from router.values import Interface
 from router.wire.format import FORMATS, pattern_of, spoken_in
@@ -47,7 +49,7 @@ OURS: Final = Paths(
         {
             *(path for format in FORMATS.values() for path in format.PATHS),
             *(path for format in FORMATS.values() if (path := format.COUNT_PATH)),
-            *("/models", "/route"),
+            *("/models", "/route", "/changelog"),
         }
     ),
 )
@@ -210,9 +212,9 @@ async def stored(request: Request) -> Response:
 
 @api.get("/models")
 async def models(request: Request, hidden: bool = True) -> Response:
-    """List the tiers, then the models that a configured provider serves.
+    """List the tiers, then the models that a configured provider serves and the caller may use.
 
-    A tier for background jobs is listed too, because clients send their titles only to what is
+    A tier has its `pool`, and in `opencode.variants` what it maps to by mode, format or balance. A tier for background jobs is listed too, because clients send their titles only to what is
     listed; `hidden=false` leaves out what a person need not pick.
     """
     found = _listed(request, hidden=hidden)
@@ -232,22 +234,20 @@ async def model(request: Request, model_id: str) -> Response:
     for entry in listed:
         if entry["id"] == wanted:
             return Json(entry)
-    lacks = (
-        f"no configured provider serves {model_id!r}"
-        if named.known
-        else f"there is no model {model_id!r}"
-    )
+    if not named.known:
+        lacks = f"there is no model {model_id!r}"
+    elif any(named.id in served for served in data.reachable.values()):
+        lacks = f"{model_id!r} is not for this caller"
+    else:
+        lacks = f"no configured provider serves {model_id!r}"
     raise UnknownModel(f"{lacks}; GET /v1/models lists what there is")
 
 
 def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
     gateway, headers = _gateway(request), read_headers(request.scope)
     caller = gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
-    gateway.under_wishes(caller, headers)
-    data = gateway.data.current
-    served = frozenset[str]().union(*data.reachable.values())
-    decided = sorted(data.engine.models) if data.engine else []
-    return entries(data.catalogue, reachable=served, decided=decided, hidden=hidden)
+    caller, _ = gateway.under_wishes(caller, headers)
+    return entries(gateway.data.current, caller, hidden=hidden)
 
 
 # Once.
@@ -287,6 +287,15 @@ async def route(request: Request, format: Interface | None = None) -> Response:
             **{k: v for k, v in decided.items() if k not in {"why", "model"}},
         }
     )
+
+
+@own.get("/v1/changelog", responses=ERRORS)
+async def changelog(request: Request) -> Response:
+    """List what tiers mapped to and when that changed, the newest first; also since this process runs."""
+    gateway, headers = _gateway(request), read_headers(request.scope)
+    gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
+    told = history(gateway.data.current, gateway.data.changes)
+    return Json({"object": "list", "data": [change_as_json(change) for change in told]})
 
 
 @own.get("/healthz")

@@ -64,6 +64,12 @@ SUBAGENT_NAMES: Final = (
     "x-codex-parent-thread-id",
 )
 
+ROLE_NAMES: Final = ("x-kilocode-mode", "x-claude-code-agent-type", "x-openai-subagent")
+"""Where clients name the agent that calls: its mode, or its type."""
+
+SUBAGENT: Final = "subagent"
+"""What any subagent is called, whatever its client calls it."""
+
 TURN_METADATA: Final = "x-codex-turn-metadata"
 
 SMALL_MODELS: Final = frozenset({"small", "haiku", "mini", "nano", "lite"})
@@ -88,6 +94,8 @@ class Declared:
     session_id: str | None = None
     agent: str | None = None
     summary_follows: bool = False
+    roles: tuple[str, ...] = ()
+    """What the agent that calls is called, in small letters, a background call's too; the nearest first."""
 
 
 def read_declared(headers: Mapping[str, str], body: Mapping[str, Any]) -> Declared:
@@ -96,14 +104,17 @@ def read_declared(headers: Mapping[str, str], body: Mapping[str, Any]) -> Declar
     kinds = {name: said[name].lower() for name in KINDS if name in said}
     task = next((t for name, kind in kinds.items() if (t := KINDS[name].get(kind))), None)
     task = task or _task_by_shape(said, body, declared=bool(kinds))
+    subagent = any(name in said for name in SUBAGENT_NAMES)
+    roles = [said[name].lower() for name in ROLE_NAMES if name in said]
     return Declared(
         mode=None if task else kinds.get("x-kilocode-mode"),
         task=task,
         aside=bool(task) or _is_aside(said, body, kinds),
-        subagent=any(name in said for name in SUBAGENT_NAMES),
+        subagent=subagent,
         session_id=_session_id(said, body),
         agent=" ".join(said[name] for name in AGENT_NAMES if name in said) or None,
         summary_follows=said.get("originator", "").startswith("codex"),
+        roles=tuple(dict.fromkeys([*roles, SUBAGENT] if subagent else roles)),
     )
 
 

@@ -72,6 +72,8 @@ class ChatRequest:
     """As the client set it; None where it set none."""
     hosted: tuple[HostedTool, ...] = ()
     """Tools that a routed request is sent without where the model's vendor does not run them."""
+    roles: tuple[str, ...] = ()
+    """What its client calls the agent that asks, the nearest first."""
 
     @property
     def body(self) -> bytes:
@@ -171,6 +173,7 @@ def from_fields(
         n_answers=format.n_answers(fields),
         effort=format.effort_of(fields),
         hosted=reading.hosted,
+        roles=declared.roles,
     )
 
 

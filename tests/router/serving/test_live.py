@@ -16,7 +16,7 @@ from router.errors import BadArtefact
 from router.evidence.catalogue import MODELS_DIR
 from router.providers.endpoints import SIMULATED_ROW, Providers
 from router.serving.live import WATCHED, LiveData
-from router.values import Limits
+from router.values import Caller, Limits
 from tests.gateway_rig import StubEngine, gateway
 
 SONNET = 'explore      = "anthropic/claude-sonnet-4.6"'
@@ -139,13 +139,49 @@ def test_a_bad_engine_at_start_degrades_and_new_catalogues_are_still_read(folder
 
 def test_a_catalogue_without_a_model_that_a_key_lists_is_not_used_and_says_so(folder):
     """Else the key would deny what there is not any more, and let something else serve."""
-    limits = {"anna": Limits(deny=frozenset({"gpt-5.5"}))}
-    live = LiveData(folder, Providers([SIMULATED_ROW], {}), stub, limits=limits)
+    anna = Caller("anna", limits=Limits(deny=frozenset({"gpt-5.5"})))
+    live = LiveData(folder, Providers([SIMULATED_ROW], {}), stub, callers=[anna])
     path = folder / "catalogue.toml"
     touch(path, path.read_text().replace('"openai/gpt-5.5"', '"openai/gpt-5.6"'))
     assert not live.refresh()
     assert "callers: anna: deny: there is no model" in live.problem
     assert live.current.names.of("gpt-5.5").known
+
+
+def test_who_is_told_of_changes_hears_each_once_and_nothing_where_none_is(folder):
+    heard = []
+    live = LiveData(folder, Providers([SIMULATED_ROW], {}), stub, changed=heard.append)
+    path = folder / "catalogue.toml"
+    good = path.read_text()
+    touch(path, good + "# no mapping\n")
+    assert live.refresh()
+    assert not heard
+    touch(path, good.replace(SONNET, OPUS))
+    assert live.refresh()
+    ((change,),) = heard
+    assert live.changes == (change,)
+    assert str(change).startswith("kilo-auto/frontier over explore: anthropic/claude-sonnet-4.6@")
+
+
+def test_another_table_is_told_with_how_many_cells_pick_another(folder):
+    live = live_of(folder, Engine.load)
+    path = folder / "table.json"
+    touch(path, path.read_text().replace(live.current.engine.table.version, "0123456789abcdef"))
+    assert live.refresh()
+    (change,) = live.changes
+    assert str(change).endswith("→ 0123456789abcdef")
+    assert change.why == "0 of 92 cells changed pick."
+
+
+def test_a_catalogue_without_what_a_key_maps_to_is_not_used(folder):
+    anna = Caller(
+        "anna", mappings={"kilo/auto": {"plan": "gpt-5.5"}}, tiers={"a": "kilo-auto/small"}
+    )
+    live = LiveData(folder, Providers([SIMULATED_ROW], {}), stub, callers=[anna])
+    path = folder / "catalogue.toml"
+    touch(path, path.read_text().replace('"openai/gpt-5.5"', '"openai/gpt-5.6"'))
+    assert not live.refresh()
+    assert "callers: anna: mappings: kilo/auto: plan: there is no model" in live.problem
 
 
 def test_a_bad_catalogue_is_refused_at_start(folder):
