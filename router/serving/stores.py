@@ -12,15 +12,25 @@ from typing import Final
 from router.callers.rates import Rates, Window
 from router.callers.shared_rates import SharedWindow
 from router.errors import BadArtefact
+from router.providers.bulletin import Bulletin, FileBulletin, ValkeyBulletin
 from router.sessions.file import FileSessions
+from router.sessions.kept import KeptSessions
 from router.sessions.store import Closes, MemorySessions, Sessions
+from router.sessions.valkey import ValkeySessions
 from router.settings import Settings
+from router.storage.valkey import Valkey
 
 log = logging.getLogger(__name__)
 
 ANSWERS_FILE: Final = "answers.db"
 SESSIONS_FILE: Final = "sessions.db"
 RATES_FILE: Final = "rates.db"
+BULLETIN_FILE: Final = "bulletin.db"
+
+SESSIONS_OF: Final = "auto-efficient:session:"
+ANSWERS_OF: Final = "auto-efficient:answer:"
+BULLETIN_OF: Final = "auto-efficient:bulletin"
+"""Under which names they lie in a server that replicas share."""
 
 ANSWERS_IDLE_S: Final = 30 * 86_400.0
 """How long who gave an answer is remembered: OpenAI keeps answers for 30 days
@@ -39,40 +49,79 @@ class Stores:
     answers: Sessions
     """The sessions of answers that their provider keeps, under the answers' names."""
     rates: Rates
-    problem: str | None = None
+    bulletin: Bulletin | None = None
+    """Where the processes of a gateway tell each other of failing providers; None: there is one."""
+    server: Valkey | None = None
+    """What replicas share."""
+    unkept: str = ""
     """What cannot be kept, and what follows from it."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it should be now; what stands before the first colon may be told to anybody."""
+        away = self.server.problem if self.server else ""
+        return tuple(filter(None, (self.unkept, away)))
 
     async def aclose(self) -> None:
         """Let go of all of them."""
-        for store in {id(store): store for store in (self.sessions, self.answers)}.values():
+        held = (self.sessions, self.answers, self.bulletin, self.server)
+        for store in {id(store): store for store in held}.values():
             if isinstance(store, Closes):
                 await store.aclose()
 
 
 def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None) -> Stores:
-    """Make the stores; raises BadArtefact for a ``session_store`` that cannot be made.
+    """Make the stores; raises BadArtefact for a ``store`` or ``session_store`` that cannot be made.
 
-    ``sessions`` and the settings' store serve for answers too; else these are in the settings'
+    ``sessions`` and the settings' stores serve for answers too; else these are in the settings'
     ``state_dir``.  ``shared`` is the folder of a gateway with several workers.
     """
-    sessions = sessions or _named(settings)
-    problem: str | None = None
-    answers = sessions
-    if answers is None and settings.state_dir is not None:
-        try:
-            answers = FileSessions(
-                settings.state_dir / ANSWERS_FILE, limit=ANSWERS, idle_s=ANSWERS_IDLE_S
-            )
-        except (OSError, sqlite3.Error) as error:
-            problem = f"stored answers are forgotten on a restart: {settings.state_dir}: {error}"
-            log.warning("%s", problem)
-    limit, idle_s = settings.sessions, settings.session_idle_s
-    if sessions is None and shared is not None:
-        sessions = FileSessions(shared / SESSIONS_FILE, limit=limit, idle_s=idle_s)
-    sessions = sessions or MemorySessions(limit=limit, idle_s=idle_s, clock=time.time)
     per_hour = settings.anonymous_per_hour
     rates = SharedWindow(shared / RATES_FILE, per_hour) if shared else Window(per_hour)
-    return Stores(sessions, answers or sessions, rates, problem)
+    server = Valkey(settings.store.get_secret_value()) if settings.store else None
+    bulletin = _bulletin(server, shared)
+    if own := sessions or _named(settings):
+        return Stores(own, own, rates, bulletin, server)
+    if server:
+        limit = settings.sessions
+        held = ValkeySessions(server, SESSIONS_OF, limit=limit, idle_s=settings.session_idle_s)
+        answers = ValkeySessions(server, ANSWERS_OF, limit=limit, idle_s=ANSWERS_IDLE_S)
+        return Stores(held, answers, rates, bulletin, server)
+    unkept = ""
+    if settings.state_dir is not None:
+        try:
+            answers_file = settings.state_dir / ANSWERS_FILE
+            kept = FileSessions(answers_file, limit=ANSWERS, idle_s=ANSWERS_IDLE_S)
+            return Stores(_on_disk(settings, shared), kept, rates, bulletin)
+        except (OSError, sqlite3.Error) as error:
+            unkept = (
+                f"pins and stored answers are forgotten on a restart: {settings.state_dir}: {error}"
+            )
+            log.warning("%s", unkept)
+    here = _here(settings, shared)
+    return Stores(here, here, rates, bulletin, unkept=unkept)
+
+
+def _bulletin(server: Valkey | None, shared: Path | None) -> Bulletin | None:
+    if server:
+        return ValkeyBulletin(server, BULLETIN_OF)
+    return FileBulletin(shared / BULLETIN_FILE) if shared else None
+
+
+def _on_disk(settings: Settings, shared: Path | None) -> Sessions:
+    """Return sessions that outlive the gateway: several workers share the file, one keeps them in memory too."""
+    assert settings.state_dir is not None
+    limit, idle_s = settings.sessions, settings.session_idle_s
+    file = FileSessions(settings.state_dir / SESSIONS_FILE, limit=limit, idle_s=idle_s)
+    return file if shared else KeptSessions(file, limit=limit, idle_s=idle_s)
+
+
+def _here(settings: Settings, shared: Path | None) -> Sessions:
+    """Return sessions that end with the gateway."""
+    limit, idle_s = settings.sessions, settings.session_idle_s
+    if shared:
+        return FileSessions(shared / SESSIONS_FILE, limit=limit, idle_s=idle_s)
+    return MemorySessions(limit=limit, idle_s=idle_s, clock=time.time)
 
 
 def _named(settings: Settings) -> Sessions | None:
