@@ -59,7 +59,7 @@ class _State:
     penalty_until: float = 0.0
 
 
-class Held(NamedTuple):
+class Suspicion(NamedTuple):
     """What is held against a key, with times from now on; all of it nothing when it was forgotten."""
 
     witnesses: frozenset[Witness] = frozenset()
@@ -120,14 +120,14 @@ class Breaker:
             if self._states.pop(key, None) is not None:
                 self._note(key)
 
-    def changes(self, now: float) -> dict[Key, Held]:
+    def changes(self, now: float) -> dict[Key, Suspicion]:
         """Return what changed here since this was asked last, and how it stands."""
         changed, self._changed = self._changed, {}
         return {key: self._held(key, now) for key in changed}
 
-    def take_in(self, key: Key, held: Held, now: float) -> None:
+    def take_in(self, key: Key, held: Suspicion, now: float) -> None:
         """Hold what another breaker does too, or forget what that forgot."""
-        if held == Held():
+        if held == Suspicion():
             self._states.pop(key, None)
             return
         state = self._room(key)
@@ -139,11 +139,11 @@ class Breaker:
         state.doubted_until = max(state.doubted_until, now + held.doubted_s)
         state.penalty_until = max(state.penalty_until, now + min(held.penalty_s, MAX_WAIT_S))
 
-    def _held(self, key: Key, now: float) -> Held:
+    def _held(self, key: Key, now: float) -> Suspicion:
         if (state := self._states.get(key)) is None:
-            return Held()
+            return Suspicion()
         untils = (state.open_until, state.doubted_until, state.penalty_until)
-        return Held(frozenset(state.witnesses), *(max(0.0, until - now) for until in untils))
+        return Suspicion(frozenset(state.witnesses), *(max(0.0, until - now) for until in untils))
 
     def failed(
         self, key: Key, now: float, witness: Witness, retry_after_s: float | None = None

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from router.providers.breaker import MAX_KEYS, Held, Key
+from router.providers.breaker import MAX_KEYS, Key, Suspicion
 from router.providers.upstream import Upstream
 from router.providers.wordings import HELD_S
 from router.storage.valkey import StoreAway, Valkey
@@ -110,7 +110,7 @@ class ValkeyBulletin:
         return [fields[b"text"] for _, fields in found]
 
 
-class Exchange:
+class Gossip:
     """One process's part in it."""
 
     def __init__(self, upstream: Upstream, bulletin: Bulletin) -> None:
@@ -142,7 +142,7 @@ class Exchange:
         for text in await self._bulletin.news():
             self._take_in(orjson.loads(text))
 
-    def _notice(self, key: Key, held: Held) -> dict[str, Any]:
+    def _notice(self, key: Key, held: Suspicion) -> dict[str, Any]:
         now_s = time.time()
         return {
             "by": self._name,
@@ -160,6 +160,6 @@ class Exchange:
                     continue
                 left = (min(max(0.0, until - now_s), LASTS_S) for until in notice["until"])
                 witnesses = frozenset((caller, request) for caller, request in notice["witnesses"])
-                self._upstream.memory.take_in(tuple(notice["key"]), Held(witnesses, *left))
+                self._upstream.memory.take_in(tuple(notice["key"]), Suspicion(witnesses, *left))
             except (LookupError, TypeError, ValueError) as error:
                 log.warning("a notice of failing providers cannot be read: %r", error)

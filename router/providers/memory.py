@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from router.providers.attempts import Attempt
-from router.providers.breaker import MAX_KEYS, Admission, Breaker, Held, Key
+from router.providers.breaker import MAX_KEYS, Admission, Breaker, Key, Suspicion
 from router.providers.outgoing import Order, sent_fields
 from router.providers.wordings import ALL, CALLERS, FIELDS, HELD_S, VAGUE_S
 from router.values import Failure, Fault
@@ -48,11 +48,11 @@ class Memory:
         if breaker.remembers:
             breaker.succeeded(_keys(order, attempt))
 
-    def changes(self) -> dict[Key, Held]:
+    def changes(self) -> dict[Key, Suspicion]:
         """Return what changed of our own keys since this was asked last."""
         return self._ours.changes(self._clock())
 
-    def take_in(self, key: Key, held: Held) -> None:
+    def take_in(self, key: Key, held: Suspicion) -> None:
         """Hold against one of our own keys what another process does."""
         self._ours.take_in(key, held, self._clock())
 

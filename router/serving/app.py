@@ -34,7 +34,7 @@ from router.books.record import Tell, unrecorded
 from router.decision.coverage import said_of_gaps
 from router.decision.engine import Engine
 from router.errors import RouterError
-from router.providers.bulletin import Exchange
+from router.providers.bulletin import Gossip
 from router.providers.endpoints import SIMULATED, Providers
 from router.providers.inventory import AGAIN_S, Inventory, ask, said_of
 from router.providers.proxies import Proxies
@@ -122,7 +122,7 @@ def create_app(
         freeze()
         beside = [asyncio.create_task(_keep_fresh(data, settings.reload_s, providers, carrier))]
         if stores.bulletin is not None:
-            beside.append(asyncio.create_task(Exchange(upstream, stores.bulletin).run()))
+            beside.append(asyncio.create_task(Gossip(upstream, stores.bulletin).run()))
         yield
         for task in beside:
             task.cancel()

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from router.providers.breaker import COOLDOWN_S, THRESHOLD, Admission
-from router.providers.bulletin import LASTS_S, Exchange, FileBulletin, ValkeyBulletin
+from router.providers.bulletin import LASTS_S, FileBulletin, Gossip, ValkeyBulletin
 from router.providers.upstream import Upstream
 from router.providers.waits import MAX_WAIT_S
 from router.settings import Settings
@@ -31,7 +31,7 @@ class Process:
     def __init__(self, bulletin):
         self.upstream = Upstream(None, simulated=None, timeouts=Settings().timeouts)
         self.breaker = self.upstream.memory._ours
-        self.turn = Exchange(self.upstream, bulletin).turn
+        self.turn = Gossip(self.upstream, bulletin).turn
 
     def fail(self, times, *, caller="me", first=0):
         for n in range(first, first + times):

@@ -136,7 +136,7 @@ async def test_what_fails_at_one_replica_is_passed_over_at_the_other(server):
             answer = await a.post(CHAT, json=body(f"{ASK}, {n}"))
             assert answer.headers["x-auto-model"] == SECOND
         breaker = b.app.state.gateway.upstream.memory._ours
-        await soon(lambda: breaker.remembers, 2.0)
+        await soon(lambda: any(held.open_until for held in breaker._states.values()), 2.0)
         fake.seen.clear()
         assert (await b.post(CHAT, json=body())).headers["x-auto-model"] == SECOND
         assert [seen.fields["model"] for seen in fake.seen] == [SECOND]

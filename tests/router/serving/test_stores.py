@@ -61,10 +61,10 @@ async def test_a_conversation_that_its_provider_keeps_stays_there_after_a_restar
     told = await before.post(RESPONSES, json=first, headers=named | {"x-auto-pin": pin})
     follow = {
         "model": "kilo-auto/efficient",
-        "input": "now rename foo to bar",
         "previous_response_id": told.json()["id"],
     }
-    for _ in range(2):
+    for name in ("bar", "baz"):
+        follow["input"] = f"now rename foo to {name}"
         after = await worker(settings).post(RESPONSES, json=follow, headers=named)
         assert (after.headers["x-auto-model"], after.headers["x-auto-move"]) == (pin, "locked")
 
