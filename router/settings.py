@@ -48,6 +48,7 @@ from router.providers.endpoints import (
     load_providers,
 )
 from router.sessions.store import Sessions
+from router.storage.valkey import checked
 from router.values import Entry
 
 PREFIX: Final = "AUTO_EFFICIENT_"
@@ -101,8 +102,8 @@ class Settings(Entry):
         default=1,
         ge=1,
         le=256,
-        description="Processes. They share sessions and what anonymous callers asked; each learns of "
-        "failing providers on its own.",
+        description="Processes. They share sessions, what anonymous callers asked and what is known of "
+        "failing providers.",
     )
     upstream: str = Field(
         default="",
@@ -145,10 +146,16 @@ class Settings(Entry):
         default=None,
         description="`package.module:name` of what makes a store that several machines share.",
     )
+    store: SecretStr | None = Field(
+        default=None,
+        description="URL of a Redis or Valkey server that replicas share: sessions, limits, breakers. "
+        "`redis://`, `rediss://` (TLS), `valkey://`, `valkeys://` or `unix://`; needs the `redis` extra.",
+    )
     state_dir: Path | None = Field(
         default=None,
-        description="Folder for what outlives a restart: which model gave an answer that its provider "
-        "keeps, as hashes. `auto-efficient serve` uses `$XDG_STATE_HOME/auto-efficient` or "
+        description="Folder for what outlives a restart: sessions with their pins, and which model gave an "
+        "answer that its provider keeps. Hashes, numbers and models' names, no text. With `store` they are "
+        "there instead. `auto-efficient serve` uses `$XDG_STATE_HOME/auto-efficient` or "
         "`~/.local/state/auto-efficient`; empty keeps nothing.",
     )
     database: SecretStr | None = Field(
@@ -206,8 +213,15 @@ class Settings(Entry):
     )
     log_requests: bool = Field(default=False, description="Log a line per request.")
 
+    @field_validator("store")
+    @classmethod
+    def _is_a_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            checked(url.get_secret_value())
+        return url
+
     @field_validator(
-        "state_dir", "database", "keep_requests_days", "keep_workings_days", mode="before"
+        "state_dir", "store", "database", "keep_requests_days", "keep_workings_days", mode="before"
     )
     @classmethod
     def _may_be_none(cls, value: object) -> object:

@@ -263,6 +263,7 @@ class Caller:
     dial: Dial = DIALS[DEFAULT_DIAL]
     limits: Limits = NO_LIMITS
     team: str | None = None
+    """Whose terms it is under beside its own."""
     former: str | None = None
     """The model or tier that it used before: what is saved is counted against it."""
     objection: str = ""
@@ -272,7 +273,6 @@ class Caller:
     mappings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Tier → mode, agent, format, ``paid``, ``unpaid`` or ``default`` → ``model`` or ``model@effort`` that
     it maps to for this caller (``router.callers.overrides``)."""
-    """Whose terms it is under beside its own."""
 
 
 class SessionWishes(NamedTuple):

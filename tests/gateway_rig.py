@@ -283,7 +283,7 @@ async def gateway(
 def forget(client: httpx.AsyncClient) -> None:
     """Let a gateway hold nothing against anybody."""
     upstream = client.app.state.gateway.upstream  # type: ignore[attr-defined]  # as above
-    upstream._memory = Memory(time.monotonic)
+    upstream.memory = Memory(time.monotonic)
 
 
 # Checkers.

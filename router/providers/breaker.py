@@ -9,6 +9,9 @@ better is left, because a wrong guess then costs a try, not an answer.
 
 One caller cannot shut a model for others: a circuit counts distinct requests, not their repeats,
 and of one caller's only so many that another must have failed too.
+
+What changed can be told to the breakers of other processes, and what they tell taken in, so that
+together they know what one of them would (``router.providers.bulletin``).
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from router.providers.waits import MAX_WAIT_S
 
 Key = tuple[str, ...]
 """Account, model there, what a request must have for it to count; whatever is left out is any."""
 
-Witness = tuple[str, int]
+Witness = tuple[str, str]
 """Caller, and a digest of its request."""
 
 THRESHOLD: Final = 5
@@ -56,6 +59,15 @@ class _State:
     penalty_until: float = 0.0
 
 
+class Suspicion(NamedTuple):
+    """What is held against a key, with times from now on; all of it nothing when it was forgotten."""
+
+    witnesses: frozenset[Witness] = frozenset()
+    open_s: float = 0.0
+    doubted_s: float = 0.0
+    penalty_s: float = 0.0
+
+
 class Breaker:
     """Remember failures; all times are seconds on one monotonic clock."""
 
@@ -64,6 +76,8 @@ class Breaker:
         self._threshold = threshold
         self._cooldown_s = cooldown_s
         self._states: OrderedDict[Key, _State] = OrderedDict()
+        self._changed: dict[Key, None] = {}
+        """What others were not told of; no more than there is room for."""
 
     @property
     def remembers(self) -> bool:
@@ -103,7 +117,33 @@ class Breaker:
     def succeeded(self, keys: Sequence[Key]) -> None:
         """Forget all that was held against these."""
         for key in keys:
+            if self._states.pop(key, None) is not None:
+                self._note(key)
+
+    def changes(self, now: float) -> dict[Key, Suspicion]:
+        """Return what changed here since this was asked last, and how it stands."""
+        changed, self._changed = self._changed, {}
+        return {key: self._held(key, now) for key in changed}
+
+    def take_in(self, key: Key, held: Suspicion, now: float) -> None:
+        """Hold what another breaker does too, or forget what that forgot."""
+        if held == Suspicion():
             self._states.pop(key, None)
+            return
+        state = self._room(key)
+        before = len(state.witnesses)
+        state.witnesses.update(sorted(held.witnesses - state.witnesses)[: MAX_WITNESSES - before])
+        opens = before < self._threshold <= len(state.witnesses)  # neither saw enough by itself
+        open_s = self._cooldown_s if opens else min(held.open_s, self._cooldown_s)
+        state.open_until = max(state.open_until, now + open_s)
+        state.doubted_until = max(state.doubted_until, now + held.doubted_s)
+        state.penalty_until = max(state.penalty_until, now + min(held.penalty_s, MAX_WAIT_S))
+
+    def _held(self, key: Key, now: float) -> Suspicion:
+        if (state := self._states.get(key)) is None:
+            return Suspicion()
+        untils = (state.open_until, state.doubted_until, state.penalty_until)
+        return Suspicion(frozenset(state.witnesses), *(max(0.0, until - now) for until in untils))
 
     def failed(
         self, key: Key, now: float, witness: Witness, retry_after_s: float | None = None
@@ -123,6 +163,16 @@ class Breaker:
         self._state(key).doubted_until = now + for_s
 
     def _state(self, key: Key) -> _State:
+        """Return what is remembered under a key, to be changed."""
+        self._note(key)
+        return self._room(key)
+
+    def _note(self, key: Key) -> None:
+        """Have others told of a key."""
+        if len(self._changed) < MAX_KEYS:
+            self._changed[key] = None
+
+    def _room(self, key: Key) -> _State:
         """Return what is remembered under a key; what was not spoken of for longest makes room."""
         state = self._states.setdefault(key, _State())
         self._states.move_to_end(key)

@@ -4,14 +4,19 @@ Two breakers: failures with a client's own key are held only against that key, i
 own, so that no flood of keys crowds out what is known of ours.  Of a refusal as much is remembered
 as it shows (``router.providers.wordings``), and only of what the gateway chose: a client that names
 a model can make it refuse anything.
+
+What is held against our own keys is known to all processes that share it.  It names accounts, models and
+what requests have; callers and requests are digests, so that it can lie where others look.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 
 from router.providers.attempts import Attempt
-from router.providers.breaker import Admission, Breaker, Key
+from router.providers.breaker import MAX_KEYS, Admission, Breaker, Key, Suspicion
 from router.providers.outgoing import Order, sent_fields
 from router.providers.wordings import ALL, CALLERS, FIELDS, HELD_S, VAGUE_S
 from router.values import Failure, Fault
@@ -34,7 +39,7 @@ class Memory:
         breaker, now = self._of(attempt), self._clock()
         if not breaker.remembers:
             return Admission.YES, 0.0
-        admission = breaker.admit(_keys(order, attempt), now, order.caller)
+        admission = breaker.admit(_keys(order, attempt), now, _named(order.caller))
         return admission, breaker.wait_s(attempt.key, now)
 
     def served(self, order: Order, attempt: Attempt) -> None:
@@ -43,12 +48,20 @@ class Memory:
         if breaker.remembers:
             breaker.succeeded(_keys(order, attempt))
 
+    def changes(self) -> dict[Key, Suspicion]:
+        """Return what changed of our own keys since this was asked last."""
+        return self._ours.changes(self._clock())
+
+    def take_in(self, key: Key, held: Suspicion) -> None:
+        """Hold against one of our own keys what another process does."""
+        self._ours.take_in(key, held, self._clock())
+
     def note(self, order: Order, attempt: Attempt, failure: Failure, of: str) -> None:
         """Remember a failure; ``of`` says which requests it counts against."""
         breaker, now, fault = self._of(attempt), self._clock(), failure.fault
         account: Key = (attempt.account,)
         if fault is Fault.MOMENT:
-            witness = (order.caller, hash(order.request.body))
+            witness = (_named(order.caller), _digest(order.request.body))
             breaker.failed(attempt.key, now, witness, failure.retry_after_s)
         elif fault in (Fault.KEY, Fault.ACCOUNT):
             for whom in (account, attempt.key):  # another model of it may yet serve
@@ -60,8 +73,18 @@ class Memory:
             breaker.refused(key, now, HELD_S[fault])
 
 
+@lru_cache(maxsize=MAX_KEYS)
+def _named(caller: str) -> str:
+    return _digest(caller.encode("utf-8", "replace"))
+
+
+def _digest(data: bytes | bytearray | memoryview) -> str:
+    """Return what tells callers and requests apart, the same in every process."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
 def _caller(order: Order) -> str:
-    return f"{CALLERS} {order.caller}"
+    return f"{CALLERS} {_named(order.caller)}"
 
 
 def _keys(order: Order, attempt: Attempt) -> tuple[Key, ...]:

@@ -166,7 +166,7 @@ class Upstream:
         self._transport = transport
         self._simulated = simulated
         self._timeouts = timeouts
-        self._memory = Memory(clock)
+        self.memory = Memory(clock)
         self._clock = clock
         self._drained: set[asyncio.Task[None]] = set()
 
@@ -176,7 +176,7 @@ class Upstream:
         Every attempt that failed or was passed over is added to ``failures`` as that happens, so
         that who is cancelled in between knows of them.
         """
-        memory, began = self._memory, self._clock()
+        memory, began = self.memory, self._clock()
         flow = attempts(
             order.attempts, lambda attempt: memory.admit(order, attempt), order.larger, failures
         )

@@ -34,6 +34,7 @@ from router.books.record import Tell, unrecorded
 from router.decision.coverage import said_of_gaps
 from router.decision.engine import Engine
 from router.errors import RouterError
+from router.providers.bulletin import Gossip
 from router.providers.endpoints import SIMULATED, Providers
 from router.providers.inventory import AGAIN_S, Inventory, ask, said_of
 from router.providers.proxies import Proxies
@@ -41,6 +42,7 @@ from router.providers.simulated.names import is_known
 from router.providers.simulated.provider import SimulatedTransport
 from router.providers.transport import FastTransport
 from router.providers.upstream import Upstream
+from router.serving.books import books_of
 from router.serving.front import Front
 from router.serving.gateway import Gateway
 from router.serving.guard import GuardedConfig
@@ -64,7 +66,7 @@ from router.settings import Settings
 log = logging.getLogger("router.app")
 
 WORKERS_SHARE: Final = (
-    "they share sessions, pins and anonymous limits; each learns of failing providers on its own"
+    "they share sessions, pins, anonymous limits and what is known of failing providers"
 )
 
 
@@ -108,8 +110,15 @@ def create_app(
         timeouts=settings.timeouts,
     )
     stores = stores_of(settings, sessions, shared)
+    books = books_of(settings)
     gateway = Gateway(
-        settings, providers=providers, data=data, upstream=upstream, stores=stores, record=record
+        settings,
+        providers=providers,
+        data=data,
+        upstream=upstream,
+        stores=stores,
+        books=books,
+        record=record,
     )
 
     @asynccontextmanager
@@ -118,11 +127,16 @@ def create_app(
         if inventory is None:
             await _restock(data, providers, carrier)
         freeze()
-        fresh = asyncio.create_task(_keep_fresh(data, settings.reload_s, providers, carrier))
+        beside = [asyncio.create_task(_keep_fresh(data, settings.reload_s, providers, carrier))]
+        if stores.bulletin is not None:
+            beside.append(asyncio.create_task(Gossip(upstream, stores.bulletin).run()))
         yield
-        fresh.cancel()
+        for task in beside:
+            task.cancel()
         await upstream.aclose()
         await stores.aclose()
+        if books is not None:
+            await asyncio.to_thread(books.close)
 
     app: FastAPI = FastAPIOffline(  # its pages need no network
         title="Auto Efficient",
@@ -316,7 +330,7 @@ def greeting(settings: Settings, port: int, gateway: Gateway, proxies: Proxies) 
     if names == SIMULATED:
         names = "simulated (no provider key is set; no model is called)"
     proxy = f"  proxy       {proxies}\n" if proxies.by_scheme else ""
-    problems = (gateway.data.problem, gateway.stores.problem)
+    problems = (gateway.data.problem, *gateway.stores.problems)
     problem = "".join(f"  problem     {said}\n" for said in problems if said)
     if settings.workers > 1:
         problem += f"  workers     {settings.workers}: {WORKERS_SHARE}\n"

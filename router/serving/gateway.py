@@ -48,6 +48,7 @@ from router.serving.asgi import (
     read_headers,
     watched,
 )
+from router.serving.books import Books
 from router.serving.headers import (
     STREAM_HEADERS,
     early_headers,
@@ -85,6 +86,7 @@ class Gateway:
         data: LiveData,
         upstream: Upstream,
         stores: Stores,
+        books: Books | None = None,
         record: Tell = unrecorded,
         clock: Callable[[], float] = time.monotonic,
         session_clock: Callable[[], float] = time.time,
@@ -99,6 +101,7 @@ class Gateway:
         self.data = data
         self.upstream = upstream
         self.stores = stores
+        self.books = books
         self.intake = Intake(settings.requests)
         self._record = record
         self._clock = clock
@@ -364,8 +367,8 @@ class Gateway:
         try:
             row = record_of(passage, self._clock(), self._session_clock())
             self._record(row)
-            if self.stores.books is not None:
-                self.stores.books.ledger.tell(row)
+            if self.books is not None:
+                self.books.ledger.tell(row)
         except Exception:
             log.exception("request %s could not be recorded", passage.call.decision_id)
             return

@@ -306,14 +306,16 @@ async def healthz() -> Response:
 
 @own.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Say whether the data is good; the last good data serves while it is not."""
+    """Say whether data and stores are good; the last good data serves while it is not."""
     gateway = _gateway(request)
     data = gateway.data
+    stores = (problem.partition(":")[0] for problem in gateway.stores.problems)
+    problem = "; ".join(filter(None, (data.problem, *stores)))
     efficient = "decides" if data.current.engine else "falls back to kilo-auto/balanced"
     return Json(
         {
-            "status": "degraded" if data.problem else "ok",
-            "problem": data.problem or None,
+            "status": "degraded" if problem else "ok",
+            "problem": problem or None,
             "efficient": efficient,
             "providers": [p.name for p in gateway.providers.configured],
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 import time
@@ -10,27 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine
-
-from router.books.ledger import Ledger, Retention
-from router.books.spool import Spool
 from router.callers.rates import Rates, Window
-from router.callers.seal import Seal, seal_of
 from router.callers.shared_rates import SharedWindow
 from router.errors import BadArtefact
+from router.providers.bulletin import Bulletin, FileBulletin, ValkeyBulletin
 from router.sessions.file import FileSessions
+from router.sessions.kept import KeptSessions
 from router.sessions.store import Closes, MemorySessions, Sessions
+from router.sessions.valkey import ValkeySessions
 from router.settings import Settings
-from router.storage.database import file_url, open_database
+from router.storage.valkey import Valkey
 
 log = logging.getLogger(__name__)
 
 ANSWERS_FILE: Final = "answers.db"
 SESSIONS_FILE: Final = "sessions.db"
 RATES_FILE: Final = "rates.db"
+BULLETIN_FILE: Final = "bulletin.db"
 
-BOOKS_FILE: Final = "books.db"
-SPOOL_FILE: Final = "spool.db"
+SESSIONS_OF: Final = "auto-efficient:session:"
+ANSWERS_OF: Final = "auto-efficient:answer:"
+BULLETIN_OF: Final = "auto-efficient:bulletin"
+"""Under which names they lie in a server that replicas share."""
 
 ANSWERS_IDLE_S: Final = 30 * 86_400.0
 """How long who gave an answer is remembered: OpenAI keeps answers for 30 days
@@ -42,20 +42,6 @@ ANSWERS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """The database, and what is written to it."""
-
-    database: Engine
-    ledger: Ledger
-    seal: Seal
-
-    def close(self) -> None:
-        """Write what is left."""
-        self.ledger.close()
-        self.database.dispose()
-
-
-@dataclass(frozen=True, slots=True)
 class Stores:
     """What outlives a request.  What sessions hold is dated by ``time.time``."""
 
@@ -63,72 +49,79 @@ class Stores:
     answers: Sessions
     """The sessions of answers that their provider keeps, under the answers' names."""
     rates: Rates
-    books: Books | None = None
-    """None where nothing is kept: neither a state folder nor a database is set."""
-    problem: str | None = None
+    bulletin: Bulletin | None = None
+    """Where the processes of a gateway tell each other of failing providers; None: there is one."""
+    server: Valkey | None = None
+    """What replicas share."""
+    unkept: str = ""
     """What cannot be kept, and what follows from it."""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is not as it should be now; what stands before the first colon may be told to anybody."""
+        away = self.server.problem if self.server else ""
+        return tuple(filter(None, (self.unkept, away)))
 
     async def aclose(self) -> None:
         """Let go of all of them."""
-        for store in {id(store): store for store in (self.sessions, self.answers)}.values():
+        held = (self.sessions, self.answers, self.bulletin, self.server)
+        for store in {id(store): store for store in held}.values():
             if isinstance(store, Closes):
                 await store.aclose()
-        if self.books is not None:
-            await asyncio.to_thread(self.books.close)
 
 
 def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None) -> Stores:
-    """Make the stores; raises BadArtefact for a ``session_store`` that cannot be made.
+    """Make the stores; raises BadArtefact for a ``store`` or ``session_store`` that cannot be made.
 
-    ``sessions`` and the settings' store serve for answers too; else these are in the settings'
+    ``sessions`` and the settings' stores serve for answers too; else these are in the settings'
     ``state_dir``.  ``shared`` is the folder of a gateway with several workers.
     """
-    sessions = sessions or _named(settings)
-    problem: str | None = None
-    answers = sessions
-    if answers is None and settings.state_dir is not None:
-        try:
-            answers = FileSessions(
-                settings.state_dir / ANSWERS_FILE, limit=ANSWERS, idle_s=ANSWERS_IDLE_S
-            )
-        except (OSError, sqlite3.Error) as error:
-            problem = f"stored answers are forgotten on a restart: {settings.state_dir}: {error}"
-            log.warning("%s", problem)
-    limit, idle_s = settings.sessions, settings.session_idle_s
-    if sessions is None and shared is not None:
-        sessions = FileSessions(shared / SESSIONS_FILE, limit=limit, idle_s=idle_s)
-    sessions = sessions or MemorySessions(limit=limit, idle_s=idle_s, clock=time.time)
     per_hour = settings.anonymous_per_hour
     rates = SharedWindow(shared / RATES_FILE, per_hour) if shared else Window(per_hour)
-    return Stores(sessions, answers or sessions, rates, books_of(settings), problem)
+    server = Valkey(settings.store.get_secret_value()) if settings.store else None
+    bulletin = _bulletin(server, shared)
+    if own := sessions or _named(settings):
+        return Stores(own, own, rates, bulletin, server)
+    if server:
+        limit = settings.sessions
+        held = ValkeySessions(server, SESSIONS_OF, limit=limit, idle_s=settings.session_idle_s)
+        answers = ValkeySessions(server, ANSWERS_OF, limit=limit, idle_s=ANSWERS_IDLE_S)
+        return Stores(held, answers, rates, bulletin, server)
+    unkept = ""
+    if settings.state_dir is not None:
+        try:
+            answers_file = settings.state_dir / ANSWERS_FILE
+            kept = FileSessions(answers_file, limit=ANSWERS, idle_s=ANSWERS_IDLE_S)
+            return Stores(_on_disk(settings, shared), kept, rates, bulletin)
+        except (OSError, sqlite3.Error) as error:
+            unkept = (
+                f"pins and stored answers are forgotten on a restart: {settings.state_dir}: {error}"
+            )
+            log.warning("%s", unkept)
+    here = _here(settings, shared)
+    return Stores(here, here, rates, bulletin, unkept=unkept)
 
 
-def books_of(settings: Settings) -> Books | None:
-    """Open the books; None where the settings keep nothing.  Raises BadArtefact."""
-    url = database_url(settings)
-    if url is None:
-        return None
-    folder = settings.state_dir
-    database = open_database(url)
-    try:
-        away = database.dialect.name != "sqlite" and folder is not None
-        spool = Spool(folder / SPOOL_FILE) if away and folder else None
-    except (OSError, sqlite3.Error) as error:
-        raise BadArtefact(f"settings: state_dir: {folder} cannot be used: {error}") from error
-    ledger = Ledger(
-        database,
-        spool=spool,
-        keep_asks=settings.keep_asks,
-        retention=Retention(settings.keep_requests_days, settings.keep_workings_days),
-    )
-    return Books(database, ledger, seal_of(settings.secret_key.get_secret_value(), folder))
+def _bulletin(server: Valkey | None, shared: Path | None) -> Bulletin | None:
+    if server:
+        return ValkeyBulletin(server, BULLETIN_OF)
+    return FileBulletin(shared / BULLETIN_FILE) if shared else None
 
 
-def database_url(settings: Settings) -> str | None:
-    """Return where the books are; None where nothing is kept."""
-    if settings.database is not None:
-        return settings.database.get_secret_value()
-    return file_url(settings.state_dir / BOOKS_FILE) if settings.state_dir else None
+def _on_disk(settings: Settings, shared: Path | None) -> Sessions:
+    """Return sessions that outlive the gateway: several workers share the file, one keeps them in memory too."""
+    assert settings.state_dir is not None
+    limit, idle_s = settings.sessions, settings.session_idle_s
+    file = FileSessions(settings.state_dir / SESSIONS_FILE, limit=limit, idle_s=idle_s)
+    return file if shared else KeptSessions(file, limit=limit, idle_s=idle_s)
+
+
+def _here(settings: Settings, shared: Path | None) -> Sessions:
+    """Return sessions that end with the gateway."""
+    limit, idle_s = settings.sessions, settings.session_idle_s
+    if shared:
+        return FileSessions(shared / SESSIONS_FILE, limit=limit, idle_s=idle_s)
+    return MemorySessions(limit=limit, idle_s=idle_s, clock=time.time)
 
 
 def _named(settings: Settings) -> Sessions | None:

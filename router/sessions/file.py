@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -31,6 +31,12 @@ ON CONFLICT (key) DO UPDATE
 SET version = version + 1, used_s = excluded.used_s, data = excluded.data
 WHERE version = ? OR used_s < ?"""
 """Writes a session that is new, unchanged since it was read, or forgotten; else changes no row."""
+
+KEEP: Final = """
+INSERT INTO sessions VALUES (?, 1, ?, ?)
+ON CONFLICT (key) DO UPDATE
+SET version = version + 1, used_s = excluded.used_s, data = excluded.data"""
+"""Writes a session over whatever is there."""
 
 SWEEP: Final = """
 DELETE FROM sessions WHERE used_s < ? OR key IN (
@@ -82,6 +88,22 @@ class FileSessions:
         """Change a session, in another thread; start over if another process was faster."""
         return await asyncio.to_thread(self._changed, key, change)
 
+    def rows(self) -> list[tuple[str, float, bytes]]:
+        """Return key, time of the last use and dump of all that are remembered; the oldest first."""
+        with self._lock:
+            self._sweep()
+            query = "SELECT key, used_s, data FROM sessions ORDER BY used_s"
+            return self._file.execute(query).fetchall()
+
+    def keep(self, sessions: Mapping[str, Session]) -> None:
+        """Write sessions over whatever is there, all or none; raises ``sqlite3.Error``."""
+        now_s = self._clock()
+        rows = [(key, now_s, session.dump()) for key, session in sessions.items()]
+        with self._lock, self._file:
+            self._file.execute("BEGIN IMMEDIATE")
+            self._file.executemany(KEEP, rows)
+            self._wrote(len(rows))
+
     async def aclose(self) -> None:
         """Close the file."""
         with self._lock:
@@ -109,10 +131,15 @@ class FileSessions:
         with self._lock:
             row = (key, now_s, data, version, now_s - self._idle_s)
             written = self._file.execute(SWAP, row).rowcount == 1
-            self._writes += 1
-            if self._writes % SWEEP_EVERY == 0:
-                self._sweep()
+            self._wrote(1)
         return written
+
+    def _wrote(self, n: int) -> None:
+        """Count writes, and sweep now and then."""
+        self._writes += n
+        if self._writes >= SWEEP_EVERY:
+            self._writes = 0
+            self._sweep()
 
     def _sweep(self) -> None:
         self._file.execute(SWEEP, (self._clock() - self._idle_s, self._limit))

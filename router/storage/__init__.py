@@ -1,1 +1,1 @@
-"""What is kept in a database: its tables, how it is opened, and how it grows from version to version."""
+"""What outlives a request, as connections: the database with its tables and versions, the shared store."""

@@ -54,17 +54,17 @@ async def test_workers_count_an_anonymous_caller_together(tmp_path):
 
 @pytest.mark.parametrize("named", [{}, {"x-session-id": "s"}])
 async def test_a_conversation_that_its_provider_keeps_stays_there_after_a_restart(tmp_path, named):
-    """Also where the client named a session: the one before the restart is forgotten."""
+    """Also where the client named a session."""
     settings, pin = Settings(state_dir=tmp_path), "openai/gpt-5.5"
     first = {"model": "kilo-auto/efficient", "input": "Prove that the consensus protocol is safe"}
     before = worker(settings)
     told = await before.post(RESPONSES, json=first, headers=named | {"x-auto-pin": pin})
     follow = {
         "model": "kilo-auto/efficient",
-        "input": "now rename foo to bar",
         "previous_response_id": told.json()["id"],
     }
-    for _ in range(2):
+    for name in ("bar", "baz"):
+        follow["input"] = f"now rename foo to {name}"
         after = await worker(settings).post(RESPONSES, json=follow, headers=named)
         assert (after.headers["x-auto-model"], after.headers["x-auto-move"]) == (pin, "locked")
 
