@@ -101,7 +101,7 @@ class Settings(Entry):
         default=1,
         ge=1,
         le=256,
-        description="Processes. They share sessions and what anonymous callers asked; each learns of "
+        description="Processes. They share sessions and what is counted against limits; each learns of "
         "failing providers on its own.",
     )
     upstream: str = Field(
@@ -145,11 +145,22 @@ class Settings(Entry):
         default=None,
         description="`package.module:name` of what makes a store that several machines share.",
     )
+    store: SecretStr | None = Field(
+        default=None,
+        description="URL of a Redis or Valkey server that replicas share: sessions, limits, breakers.",
+    )
+    away_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of what is left of a limit that a replica admits by itself while the "
+        "store is away.",
+    )
     state_dir: Path | None = Field(
         default=None,
         description="Folder for what outlives a restart: which model gave an answer that its provider "
-        "keeps, as hashes. `auto-efficient serve` uses `$XDG_STATE_HOME/auto-efficient` or "
-        "`~/.local/state/auto-efficient`; empty keeps nothing.",
+        "keeps, as hashes, and what was counted against limits. `auto-efficient serve` uses "
+        "`$XDG_STATE_HOME/auto-efficient` or `~/.local/state/auto-efficient`; empty keeps nothing.",
     )
     anonymous_per_hour: int = Field(
         default=200, ge=0, description="Requests an hour of a caller without a key, by address."

@@ -150,7 +150,7 @@ async def _read(request: Request, interface: Interface | None) -> Inbound:
 
     gateway = _gateway(request)
     call = gateway.call_of(interface, request.scope, request.receive, send)
-    caller = gateway.identify(call.headers, call.address)
+    caller = await gateway.identify(call.headers, call.address)
     share = gateway.share()
     try:
         return await gateway.read(call, *gateway.under_wishes(caller, call.headers), share)
@@ -215,7 +215,7 @@ async def models(request: Request, hidden: bool = True) -> Response:
     A tier for background jobs is listed too, because clients send their titles only to what is
     listed; `hidden=false` leaves out what a person need not pick.
     """
-    found = _listed(request, hidden=hidden)
+    found = await _listed(request, hidden=hidden)
     first, last = found[0]["id"], found[-1]["id"]
     page = {"has_more": False, "first_id": first, "last_id": last}
     return Json({"object": "list", "data": found, **page})
@@ -224,7 +224,7 @@ async def models(request: Request, hidden: bool = True) -> Response:
 @api.get("/models/{model_id:path}")
 async def model(request: Request, model_id: str) -> Response:
     """Describe one tier or model."""
-    listed = _listed(request, hidden=True)
+    listed = await _listed(request, hidden=True)
     data = _gateway(request).data.current
     tier = data.catalogue.tier(model_id)
     named = data.names.of(model_id)
@@ -240,9 +240,9 @@ async def model(request: Request, model_id: str) -> Response:
     raise UnknownModel(f"{lacks}; GET /v1/models lists what there is")
 
 
-def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
+async def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
     gateway, headers = _gateway(request), read_headers(request.scope)
-    caller = gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
+    caller = await gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
     gateway.under_wishes(caller, headers)
     data = gateway.data.current
     served = frozenset[str]().union(*data.reachable.values())

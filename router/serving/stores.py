@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from router.callers.rates import Rates, Window
-from router.callers.shared_rates import SharedWindow
+from router.callers.accounts import Accounts, Base, MemoryAccounts, nothing_spent
+from router.callers.accounts_file import FileAccounts
+from router.callers.accounts_redis import RedisAccounts
 from router.errors import BadArtefact
 from router.sessions.file import FileSessions
 from router.sessions.store import Closes, MemorySessions, Sessions
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 ANSWERS_FILE: Final = "answers.db"
 SESSIONS_FILE: Final = "sessions.db"
-RATES_FILE: Final = "rates.db"
+ACCOUNTS_FILE: Final = "accounts.db"
 
 ANSWERS_IDLE_S: Final = 30 * 86_400.0
 """How long who gave an answer is remembered: OpenAI keeps answers for 30 days
@@ -33,12 +34,13 @@ ANSWERS: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What outlives a request.  What sessions hold is dated by ``time.time``."""
+    """What outlives a request.  What they hold is dated by ``time.time``."""
 
     sessions: Sessions
     answers: Sessions
     """The sessions of answers that their provider keeps, under the answers' names."""
-    rates: Rates
+    accounts: Accounts
+    """What was used of budgets and rates."""
     problem: str | None = None
     """What cannot be kept, and what follows from it."""
 
@@ -47,16 +49,23 @@ class Stores:
         for store in {id(store): store for store in (self.sessions, self.answers)}.values():
             if isinstance(store, Closes):
                 await store.aclose()
+        await self.accounts.aclose()
 
 
-def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None) -> Stores:
-    """Make the stores; raises BadArtefact for a ``session_store`` that cannot be made.
+def stores_of(
+    settings: Settings,
+    sessions: Sessions | None,
+    shared: Path | None,
+    base: Base = nothing_spent,
+) -> Stores:
+    """Make the stores; raises BadArtefact for a ``session_store`` or ``store`` that cannot be made.
 
     ``sessions`` and the settings' store serve for answers too; else these are in the settings'
     ``state_dir``.  ``shared`` is the folder of a gateway with several workers.
+    ``base`` is what the ledger knows to be spent.
     """
     sessions = sessions or _named(settings)
-    problem: str | None = None
+    problems: list[str] = []
     answers = sessions
     if answers is None and settings.state_dir is not None:
         try:
@@ -64,15 +73,31 @@ def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None
                 settings.state_dir / ANSWERS_FILE, limit=ANSWERS, idle_s=ANSWERS_IDLE_S
             )
         except (OSError, sqlite3.Error) as error:
-            problem = f"stored answers are forgotten on a restart: {settings.state_dir}: {error}"
-            log.warning("%s", problem)
+            problems.append(
+                f"stored answers are forgotten on a restart: {settings.state_dir}: {error}"
+            )
     limit, idle_s = settings.sessions, settings.session_idle_s
     if sessions is None and shared is not None:
         sessions = FileSessions(shared / SESSIONS_FILE, limit=limit, idle_s=idle_s)
     sessions = sessions or MemorySessions(limit=limit, idle_s=idle_s, clock=time.time)
-    per_hour = settings.anonymous_per_hour
-    rates = SharedWindow(shared / RATES_FILE, per_hour) if shared else Window(per_hour)
-    return Stores(sessions, answers or sessions, rates, problem)
+    try:
+        accounts = _accounts(settings, settings.state_dir or shared, base)
+    except (OSError, sqlite3.Error) as error:
+        problems.append(
+            f"what was counted is forgotten on a restart: {settings.state_dir}: {error}"
+        )
+        accounts = _accounts(settings, shared, base)
+    for problem in problems:
+        log.warning("%s", problem)
+    return Stores(sessions, answers or sessions, accounts, "; ".join(problems) or None)
+
+
+def _accounts(settings: Settings, folder: Path | None, base: Base) -> Accounts:
+    """Make what counts for replicas, for the processes of this machine, or for this one."""
+    if settings.store is not None:
+        url = settings.store.get_secret_value()
+        return RedisAccounts(url, base, away_share=settings.away_share)
+    return FileAccounts(folder / ACCOUNTS_FILE, base) if folder else MemoryAccounts(base)
 
 
 def _named(settings: Settings) -> Sessions | None:
