@@ -189,10 +189,10 @@ class Settings(Entry):
     )
     log_requests: bool = Field(default=False, description="Log a line per request.")
 
-    @field_validator("state_dir", mode="before")
+    @field_validator("state_dir", "store", mode="before")
     @classmethod
-    def _may_be_none(cls, folder: object) -> object:
-        return folder or None
+    def _may_be_none(cls, given: object) -> object:
+        return given or None
 
     @field_validator("callers")
     @classmethod

@@ -84,7 +84,10 @@ def imported(*folders):
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
-    assert imported("router") <= names(BASE)  # the gateway needs no extra
+    stores = PYPROJECT["project"]["optional-dependencies"][
+        "redis"
+    ]  # imported where it is asked for
+    assert imported("router") <= names([*BASE, *stores])  # else the gateway needs no extra
     shipped = imported("auto_efficient", "router", "classifier", "benchmarks")
     assert shipped == names([*BASE, *EXTRAS])
     assert imported("tests") <= names(LOCKS["dev"])
