@@ -107,11 +107,12 @@ CLAIM: Final = (
     LUA
     + """
 local hour, takes = tonumber(ARGV[1]), ARGV[2] == '1'
-local found, room, unknown, begun = {}, true, false, {}
+local found, room, unknown, kept = {}, true, false, {}
 for i, key in ipairs(KEYS) do
   local at = 2 + (i - 1) * 8
   local window, share, slides = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3] == '1'
   local c = read(key)
+  kept[key] = c ~= nil
   if c and window <= c.window and c.window <= window + 1 then
     c = aged(c, hour)
   elseif c and slides and c.window == window - 1 then
@@ -122,7 +123,7 @@ for i, key in ipairs(KEYS) do
     c = nil
   else
     c = fresh(window, hour)
-    if ARGV[at + 4] ~= '-' then c.spent, begun[key] = tonumber(ARGV[at + 4]), true end
+    if ARGV[at + 4] ~= '-' then c.spent, kept[key] = tonumber(ARGV[at + 4]), true end
   end
   if c then
     if slides and c.window > window then share = 1 end
@@ -143,7 +144,7 @@ for i, key in ipairs(KEYS) do
 end
 for i, key in ipairs(KEYS) do
   local c = found[key]
-  if c and (begun[key] or (takes and room and not unknown)) then
+  if c and (kept[key] or (takes and room and not unknown)) then
     redis.call('SET', key, text(c), 'EX', ARGV[2 + i * 8])
   end
   told[i + 1] = c and text(c) or ''
