@@ -102,7 +102,7 @@ class Settings(Entry):
         default=1,
         ge=1,
         le=256,
-        description="Processes. They share sessions, what anonymous callers asked and what is known of "
+        description="Processes. They share sessions, what is counted against limits and what is known of "
         "failing providers.",
     )
     upstream: str = Field(
@@ -151,12 +151,19 @@ class Settings(Entry):
         description="URL of a Redis or Valkey server that replicas share: sessions, limits, breakers. "
         "`redis://`, `rediss://` (TLS), `valkey://`, `valkeys://` or `unix://`; needs the `redis` extra.",
     )
+    away_share: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of what is left of a limit that a replica admits by itself while the "
+        "store is away.",
+    )
     state_dir: Path | None = Field(
         default=None,
-        description="Folder for what outlives a restart: sessions with their pins, and which model gave an "
-        "answer that its provider keeps. Hashes, numbers and models' names, no text. With `store` they are "
-        "there instead. `auto-efficient serve` uses `$XDG_STATE_HOME/auto-efficient` or "
-        "`~/.local/state/auto-efficient`; empty keeps nothing.",
+        description="Folder for what outlives a restart: the books, what was counted against limits, "
+        "sessions with their pins, and which model gave an answer that its provider keeps. Hashes, numbers "
+        "and names, no text. With `store` and `database` they are there instead. `auto-efficient serve` "
+        "uses `$XDG_STATE_HOME/auto-efficient` or `~/.local/state/auto-efficient`; empty keeps nothing.",
     )
     database: SecretStr | None = Field(
         default=None,

@@ -21,7 +21,7 @@ from router.books.others import others_of, saved_usd
 from router.books.record import Tell, unrecorded
 from router.callers.keys import Keys, not_the_owners, own_keys
 from router.callers.local import address_of
-from router.callers.rates import LISTINGS_PER_WINDOW, Window, block_of
+from router.callers.rates import asking, listing
 from router.callers.wishes import Wished, narrowed, read_wishes, resolved
 from router.decision.economics import usage_usd
 from router.decision.engine import is_background
@@ -93,8 +93,8 @@ class Gateway:
     ) -> None:
         """Keep the parts; ``record`` is told of every request at its end.
 
-        ``clock`` times requests; ``session_clock`` dates what sessions hold, in seconds: one that
-        every process shares that shares the sessions.
+        ``clock`` times requests; ``session_clock`` dates what sessions and accounts hold, in seconds
+        since 1970: one that every process shares that shares these.
         """
         self.settings = settings
         self.providers = providers
@@ -106,7 +106,6 @@ class Gateway:
         self._record = record
         self._clock = clock
         self._keys = Keys(settings.callers, local=settings.local, home=settings.home)
-        self._listings = Window(LISTINGS_PER_WINDOW)
         self._session_clock = session_clock
 
     def share(self) -> Share:
@@ -137,21 +136,27 @@ class Gateway:
         peer, trust = scope.get("client"), self.settings.trust_forwarded
         return address_of(str(peer[0]) if peer else None, headers, trust_forwarded=trust)
 
-    def identify(self, headers: Mapping[str, str], address: str, *, lists: bool = False) -> Caller:
+    async def identify(
+        self, headers: Mapping[str, str], address: str, *, lists: bool = False
+    ) -> Caller:
         """Say who calls; raises Unauthenticated or RateLimited.
 
         What only ``lists`` spends nothing of what an anonymous caller may ask, and has a bound of
         its own.
         """
         caller = self._keys.identify(headers, address)
-        window = self._listings if lists else self.stores.rates
-        if caller.anonymous and (wait := window.wait_s(block_of(address), self._clock())):
-            most = LISTINGS_PER_WINDOW if lists else self.settings.anonymous_per_hour
+        if not caller.anonymous:
+            return caller
+        per_hour = self.settings.anonymous_per_hour
+        charge = listing(address) if lists else asking(address, per_hour)
+        claim = await self.stores.accounts.claim((charge,), self._session_clock())
+        if not claim.admitted:
+            wait_s, but = claim.retry_s, f" ({claim.problem})" if claim.problem else ""
             told = (
-                f"anonymous callers may {'list' if lists else 'ask'} {most} times an hour; "
-                f"come back in {math.ceil(wait)} s or use an API key"
+                f"anonymous callers may {'list' if lists else 'ask'} {charge.meter.limit} times an "
+                f"hour{but}; come back in {math.ceil(wait_s)} s or use an API key"
             )
-            raise RateLimited(not_the_owners(told, caller.objection), retry_after_s=wait)
+            raise RateLimited(not_the_owners(told, caller.objection), retry_after_s=wait_s)
         return caller
 
     def under_wishes(self, caller: Caller, headers: Mapping[str, str]) -> tuple[Caller, Wished]:
@@ -265,7 +270,7 @@ class Gateway:
 
     async def _serve(self, passage: Passage) -> None:
         call = passage.call
-        passage.caller = self.identify(call.headers, call.address)
+        passage.caller = await self.identify(call.headers, call.address)
         passage.caller, wished = self.under_wishes(passage.caller, call.headers)
         passage.inbound = await self.read(call, passage.caller, wished, passage.share)
         began = self._clock()

@@ -152,7 +152,7 @@ async def _read(request: Request, interface: Interface | None) -> Inbound:
 
     gateway = _gateway(request)
     call = gateway.call_of(interface, request.scope, request.receive, send)
-    caller = gateway.identify(call.headers, call.address)
+    caller = await gateway.identify(call.headers, call.address)
     share = gateway.share()
     try:
         return await gateway.read(call, *gateway.under_wishes(caller, call.headers), share)
@@ -217,7 +217,7 @@ async def models(request: Request, hidden: bool = True) -> Response:
     A tier has its `pool`, and in `opencode.variants` what it maps to by mode, format or balance. A tier for background jobs is listed too, because clients send their titles only to what is
     listed; `hidden=false` leaves out what a person need not pick.
     """
-    found = _listed(request, hidden=hidden)
+    found = await _listed(request, hidden=hidden)
     first, last = found[0]["id"], found[-1]["id"]
     page = {"has_more": False, "first_id": first, "last_id": last}
     return Json({"object": "list", "data": found, **page})
@@ -226,7 +226,7 @@ async def models(request: Request, hidden: bool = True) -> Response:
 @api.get("/models/{model_id:path}")
 async def model(request: Request, model_id: str) -> Response:
     """Describe one tier or model."""
-    listed = _listed(request, hidden=True)
+    listed = await _listed(request, hidden=True)
     data = _gateway(request).data.current
     tier = data.catalogue.tier(model_id)
     named = data.names.of(model_id)
@@ -243,9 +243,9 @@ async def model(request: Request, model_id: str) -> Response:
     raise UnknownModel(f"{lacks}; GET /v1/models lists what there is")
 
 
-def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
+async def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
     gateway, headers = _gateway(request), read_headers(request.scope)
-    caller = gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
+    caller = await gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
     caller, _ = gateway.under_wishes(caller, headers)
     return entries(gateway.data.current, caller, hidden=hidden)
 
@@ -293,7 +293,7 @@ async def route(request: Request, format: Interface | None = None) -> Response:
 async def changelog(request: Request) -> Response:
     """List what tiers mapped to and when that changed, the newest first; also since this process runs."""
     gateway, headers = _gateway(request), read_headers(request.scope)
-    gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
+    await gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
     told = history(gateway.data.current, gateway.data.changes)
     return Json({"object": "list", "data": [change_as_json(change) for change in told]})
 

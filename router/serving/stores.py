@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from router.callers.rates import Rates, Window
-from router.callers.shared_rates import SharedWindow
+from router.callers.accounts import Accounts, Base, MemoryAccounts, nothing_spent
+from router.callers.accounts_file import FileAccounts
+from router.callers.accounts_redis import RedisAccounts
 from router.errors import BadArtefact
 from router.providers.bulletin import Bulletin, FileBulletin, ValkeyBulletin
 from router.sessions.file import FileSessions
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 ANSWERS_FILE: Final = "answers.db"
 SESSIONS_FILE: Final = "sessions.db"
-RATES_FILE: Final = "rates.db"
+ACCOUNTS_FILE: Final = "accounts.db"
 BULLETIN_FILE: Final = "bulletin.db"
 
 SESSIONS_OF: Final = "auto-efficient:session:"
@@ -43,12 +44,13 @@ ANSWERS: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What outlives a request.  What sessions hold is dated by ``time.time``."""
+    """What outlives a request.  What they hold is dated by ``time.time``."""
 
     sessions: Sessions
     answers: Sessions
     """The sessions of answers that their provider keeps, under the answers' names."""
-    rates: Rates
+    accounts: Accounts
+    """What was used of budgets and rates."""
     bulletin: Bulletin | None = None
     """Where the processes of a gateway tell each other of failing providers; None: there is one."""
     server: Valkey | None = None
@@ -68,38 +70,49 @@ class Stores:
         for store in {id(store): store for store in held}.values():
             if isinstance(store, Closes):
                 await store.aclose()
+        await self.accounts.aclose()
 
 
-def stores_of(settings: Settings, sessions: Sessions | None, shared: Path | None) -> Stores:
+def stores_of(
+    settings: Settings,
+    sessions: Sessions | None,
+    shared: Path | None,
+    base: Base = nothing_spent,
+) -> Stores:
     """Make the stores; raises BadArtefact for a ``store`` or ``session_store`` that cannot be made.
 
     ``sessions`` and the settings' stores serve for answers too; else these are in the settings'
     ``state_dir``.  ``shared`` is the folder of a gateway with several workers.
+    ``base`` is what the ledger knows to be spent.
     """
-    per_hour = settings.anonymous_per_hour
-    rates = SharedWindow(shared / RATES_FILE, per_hour) if shared else Window(per_hour)
     server = Valkey(settings.store.get_secret_value()) if settings.store else None
     bulletin = _bulletin(server, shared)
-    if own := sessions or _named(settings):
-        return Stores(own, own, rates, bulletin, server)
+    own = sessions or _named(settings)
     if server:
+        url = settings.store.get_secret_value() if settings.store else ""
+        accounts: Accounts = RedisAccounts(url, base, away_share=settings.away_share)
         limit = settings.sessions
         held = ValkeySessions(server, SESSIONS_OF, limit=limit, idle_s=settings.session_idle_s)
         answers = ValkeySessions(server, ANSWERS_OF, limit=limit, idle_s=ANSWERS_IDLE_S)
-        return Stores(held, answers, rates, bulletin, server)
+        return Stores(own or held, own or answers, accounts, bulletin, server)
     unkept = ""
     if settings.state_dir is not None:
         try:
+            accounts = FileAccounts(settings.state_dir / ACCOUNTS_FILE, base)
+            if own:
+                return Stores(own, own, accounts, bulletin)
             answers_file = settings.state_dir / ANSWERS_FILE
             kept = FileSessions(answers_file, limit=ANSWERS, idle_s=ANSWERS_IDLE_S)
-            return Stores(_on_disk(settings, shared), kept, rates, bulletin)
+            return Stores(_on_disk(settings, shared), kept, accounts, bulletin)
         except (OSError, sqlite3.Error) as error:
             unkept = (
-                f"pins and stored answers are forgotten on a restart: {settings.state_dir}: {error}"
+                "pins, stored answers and what was counted are forgotten on a restart: "
+                f"{settings.state_dir}: {error}"
             )
             log.warning("%s", unkept)
-    here = _here(settings, shared)
-    return Stores(here, here, rates, bulletin, unkept=unkept)
+    accounts = FileAccounts(shared / ACCOUNTS_FILE, base) if shared else MemoryAccounts(base)
+    here = own or _here(settings, shared)
+    return Stores(here, here, accounts, bulletin, unkept=unkept)
 
 
 def _bulletin(server: Valkey | None, shared: Path | None) -> Bulletin | None:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from auto_efficient import FileSessions, Settings, create_app
-from router.callers.rates import Window
-from router.callers.shared_rates import SharedWindow
+from router.errors import BadArtefact
+from tests.router.callers.redis_rig import redis_server
 
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 ASK = "fix the crash in the pdf export when a page has no images"
@@ -103,14 +103,35 @@ def test_the_command_keeps_its_state_where_the_system_wants_it(tmp_path, monkeyp
     assert load(environ={}).state_dir is None
 
 
-def test_a_shared_count_is_the_same_as_one_in_memory(tmp_path):
-    shared, alone = SharedWindow(tmp_path / "rates.db", 7), Window(7)
-    for step in range(200):
-        now = step * 97.0
-        assert shared.wait_s("a", now) == pytest.approx(alone.wait_s("a", now))
+async def test_what_an_anonymous_caller_asked_outlives_a_restart(tmp_path):
+    settings = Settings(state_dir=tmp_path, anonymous_per_hour=3, callers=CALLERS)
+    statuses = [
+        (await worker(settings).post(CHAT, json=said(model="kilo-auto/free"))).status_code
+        for _ in range(5)
+    ]
+    assert statuses == [200] * 3 + [429] * 2
 
 
-def test_what_cannot_be_counted_is_not_let_in(tmp_path):
-    shared = SharedWindow(tmp_path / "rates.db", 7)
-    shared._file.close()
-    assert shared.wait_s("a", 0.0) > 0
+def test_a_store_that_is_none_keeps_the_gateway_from_starting():
+    with pytest.raises(BadArtefact, match="settings: store: "):
+        worker(Settings(store="ftp://nobody:secret@nowhere"))
+
+
+async def test_replicas_count_an_anonymous_caller_together_and_each_a_share_while_they_cannot():
+    with redis_server() as server:
+        settings = Settings(store=server.url, anonymous_per_hour=20, callers=CALLERS)
+        replicas = [worker(settings) for _ in range(2)]
+
+        async def statuses(n):
+            body = said(model="kilo-auto/free")
+            return [(await replicas[k % 2].post(CHAT, json=body)).status_code for k in range(n)]
+
+        assert await statuses(10) == [200] * 10
+        server.stop()
+        # Each last knew of 10 or 11 left, so the share of each is one request.
+        told = await statuses(8)
+        assert told.count(200) in (2, 3)
+        assert set(told[4:]) == {429}
+        server.start()
+        for replica in replicas:
+            await replica._transport.app.state.gateway.stores.aclose()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 
 import pytest
 
+from router.callers.rates import listing
 from router.sessions.session import NEW
 from router.values import MODEL_CHARS, Interface
 from tests.gateway_rig import (
@@ -204,8 +206,8 @@ async def test_looking_at_what_there_is_spends_nothing_of_what_may_be_asked():
 
 async def test_looking_without_a_key_is_bounded_too():
     async with gateway(callers=[key("anna")]) as client:
-        listings = client.app.state.gateway._listings
-        while not listings.wait_s("127.0.0.1", client.app.state.gateway._clock()):
+        accounts, now_s = client.app.state.gateway.stores.accounts, time.time()
+        while (await accounts.claim([listing("127.0.0.1")], now_s)).admitted:
             pass
         answer = await client.get("/v1/models")
         assert answer.status_code == 429
