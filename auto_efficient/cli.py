@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from auto_efficient.docs import docs
+from auto_efficient.doctor import doctor
 from auto_efficient.gateway import serve
 from auto_efficient.route import route
 from auto_efficient.setup import setup
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
-for command in (route, setup, train, evaluate, docs):
+for command in (route, doctor, setup, train, evaluate, docs):
     app.command(cls=GivenOnce)(command)
 
 tables = typer.Typer(no_args_is_help=True, help="Build, show and compare cost-quality tables.")

@@ -320,13 +320,17 @@ class Providers:
         return made
 
     @property
-    def own(self) -> tuple[Endpoint, ...]:
-        """The servers of one's own, as they are asked for their models."""
+    def called(self) -> tuple[Endpoint, ...]:
+        """Everybody who may be called, as they are asked for no model in particular."""
         return tuple(
             Endpoint(row, "", row.base_url.rstrip("/"), self._keys.get(row.name, ""))
             for row in self.configured
-            if row.is_own
         )
+
+    @property
+    def own(self) -> tuple[Endpoint, ...]:
+        """The servers of one's own, as they are asked for their models."""
+        return tuple(server for server in self.called if server.provider.is_own)
 
     def restock(self, shelves: Mapping[str, Shelf]) -> None:
         """Take what servers have by their own lists: what is not on its shelf is not there."""
