@@ -9,43 +9,29 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
-import os
 import platform
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
-from pathlib import Path
 from types import ModuleType
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
-
+from auto_efficient.examined import REACH_S, Examined, is_ours, reached
 from router import __version__
 from router.decision.coverage import WAY_OUT, said_of_gaps
 from router.decision.engine import Engine
 from router.errors import BadArtefact
-from router.providers.endpoints import SIMULATED, Endpoint, Providers
-from router.providers.inventory import PATH as MODELS
-from router.providers.inventory import Inventory, ask, said_of
+from router.providers.endpoints import SIMULATED, Endpoint
+from router.providers.inventory import said_of
 from router.providers.proxies import Proxies
-from router.providers.transport import FastTransport
-from router.serving.live import NOBODY_ASKED, LiveData
 from router.settings import CONFIG_FILE, PREFIX, Settings
 
 PYTHONS: Final = ((3, 11), (3, 14))
 """The lowest and the highest that the tests run on."""
-
-REACH_S: Final = 3.0
-"""How long anybody asked may take."""
-
-KEY_PATHS: Final = {"openrouter": "/key"}
-"""Providers whose list of models is public → the path that looks at the key
-(https://openrouter.ai/docs/api-reference/api-keys/get-current-api-key, read 2026-11)."""
 
 EXTRAS: Final = {
     "train": ("sklearn", "scipy", "onnx", "polars"),
@@ -80,48 +66,6 @@ class Finding:
     found: str
     do: str = ""
     """What to do about it."""
-
-
-@dataclass(frozen=True)
-class Examined:
-    """A gateway that is looked at before, or while, it runs."""
-
-    environ: Mapping[str, str]
-    config: Path | None = None
-
-    @property
-    def file(self) -> Path | None:
-        """The file of settings; None where there is none."""
-        named = self.config or self.environ.get(f"{PREFIX}CONFIG")
-        path = Path(named or CONFIG_FILE)
-        return path if named or path.is_file() else None
-
-    @cached_property
-    def settings(self) -> Settings:
-        """What ``serve`` would be told; raises BadArtefact."""
-        return Settings.load(environ=self.environ, config=self.config)
-
-    @cached_property
-    def providers(self) -> Providers:
-        """Who would be called; raises BadArtefact."""
-        return self.settings.make_providers(self.environ)
-
-    @cached_property
-    def inventory(self) -> Inventory:
-        """What servers of one's own list."""
-        return (
-            asyncio.run(_asked(self.providers, self.environ))
-            if self.providers.own
-            else NOBODY_ASKED
-        )
-
-    @cached_property
-    def data(self) -> LiveData:
-        """What decisions would rest on; raises BadArtefact."""
-        settings = self.settings
-        limits = {key.name: key.caller.limits for key in settings.callers}
-        folder, aliases = settings.models_dir, settings.aliases
-        return LiveData(folder, self.providers, Engine.load, aliases, limits, self.inventory)
 
 
 Check = Callable[[Examined], Iterator[Finding]]
@@ -178,7 +122,7 @@ def port(examined: Examined) -> Iterator[Finding]:
             probe.bind((host, number))
         yield Finding("port", Health.OK, f"{about} is free")
     except OSError as error:
-        if _is_ours(host, number):
+        if is_ours(host, number):
             yield Finding("port", Health.OK, f"{about}: this gateway runs there already")
         else:
             told = f"{about}: {error.strerror or error}"
@@ -193,7 +137,7 @@ def providers(examined: Examined) -> Iterator[Finding]:
         do = "set OPENROUTER_API_KEY, or another provider's key, for real models"
         yield Finding("providers", Health.WARNING, "no key is set: a simulated one answers", do)
         return
-    asked = asyncio.run(_reached(called, Proxies.of(examined.environ)))
+    asked = asyncio.run(reached(called, Proxies.of(examined.environ)))
     for server, outcome in zip(called, asked, strict=True):
         yield _told_of(server, outcome)
 
@@ -325,38 +269,6 @@ def examine(examined: Examined) -> Iterator[Finding]:
                 yield Finding(check.__name__.replace("_", " "), Health.FAILURE, str(error), do)
 
 
-async def _asked(providers: Providers, environ: Mapping[str, str]) -> Inventory:
-    transport = FastTransport(proxies=Proxies.of(environ))
-    try:
-        return await ask(providers.own, transport)
-    finally:
-        await transport.aclose()
-
-
-async def _reached(servers: tuple[Endpoint, ...], proxies: Proxies) -> list[int | str]:
-    """Return with which status each answers, or why it does not; all are asked at once."""
-    transport = FastTransport(proxies=proxies)
-    try:
-        return await asyncio.gather(*(_reach(server, transport) for server in servers))
-    finally:
-        await transport.aclose()
-
-
-async def _reach(server: Endpoint, transport: FastTransport) -> int | str:
-    path = KEY_PATHS.get(server.provider.name, MODELS)
-    headers = [*server.provider.headers.items(), *server.auth_headers()]
-    try:
-        async with asyncio.timeout(REACH_S):
-            request = httpx.Request("GET", server.base_url + path, headers=headers)
-            response = await transport.handle_async_request(request)
-            await response.aclose()
-    except TimeoutError:
-        return f"no answer within {REACH_S:g} s"
-    except Exception as error:  # whatever a server does is told
-        return f"no connection ({type(error).__name__})"
-    return response.status_code
-
-
 def _told_of(server: Endpoint, outcome: int | str) -> Finding:
     """Say what it means how a provider answered."""
     row, about = server.provider, f"provider {server.provider.name}"
@@ -373,18 +285,6 @@ def _told_of(server: Endpoint, outcome: int | str) -> Finding:
     return Finding(about, Health.OK, f"{host} answers")
 
 
-def _is_ours(host: str, number: int) -> bool:
-    """Say whether a gateway of ours listens there."""
-    named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    url = f"http://[{named}]:{number}" if ":" in named else f"http://{named}:{number}"
-    try:
-        with httpx.Client(timeout=REACH_S, trust_env=False) as client:
-            health, ready = client.get(f"{url}/healthz"), client.get(f"{url}/readyz")
-            return health.json() == {"status": "ok"} and "efficient" in ready.json()
-    except (httpx.HTTPError, ValueError, TypeError):
-        return False
-
-
 def _module(name: str) -> ModuleType | None:
     """Return a module that may not be there yet."""
     return importlib.import_module(name) if _is_installed(name) else None
@@ -395,8 +295,3 @@ def _is_installed(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except ModuleNotFoundError:
         return False
-
-
-def examined_here(config: Path | None = None) -> Examined:
-    """Return the gateway that ``serve`` would run here."""
-    return Examined(os.environ, config)

@@ -22,7 +22,7 @@ NO_KEY: Final = "local"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Filling:
     """What a client is to be told."""
 
     url: str
@@ -67,13 +67,13 @@ class ClientFile(Entry):
         paths = [folder / name for name in self.names]
         return next((path for path in paths if path.exists()), paths[0])
 
-    def settings(self, wanted: Wanted, text: str = "") -> dict[Keys, object]:
+    def settings(self, filling: Filling, text: str = "") -> dict[Keys, object]:
         """Return the values that go into a file of that text, by their paths."""
-        find, asides = SYNTAXES[self.syntax].find, leaves(wanted.fill(self.unset))
-        found = leaves(wanted.fill(self.set))
+        find, asides = SYNTAXES[self.syntax].find, leaves(filling.fill(self.unset))
+        found = leaves(filling.fill(self.set))
         if self.unset:
             found |= {path: value for path, value in asides.items() if find(text, path) is None}
-        return found | (leaves(wanted.fill(self.key)) if wanted.key and self.key else {})
+        return found | (leaves(filling.fill(self.key)) if filling.key and self.key else {})
 
 
 class ClientRow(Entry):

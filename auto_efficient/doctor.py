@@ -23,7 +23,8 @@ def doctor(
     ] = None,
 ) -> None:
     """Check settings, models, port, providers and stores; exit 1 when something fails."""
-    from auto_efficient.checks import Health, examine, examined_here
+    from auto_efficient.checks import Health, examine
+    from auto_efficient.examined import examined_here
 
     logging.disable(logging.ERROR)  # what is logged is found, and told in the table
     try:

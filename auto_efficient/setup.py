@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import typer
 
 from auto_efficient.changed_files import BACKUP, NotChanged, change, create, undo
-from auto_efficient.clients import ClientFile, ClientRow, Wanted, load_clients
+from auto_efficient.clients import ClientFile, ClientRow, Filling, load_clients
 from auto_efficient.config_text import SYNTAXES
 
 DEFAULT_URL: Final = "http://127.0.0.1:4000"
@@ -53,7 +53,7 @@ def setup(
         _fail(f"there is no client {client!r}; there are {', '.join(rows)}")
     if (write and undone) or (everywhere and project is not None):
         _fail("--write and --undo, and --global and --project, exclude each other")
-    row, wanted = rows[client], Wanted(_root(url), model, key or None)
+    row, filling = rows[client], Filling(_root(url), model, key or None)
     placed = _placed(row, project)
     if (write or undone) and not placed:
         where = "the user's own folder; give --project" if project is None else "a project"
@@ -61,10 +61,10 @@ def setup(
     if undone:
         _for_each(placed, _undo)
     elif write:
-        _for_each(placed, lambda file, path: _write(file, path, wanted, force))
+        _for_each(placed, lambda file, path: _write(file, path, filling, force))
         typer.echo(f"now: {row.start}")
     else:
-        _show(row, placed, wanted)
+        _show(row, placed, filling)
 
 
 def _root(url: str) -> str:
@@ -88,12 +88,12 @@ def _for_each(
             _fail(f"{path}: {error}")
 
 
-def _write(file: ClientFile, path: Path, wanted: Wanted, force: bool) -> None:
+def _write(file: ClientFile, path: Path, filling: Filling, force: bool) -> None:
     existed = path.exists()
     if file.whole:
-        changed = create(path, file.syntax, _content(file, wanted), force=force)
+        changed = create(path, file.syntax, _content(file, filling), force=force)
     else:
-        changed = change(path, file.syntax, partial(file.settings, wanted))
+        changed = change(path, file.syntax, partial(file.settings, filling))
     kept = f"; what it was is in {path.name}{BACKUP}" if existed else ""
     typer.echo(f"wrote {path}{kept}" if changed else f"{path} is as it should be")
 
@@ -105,9 +105,9 @@ def _undo(file: ClientFile, path: Path) -> None:
         typer.echo(f"{path}: {said}", err=True)
 
 
-def _show(row: ClientRow, placed: list[tuple[ClientFile, Path]], wanted: Wanted) -> None:
+def _show(row: ClientRow, placed: list[tuple[ClientFile, Path]], filling: Filling) -> None:
     """Print what a client needs; never a key."""
-    shown = replace(wanted, key=MASKED) if wanted.key else wanted
+    shown = replace(filling, key=MASKED) if filling.key else filling
     for file, path in placed:
         typer.echo(f"# {path}\n{_content(file, shown).rstrip()}\n")
     for command in row.commands:
@@ -124,12 +124,12 @@ def _show(row: ClientRow, placed: list[tuple[ClientFile, Path]], wanted: Wanted)
         typer.echo("# --write puts this there and keeps the rest, --undo takes it back", err=True)
 
 
-def _content(file: ClientFile, wanted: Wanted) -> str:
+def _content(file: ClientFile, filling: Filling) -> str:
     """Return a file that holds only what is ours."""
     if file.whole:
-        return str(wanted.fill(file.whole)).lstrip("\n")
+        return str(filling.fill(file.whole)).lstrip("\n")
     syntax, text = SYNTAXES[file.syntax], ""
-    for path, value in file.settings(wanted).items():
+    for path, value in file.settings(filling).items():
         text = syntax.put(text, path, syntax.written(value))
     return text
 

@@ -40,7 +40,7 @@ UNCONNECTED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError
 
 
 @dataclass(slots=True)
-class Passed:
+class PassedAnswer:
     """An answer that passes through; close it in every case."""
 
     attempt: Attempt
@@ -91,7 +91,7 @@ async def passed_on(
     headers: Mapping[str, str],
     timeouts: Timeouts,
     failures: list[Failure],
-) -> Passed:
+) -> PassedAnswer:
     """Return the answer of the first who can be connected to; raises Exhausted when there is none.
 
     ``transports`` go with the attempts; ``headers`` are the client's own, names in lower case.
@@ -139,11 +139,11 @@ async def _answer(
     transport: httpx.AsyncBaseTransport,
     request: httpx.Request,
     failures: list[Failure],
-) -> Passed:
+) -> PassedAnswer:
     """Send a request, and read its answer as far as its beginning or, if it is whole, its end."""
     response = await transport.handle_async_request(request)
     kind = response.headers.get("content-type", "application/json")
-    passed = Passed(attempt, response.status_code, [("content-type", kind)], response)
+    passed = PassedAnswer(attempt, response.status_code, [("content-type", kind)], response)
     passed.failures = tuple(failures)
     try:
         start, pieces = await start_of(response, _unheard)

@@ -32,7 +32,7 @@ from router.providers.outgoing import (
     write_headers,
     write_url,
 )
-from router.providers.pass_through import Passed, passed_on
+from router.providers.pass_through import PassedAnswer, passed_on
 from router.providers.patience import Patience, first_word_s
 from router.providers.reading import (
     MAX_ERROR_BYTES,
@@ -135,7 +135,7 @@ class Streamed:
 Reply = Whole | Streamed
 """What the client is answered with."""
 
-Answered = Reply | Passed
+Answered = Reply | PassedAnswer
 """The same, passed through or not."""
 
 
@@ -277,7 +277,7 @@ class Upstream:
         attempts: Sequence[Attempt],
         headers: Mapping[str, str],
         failures: list[Failure],
-    ) -> Passed:
+    ) -> PassedAnswer:
         """Return the answer to what passes through; see ``router.providers.pass_through``."""
         carriers = [self._carrier(attempt) for attempt in attempts]
         return await passed_on(passing, attempts, carriers, headers, self._timeouts, failures)

@@ -8,7 +8,7 @@ from router.decision.tiers import Data, Plan, aliased, refused_as
 from router.errors import BadRequest, Unauthenticated, UnknownModel
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Providers
-from router.providers.pass_through import Passed
+from router.providers.pass_through import PassedAnswer
 from router.serving.asgi import Call
 from router.serving.headers import STREAM_HEADERS, decision_headers
 from router.values import Caller, Interface, Needs, Target, Unit
@@ -51,7 +51,7 @@ def _nobody(passing: Passing, name: str, providers: Providers) -> UnknownModel:
     )
 
 
-async def relayed(call: Call, passed: Passed) -> None:
+async def relayed(call: Call, passed: PassedAnswer) -> None:
     """Send an answer to the client as it comes."""
     headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in passed.headers]
     model = passed.attempt.target.unit.model

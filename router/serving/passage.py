@@ -14,7 +14,7 @@ from router.errors import (
     RouterError,
 )
 from router.providers.attempts import Attempt
-from router.providers.pass_through import Passed
+from router.providers.pass_through import PassedAnswer
 from router.providers.upstream import Reply
 from router.serving.asgi import (
     Call,
@@ -85,7 +85,7 @@ class Passage:
     reply: Reply | None = None
     passing: Passing | None = None
     """The request, where it is one that passes through; then there is no ``inbound``."""
-    passed: Passed | None = None
+    passed: PassedAnswer | None = None
     """Its answer."""
     first_s: float | None = None
     usd: float | None = None

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from auto_efficient.checks import CHECKS, EXTRAS, Examined, Health, examine
+from auto_efficient.checks import CHECKS, EXTRAS, Health, examine
+from auto_efficient.examined import Examined
 from router.evidence.catalogue import MODELS_DIR
 from tests.gateway_rig import fake_upstream, gateway, lists, replies
 

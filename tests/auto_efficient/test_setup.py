@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auto_efficient.changed_files import BACKUP, NOTE, NotChanged, change, create, undo
-from auto_efficient.clients import Wanted, load_clients
+from auto_efficient.clients import Filling, load_clients
 from auto_efficient.config_text import SYNTAXES, jsonc
 from auto_efficient.config_text.trees import leaves
 
 CLIENTS = load_clients()
 URL = "http://127.0.0.1:4000"
-WANTED = Wanted(URL, "kilo-auto/efficient", "sk-of-mine")
+FILLING = Filling(URL, "kilo-auto/efficient", "sk-of-mine")
 
 JSONC = """{
   // the theme
@@ -281,10 +281,10 @@ def test_each_client_gets_what_its_row_says(tmp_path, client, file):
     if file.whole:
         pytest.skip("is written whole")
     path = tmp_path / "file"
-    change(path, file.syntax, lambda text: file.settings(WANTED, text))
+    change(path, file.syntax, lambda text: file.settings(FILLING, text))
     found = SYNTAXES[file.syntax].values(path.read_text())
-    assert found.keys() == file.settings(WANTED).keys()
-    assert WANTED.key in path.read_text()
+    assert found.keys() == file.settings(FILLING).keys()
+    assert FILLING.key in path.read_text()
     assert "{" not in path.read_text().replace("{\n", "").replace("{}", "")
 
 
