@@ -20,6 +20,9 @@ DEFAULT_URL: Final = "http://127.0.0.1:4000"
 
 DEFAULT_MODEL: Final = "kilo-auto/efficient"
 
+OTHERS: Final = 0o044
+"""Rights of others than its owner to read a file."""
+
 MASKED: Final = "YOUR-KEY"
 """Stands for a key where it is shown."""
 
@@ -96,6 +99,8 @@ def _write(file: ClientFile, path: Path, filling: Filling, force: bool) -> None:
         changed = change(path, file.syntax, partial(file.settings, filling))
     kept = f"; what it was is in {path.name}{BACKUP}" if existed else ""
     typer.echo(f"wrote {path}{kept}" if changed else f"{path} is as it should be")
+    if filling.key and path.stat().st_mode & OTHERS:
+        typer.echo(f"others on this machine can read the key there: chmod 600 {path}", err=True)
 
 
 def _undo(file: ClientFile, path: Path) -> None:

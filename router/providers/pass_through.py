@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, Final
 
 import httpx
 
 from router.providers.attempts import Attempt, exhausted
 from router.providers.endpoints import Timeouts
+from router.providers.large import apart
 from router.providers.outgoing import made_headers
 from router.providers.reading import (
     MAX_ERROR_BYTES,
@@ -98,7 +100,8 @@ async def passed_on(
     """
     for attempt, transport in zip(attempts, transports, strict=True):
         try:
-            request = _request(passing, attempt, headers, timeouts)
+            written = partial(_request, passing, attempt, headers, timeouts)
+            request = await apart(len(passing.body), written)
             return await _answer(passing, attempt, transport, request, failures)
         except UNCONNECTED as error:
             late = isinstance(error, httpx.ConnectTimeout)

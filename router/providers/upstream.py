@@ -280,7 +280,10 @@ class Upstream:
     ) -> PassedAnswer:
         """Return the answer to what passes through; see ``router.providers.pass_through``."""
         carriers = [self._carrier(attempt) for attempt in attempts]
-        return await passed_on(passing, attempts, carriers, headers, self._timeouts, failures)
+        found = await passed_on(passing, attempts, carriers, headers, self._timeouts, failures)
+        given = {name.lower(): value for name, value in found.response.headers.raw}
+        found.headers += _passed_back(given)
+        return found
 
     async def _read(
         self, order: Order, attempt: Attempt, response: httpx.Response, patience: Patience

@@ -274,9 +274,11 @@ class Gateway:
         attempts = admitted(passing, caller, self.data.current, self.providers, keys)
         async with watched(call) as watch:
             try:
-                passage.passed = passed = await self.upstream.pass_on(
+                passed = await self.upstream.pass_on(
                     passing, attempts, call.headers, passage.failures
                 )
+                passage.passed_on(passed)
+                del passing
                 passage.first_s = self._clock() - call.began
                 await relayed(call, passed)
                 passage.done = watch.over = True

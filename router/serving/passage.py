@@ -104,6 +104,13 @@ class Passage:
         self.share.give_back()
         return self.routed
 
+    def passed_on(self, answer: PassedAnswer) -> None:
+        """Take the answer to what passes through, and let go of its body."""
+        assert self.passing is not None
+        self.passed, self.body_bytes = answer, len(self.passing.body)
+        self.passing = replace(self.passing, body=b"", fields={})
+        self.share.give_back()
+
 
 def telling(routed: Routed, left_out: Sequence[str]) -> Routed:
     """Let a plan's reason tell what of the request its model was not sent."""

@@ -329,6 +329,14 @@ def test_the_command_writes_and_undoes(tmp_path):
     assert listing(tmp_path) == {"codex/config.toml": TOML.encode()}
 
 
+def test_a_key_that_others_can_read_is_told(tmp_path):
+    config = tmp_path / ".codex" / "config.toml"
+    config.parent.mkdir()
+    config.touch(0o644)
+    assert "chmod 600" in run("codex", "--key", "k", "--write", home=tmp_path).stderr
+    assert "chmod 600" not in run("codex", "--write", home=tmp_path).stderr
+
+
 def test_without_a_key_none_is_written(tmp_path):
     assert run("codex", "--write", home=tmp_path).returncode == 0
     read = tomllib.loads((tmp_path / ".codex" / "config.toml").read_text())

@@ -265,6 +265,34 @@ async def test_a_providers_error_goes_back_as_it_is_without_our_key():
     assert record.usage is None
 
 
+async def test_when_to_come_back_is_passed_on():
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            429, json={"error": {"message": "slow"}}, headers={"retry-after": "3"}
+        )
+
+    async with gateway(transport=transport_of(answer), environ={"OPENAI_API_KEY": "k"}) as client:
+        got = await client.post("/v1/embeddings", json=BODIES[PassThrough.EMBEDDINGS])
+    assert (got.status_code, got.headers["retry-after"]) == (429, "3")
+
+
+async def test_a_large_body_passes_whole_and_is_let_go():
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.content)
+        return httpx.Response(200, content=VECTORS)
+
+    async with gateway(transport=transport_of(answer), environ={"OPENAI_API_KEY": "k"}) as client:
+        asked = {"input": ["word " * 1000] * 200, "model": EMBEDDER}
+        body = json.dumps(asked).encode()
+        assert (await client.post("/v1/embeddings", content=body)).status_code == 200
+        room, record = client.app.state.gateway.intake.room, client.records[-1]
+    assert seen == [body.replace(EMBEDDER.encode(), b"text-embedding-3-small")]
+    assert record.body_bytes == len(body)
+    assert room.held_bytes == 0
+
+
 async def test_a_refusal_of_our_key_is_not_the_clients():
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(401, json={"error": {"message": "Incorrect API key"}})
