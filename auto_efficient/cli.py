@@ -10,8 +10,10 @@ from typing import Annotated, Final
 import typer
 
 from auto_efficient.docs import docs
+from auto_efficient.doctor import doctor
 from auto_efficient.gateway import serve
 from auto_efficient.route import route
+from auto_efficient.setup import setup
 from benchmarks.commands import evaluate, table_build, table_diff, table_show, train
 from benchmarks.options import GivenOnce
 from router import __version__
@@ -31,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
-for command in (route, train, evaluate, docs):
+for command in (route, doctor, setup, train, evaluate, docs):
     app.command(cls=GivenOnce)(command)
 
 tables = typer.Typer(no_args_is_help=True, help="Build, show and compare cost-quality tables.")

@@ -22,6 +22,23 @@ class Interface(StrEnum):
     MESSAGES = "messages"
 
 
+class PassThrough(StrEnum):
+    """An endpoint whose requests are no conversations: no tier decides, a model by name answers."""
+
+    EMBEDDINGS = "embeddings"
+    COMPLETIONS = "completions"
+    """OpenAI's legacy one: a prompt, and text that goes on from it."""
+
+    @property
+    def path(self) -> str:
+        """How the paths of the endpoint end."""
+        return f"/{self.value}"
+
+
+Spoken = Interface | PassThrough
+"""What a provider may take."""
+
+
 class Entry(BaseModel):
     """Base of every block that people write: fixed once read, and strict about its keys."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
-from router.values import Failure, Interface, Move, Support, Unit, Usage
+from router.values import Failure, Move, Spoken, Support, Unit, Usage
 
 
 class End(StrEnum):
@@ -45,7 +45,8 @@ class Record:
     """HTTP status that the client was sent; None when it left before."""
     error: str | None
     """Code of the gateway's own error."""
-    interface: Interface
+    interface: Spoken
+    """What it was asked in: a wire format, or an endpoint that passes requests through."""
     total_s: float
     """Seconds from the request's head to its end."""
     at_s: float = 0.0

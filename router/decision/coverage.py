@@ -6,6 +6,8 @@ served then never can, and is said when the gateway starts.
 
 from __future__ import annotations
 
+from typing import Final
+
 import orjson
 
 from router.callers.keys import OWNER
@@ -14,6 +16,8 @@ from router.errors import NoModelFits
 from router.values import Interface
 from router.wire.format import FORMATS
 from router.wire.request import parse
+
+WAY_OUT: Final = "to serve all"
 
 
 def gaps(data: Data) -> dict[str, list[str]]:
@@ -42,4 +46,4 @@ def said_of_gaps(data: Data) -> list[str]:
         by_formats.setdefault(", ".join(formats), []).append(tier)
     lines = [f"{', '.join(tiers)} over {formats}" for formats, tiers in by_formats.items()]
     ways = dict.fromkeys(filter(None, data.openings.values()))
-    return [*lines, *(f"to serve all: {way}" for way in ways)] if lines else []
+    return [*lines, *(f"{WAY_OUT}: {way}" for way in ways)] if lines else []

@@ -227,7 +227,7 @@ def _forecast(request: ChatRequest, caller: Caller, data: Data) -> Forecast | No
 def _by_name(name: str, eligible: Eligibility, data: Data) -> Plan:
     """Pass a concrete model id through, within the caller's limits."""
     if refusal := eligible.refusal_of(name, data.names.of(name)):
-        raise _refused(name, refusal)
+        raise refused_as(name, refusal)
     return Plan(None, (Target(Unit(name)),), f"{name} was asked for by name.")
 
 
@@ -235,11 +235,11 @@ def _others(request: ChatRequest, eligible: Eligibility, data: Data) -> tuple[Ta
     """Return the fallbacks that a body names; every model that it names passes as one by name."""
     choosers = request.choosers
     if refusal := eligible.opens(choosers):
-        raise _refused("the request", refusal)
+        raise refused_as("the request", refusal)
     named = [(name, f"models: {name}") for name in choosers.models]
     for name, said in [*named, *((name, f"{place}: {name}") for place, name in choosers.tools)]:
         if refusal := _of_body(name, eligible, data):
-            raise _refused(said, refusal)
+            raise refused_as(said, refusal)
     return tuple(Target(Unit(aliased(name, data.aliases))) for name in choosers.models)
 
 
@@ -250,7 +250,8 @@ def _of_body(name: str, eligible: Eligibility, data: Data) -> Refusal | None:
     return eligible.refusal_of(to, data.names.of(to))
 
 
-def _refused(what: str, refusal: Refusal) -> RouterError:
+def refused_as(what: str, refusal: Refusal) -> RouterError:
+    """Say to a client why what it named may not serve."""
     if refusal.bar is Bar.KEY:
         return Unauthenticated(f"{what} {refusal.reason}; without one use kilo-auto/free")
     return NoModelFits(

@@ -29,7 +29,7 @@ from router.evidence.dialects import ANYTHING, NO_DIALECTS, Dialects, Facts
 from router.evidence.overlay import rows_over
 from router.providers.shelf import Shelf
 from router.providers.simulated.provider import WRITERS
-from router.values import Entry, Interface, Needs, Unit, nothing_bars
+from router.values import Entry, Interface, Needs, PassThrough, Spoken, Unit, nothing_bars
 from router.wire.preferences import NO_PREFERENCES, Preferences
 
 PROVIDERS_FILE: Final = "providers.toml"
@@ -114,6 +114,10 @@ class Provider(Entry):
         description="How the key is sent: `bearer`, `none`, or the header that holds it.",
     )
     formats: frozenset[Interface] = Field(description="Wire formats that it speaks.")
+    passes: frozenset[PassThrough] = Field(
+        default=frozenset(),
+        description="What it takes beside conversations, passed on as it comes: `embeddings`, `completions`.",
+    )
     serves: tuple[str, ...] = Field(
         default=(), description='How the ids of served models begin; "" serves any.'
     )
@@ -157,6 +161,11 @@ class Provider(Entry):
     def names(self) -> frozenset[str]:
         """What it is called, here and in the ``provider`` object of a request."""
         return frozenset({self.name, self.slug or self.name})
+
+    @cached_property
+    def takes(self) -> frozenset[Spoken]:
+        """All that it can be asked in."""
+        return self.formats | self.passes
 
     @property
     def aggregates(self) -> bool:
@@ -247,6 +256,7 @@ SIMULATED_ROW: Final = Provider(
     base_url="simulated:",
     auth="none",
     formats=frozenset(WRITERS),
+    passes=frozenset(PassThrough),
     serves=("",),
     forward=("x-simulate",),
 )
@@ -268,7 +278,7 @@ class Providers:
         ``shared`` maps rows to the beginnings of names that they have in common with others.
         """
         self.dialects = dialects
-        self._found: dict[tuple[str, Interface], tuple[Endpoint, ...]] = {}
+        self._found: dict[tuple[str, Spoken], tuple[Endpoint, ...]] = {}
         self._known = {row.name: row for row in rows}
         self._keys = {name: key.strip() for name, key in keys.items() if key.strip()}
         self.names = frozenset(self._known)
@@ -301,6 +311,7 @@ class Providers:
             base_url=_versioned(base_url),
             auth="bearer" if key else "none",
             formats=frozenset(Interface),
+            passes=frozenset(PassThrough),
             serves=("",),
             forward=("http-referer", "x-title"),
         )
@@ -309,13 +320,17 @@ class Providers:
         return made
 
     @property
-    def own(self) -> tuple[Endpoint, ...]:
-        """The servers of one's own, as they are asked for their models."""
+    def called(self) -> tuple[Endpoint, ...]:
+        """Everybody who may be called, as they are asked for no model in particular."""
         return tuple(
             Endpoint(row, "", row.base_url.rstrip("/"), self._keys.get(row.name, ""))
             for row in self.configured
-            if row.is_own
         )
+
+    @property
+    def own(self) -> tuple[Endpoint, ...]:
+        """The servers of one's own, as they are asked for their models."""
+        return tuple(server for server in self.called if server.provider.is_own)
 
     def restock(self, shelves: Mapping[str, Shelf]) -> None:
         """Take what servers have by their own lists: what is not on its shelf is not there."""
@@ -341,16 +356,16 @@ class Providers:
         low = model.lower()
         return next((at for at in self._owners.items() if low.startswith(at[0])), ("", None))
 
-    def _rows(self, interface: Interface, own_keys: Mapping[str, str]) -> Iterator[Provider]:
-        """Yield who speaks a format and can be called, those under the client's keys first."""
+    def _rows(self, interface: Spoken, own_keys: Mapping[str, str]) -> Iterator[Provider]:
+        """Yield who takes a format and can be called, those under the client's keys first."""
         rows = [self._known[name] for name in own_keys if name in self._known]
         rows += [row for row in self.configured if row.name not in own_keys]
-        return (row for row in rows if interface in row.formats and row.base_url)
+        return (row for row in rows if interface in row.takes and row.base_url)
 
     def endpoints(
         self,
         model: str,
-        interface: Interface,
+        interface: Spoken,
         own_keys: Mapping[str, str] | None = None,
         preferences: Preferences = NO_PREFERENCES,
     ) -> tuple[Endpoint, ...]:
@@ -370,7 +385,7 @@ class Providers:
     def _find(
         self,
         model: str,
-        interface: Interface,
+        interface: Spoken,
         own_keys: Mapping[str, str],
         preferences: Preferences,
     ) -> tuple[Endpoint, ...]:
@@ -387,13 +402,19 @@ class Providers:
             Endpoint(
                 provider=row,
                 model=fit.name,
-                base_url=row.bases.get(interface, row.base_url).rstrip("/"),
+                base_url=_base_of(row, interface).rstrip("/"),
                 key=own_keys.get(row.name) or self._keys.get(row.name, ""),
                 theirs=row.name in own_keys,
-                facts=self.dialects.of(row.dialect or row.name, model, interface),
+                facts=self._facts_of(row, model, interface),
             )
             for row, fit in found
         )
+
+    def _facts_of(self, row: Provider, model: str, interface: Spoken) -> Facts:
+        """Return what a model takes there; what passes through is the client's to know."""
+        if isinstance(interface, PassThrough):
+            return ANYTHING
+        return self.dialects.of(row.dialect or row.name, model, interface)
 
     def takers(
         self,
@@ -489,6 +510,15 @@ class Providers:
             speaks = " and ".join(sorted(row.formats))
             return f"{said} alone, which speaks {speaks}; private = false in its row lets others in"
         return said + (f"; set {row.url_env} to its address" if row.url_env else "")
+
+
+def _base_of(row: Provider, interface: Spoken) -> str:
+    """Return where the path of a format begins."""
+    return (
+        row.base_url
+        if isinstance(interface, PassThrough)
+        else row.bases.get(interface, row.base_url)
+    )
 
 
 def _versioned(base_url: str) -> str:

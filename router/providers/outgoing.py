@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from router import __version__
 from router.providers.attempts import Attempt, Larger, no_larger
+from router.providers.endpoints import Endpoint
 from router.providers.fitting import Rewrite, fitted, top_level
 from router.wire.fields import outline
 from router.wire.format import FORMATS, Format
@@ -64,17 +65,25 @@ def write_url(order: Order, attempt: Attempt) -> str:
 
 def write_headers(order: Order, attempt: Attempt) -> list[tuple[bytes, bytes]]:
     """Make the request's headers from nothing; see the module's text."""
-    endpoint, format = attempt.endpoint, FORMATS[order.request.interface]
+    request, format = order.request, FORMATS[order.request.interface]
+    return made_headers(attempt.endpoint, order.headers, streams=request.streams, format=format)
+
+
+def made_headers(
+    endpoint: Endpoint, given: Mapping[str, str], *, streams: bool, format: Format | None = None
+) -> list[tuple[bytes, bytes]]:
+    """Make headers for an endpoint; of the client's own, ``given``, what its row or format names."""
     headers = {
         "content-type": JSON,
-        "accept": "text/event-stream" if order.request.streams else JSON,
+        "accept": "text/event-stream" if streams else JSON,
         "accept-encoding": "identity",
         "user-agent": USER_AGENT,
         **endpoint.provider.headers,
     }
-    headers |= {n: v for n, v in format.headers().items() if n not in headers}
-    if forward := (*endpoint.provider.forward, *format.HEADERS):
-        headers |= {n: v for n, v in order.headers.items() if n.startswith(forward)}
+    if format is not None:
+        headers |= {n: v for n, v in format.headers().items() if n not in headers}
+    if forward := (*endpoint.provider.forward, *(format.HEADERS if format else ())):
+        headers |= {n: v for n, v in given.items() if n.startswith(forward)}
     pairs = [*headers.items(), *endpoint.auth_headers()]
     return [(n.encode("latin-1"), v.encode("latin-1", "replace")) for n, v in pairs]
 

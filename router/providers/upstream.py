@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import ClassVar, Final
@@ -32,6 +32,7 @@ from router.providers.outgoing import (
     write_headers,
     write_url,
 )
+from router.providers.pass_through import PassedAnswer, passed_on
 from router.providers.patience import Patience, first_word_s
 from router.providers.reading import (
     MAX_ERROR_BYTES,
@@ -51,6 +52,7 @@ from router.providers.waits import told
 from router.values import Failure, Fault, Usage
 from router.wire.format import FORMATS
 from router.wire.parts import parsed
+from router.wire.pass_through import Passing
 from router.wire.relay import Relay
 
 log = logging.getLogger(__name__)
@@ -138,6 +140,9 @@ class Streamed:
 
 Reply = Whole | Streamed
 """What the client is answered with."""
+
+Answered = Reply | PassedAnswer
+"""The same, passed through or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +271,25 @@ class Upstream:
             stream=httpx.ByteStream(body),
             extensions={"timeout": limits},
         )
+        return await self._carrier(attempt).handle_async_request(request)
+
+    def _carrier(self, attempt: Attempt) -> httpx.AsyncBaseTransport:
         simulated = attempt.endpoint.provider.name == SIMULATED
-        return await (self._simulated if simulated else self._transport).handle_async_request(
-            request
-        )
+        return self._simulated if simulated else self._transport
+
+    async def pass_on(
+        self,
+        passing: Passing,
+        attempts: Sequence[Attempt],
+        headers: Mapping[str, str],
+        failures: list[Failure],
+    ) -> PassedAnswer:
+        """Return the answer to what passes through; see ``router.providers.pass_through``."""
+        carriers = [self._carrier(attempt) for attempt in attempts]
+        found = await passed_on(passing, attempts, carriers, headers, self._timeouts, failures)
+        given = {name.lower(): value for name, value in found.response.headers.raw}
+        found.headers += _passed_back(given)
+        return found
 
     async def _read(
         self, order: Order, attempt: Attempt, response: httpx.Response, patience: Patience

@@ -37,7 +37,7 @@ from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Providers
 from router.providers.outgoing import Order, no_signs
 from router.providers.served import answers_of
-from router.providers.upstream import Reply, Streamed, Upstream, Whole
+from router.providers.upstream import Answered, Reply, Streamed, Upstream, Whole
 from router.serving.answer import relay, tell
 from router.serving.asgi import (
     Call,
@@ -57,6 +57,7 @@ from router.serving.intake import Intake
 from router.serving.keeping import account, begin, refuse_anothers, session_of
 from router.serving.live import LiveData
 from router.serving.logs import one_line
+from router.serving.pass_through import admitted, relayed
 from router.serving.passage import Inbound, Passage, Routed, record_of, telling
 from router.serving.pulse import Pulse
 from router.serving.room import Share
@@ -67,7 +68,7 @@ from router.sessions.steps import (
     on_wishes,
 )
 from router.settings import Settings
-from router.values import NO_LIMITS, Caller, Interface, Target, Unit, Usage
+from router.values import NO_LIMITS, Caller, Interface, PassThrough, Spoken, Target, Unit, Usage
 from router.wire.cost import with_cost
 from router.wire.format import FORMATS
 from router.wire.preferences import NO_PREFERENCES
@@ -251,9 +252,11 @@ class Gateway:
         made = self._attempts(inbound, targets.values(), routed=True)
         return tuple(a for a in made if (a.window_tokens or 0) > window_tokens)
 
-    async def serve(self, interface: Interface, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, asked_in: Spoken, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        passage = Passage(self.call_of(interface, scope, receive, send), self.share())
+        passes = asked_in if isinstance(asked_in, PassThrough) else None
+        interface = asked_in if isinstance(asked_in, Interface) else None
+        passage = Passage(self.call_of(interface, scope, receive, send), self.share(), passes)
         try:
             await self._serve(passage)
         except Disconnected:
@@ -272,15 +275,48 @@ class Gateway:
         call = passage.call
         passage.caller = await self.identify(call.headers, call.address)
         passage.caller, wished = self.under_wishes(passage.caller, call.headers)
+        if passage.passes is not None:
+            await self._pass_on(passage, passage.passes, passage.caller)
+            return
         passage.inbound = await self.read(call, passage.caller, wished, passage.share)
         began = self._clock()
         passage.routed = await self.choose(passage.inbound)
         passage.decided_s = self._clock() - began
         must_reach(passage.routed, self.providers)
-        pulse = self._pulse(passage.routed, call) if passage.inbound.request.streams else None
+        await self._answer(passage, passage.routed, passage.inbound)
+
+    async def _pass_on(self, passage: Passage, kind: PassThrough, caller: Caller) -> None:
+        """Send on what passes through, once it is admitted, until its usage is known."""
+        call = passage.call
+        passage.passing = passing = await self.intake.read_passing(call, kind, passage.share)
+        keys = own_keys(call.headers, self.providers.names)
+        attempts = admitted(passing, caller, self.data.current, self.providers, keys)
+        async with watched(call) as watch:
+            try:
+                passed = await self.upstream.pass_on(
+                    passing, attempts, call.headers, passage.failures
+                )
+                passage.passed_on(passed)
+                del passing
+                passage.first_s = self._clock() - call.began
+                await relayed(call, passed)
+                passage.done = watch.over = True
+            except RouterError:
+                watch.over = True
+                raise
+            finally:
+                if passage.passed is not None:
+                    await passage.passed.aclose()
+                    if passage.passed.usage is not None:
+                        passage.passed.usd = self._usd(passage.passed, passage.passed.usage)
+
+    async def _answer(self, passage: Passage, routed: Routed, inbound: Inbound) -> None:
+        """Answer what is admitted and decided, until its usage is known."""
+        call = passage.call
+        pulse = self._pulse(routed, call) if inbound.request.streams else None
         async with watched(call) as watch, pulse or nullcontext():
             try:
-                order = self._order(passage.routed, call, pulse)
+                order = self._order(routed, call, pulse)
                 passage.reply = reply = await self.upstream.run(order, passage.failures)
                 del order
                 passage.first_s = self._clock() - call.began
@@ -299,7 +335,7 @@ class Gateway:
                     await passage.reply.aclose()
                     self._price(passage, passage.reply)
                     now_s, lifetime_s = self._session_clock(), self._lifetime_s(passage.reply)
-                    await account(self.stores, passage.routed, passage.reply, now_s, lifetime_s)
+                    await account(self.stores, routed, passage.reply, now_s, lifetime_s)
 
     def _order(self, routed: Routed, call: Call, pulse: Pulse | None) -> Order:
         """Return what the upstream is asked for."""
@@ -335,7 +371,7 @@ class Gateway:
         economics = self.data.current.catalogue.economics
         return economics.lifetime_s(reply.attempt.target.unit.model)
 
-    def _usd(self, reply: Reply, usage: Usage) -> float | None:
+    def _usd(self, reply: Answered, usage: Usage) -> float | None:
         """Return what a reply costs that took so much; None where no price is known."""
         answers = reply.answers.model if reply.answers else reply.attempt.target.unit.model
         model = self.data.current.catalogue.model(answers)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from router.decision.tiers import Plan
 from router.errors import Exhausted, RouterError
-from router.providers.upstream import EVENTS, Reply
+from router.providers.upstream import EVENTS, Answered
 from router.serving.asgi import Headers
 from router.values import Failure
 
@@ -27,7 +27,7 @@ class Told(NamedTuple):
 
     name: str
     meaning: str
-    value: Callable[[str, Plan, Reply], str | None]
+    value: Callable[[str, Plan, Answered], str | None]
     """Of the decision's id, the plan and the reply."""
 
 
@@ -117,7 +117,7 @@ TOLD: Final = (
 """Every header that tells of a decision; docs/headers.md is written from it."""
 
 
-def decision_headers(decision_id: str, made: Plan, reply: Reply) -> Headers:
+def decision_headers(decision_id: str, made: Plan, reply: Answered) -> Headers:
     """Say what was decided and why."""
     said = ((told.name, told.value(decision_id, made, reply)) for told in TOLD)
     return [(name.encode(), ascii_of(value)) for name, value in said if value]

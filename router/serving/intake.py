@@ -7,20 +7,25 @@ one body at most.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
 from router.errors import BadRequest, Busy, TooLarge
 from router.providers.large import LARGE_BYTES, apart
 from router.serving.asgi import Call, read_body
 from router.serving.room import BUSY, Room, Share
 from router.settings import RequestLimits
-from router.values import checked_name
+from router.values import PassThrough, checked_name
 from router.wire.content import decoded
 from router.wire.format import FORMATS
 from router.wire.json_text import holds_more_values
+from router.wire.pass_through import Passing, read_passing
 from router.wire.request import ChatRequest, parse
+
+Taken = TypeVar("Taken", ChatRequest, Passing)
+"""What a body is read as."""
 
 
 class Intake:
@@ -34,6 +39,14 @@ class Intake:
 
     async def read(self, call: Call, share: Share) -> ChatRequest:
         """Read what a call asks for; raises BadRequest, Busy or Disconnected."""
+        return await self._taken(call, share, partial(self._request, call=call))
+
+    async def read_passing(self, call: Call, kind: PassThrough, share: Share) -> Passing:
+        """Read the same of what passes through."""
+        return await self._taken(call, share, partial(read_passing, kind, headers=call.headers))
+
+    async def _taken(self, call: Call, share: Share, read_as: Callable[[bytes], Taken]) -> Taken:
+        """Take a body in, and read it by ``read_as``."""
         body = await read_body(call.receive, call.headers, self._limits, share)
         encoding = call.headers.get("content-encoding", "")
         if len(body) <= LARGE_BYTES:
@@ -45,16 +58,18 @@ class Intake:
                 pass
             else:
                 await share.grow(len(plain) - len(body))
-                return self._request(plain, call)
-        return await self._large(body, encoding, call, share)
+                return self._parsed(plain, read_as)
+        return await self._large(body, encoding, share, read_as)
 
-    async def _large(self, body: bytes, encoding: str, call: Call, share: Share) -> ChatRequest:
+    async def _large(
+        self, body: bytes, encoding: str, share: Share, read_as: Callable[[bytes], Taken]
+    ) -> Taken:
         """Decode and parse what may take long, in turn.
 
         Nobody waits for room with the turn, or with what was decoded, in hand: who must wait lets both
         go, and does the work again once there is room for it.
         """
-        work = partial(self._read_large, body, encoding, call)
+        work = partial(self._read_large, body, encoding, read_as)
         async with self._in_turn():
             request = await apart(LARGE_BYTES + 1, work)
             more = len(request.body) - len(body)
@@ -79,11 +94,11 @@ class Intake:
         finally:
             self._turn.release()
 
-    def _read_large(self, body: bytes, encoding: str, call: Call) -> ChatRequest:
+    def _read_large(self, body: bytes, encoding: str, read_as: Callable[[bytes], Taken]) -> Taken:
         plain = decoded(body, encoding, limit_bytes=self._limits.body_bytes)
-        return self._request(plain, call)
+        return self._parsed(plain, read_as)
 
-    def _request(self, body: bytes, call: Call) -> ChatRequest:
+    def _parsed(self, body: bytes, read_as: Callable[[bytes], Taken]) -> Taken:
         """Parse a body within the limits; raises BadRequest."""
         limits = self._limits
         if holds_more_values(body, limits.values):
@@ -91,13 +106,19 @@ class Intake:
                 f"the request body holds more than the {limits.values:,} JSON values allowed; send fewer"
             )
         try:
-            request = parse(body, interface=call.interface, headers=call.headers, path=call.path)
+            taken = read_as(body)
         except RecursionError:
             raise BadRequest("the request body is nested too deeply; flatten it") from None
         try:
-            checked_name(request.model or "")
+            checked_name(taken.model or "")
         except ValueError as error:
             raise BadRequest(str(error)) from None
+        return taken
+
+    def _request(self, body: bytes, call: Call) -> ChatRequest:
+        """Parse a body whose lists are within the limits; raises BadRequest."""
+        limits = self._limits
+        request = parse(body, interface=call.interface, headers=call.headers, path=call.path)
         for name, limit in (
             ("tools", limits.tools),
             (FORMATS[request.interface].ITEMS, limits.items),

@@ -17,6 +17,7 @@ from router.errors import (
     RouterError,
 )
 from router.providers.attempts import Attempt
+from router.providers.pass_through import PassedAnswer
 from router.providers.upstream import Reply
 from router.serving.asgi import (
     Call,
@@ -24,8 +25,9 @@ from router.serving.asgi import (
 from router.serving.room import Share
 from router.sessions.session import Session
 from router.sessions.steps import Heard, aside, on_request
-from router.values import Caller, Failure, Limits
+from router.values import Caller, Failure, Limits, PassThrough
 from router.wire.format import DEFAULT
+from router.wire.pass_through import Passing
 from router.wire.request import ChatRequest
 
 RECORD_CHARS: Final = 600
@@ -78,12 +80,18 @@ class Passage:
     call: Call
     share: Share
     """Of the room for bodies."""
+    passes: PassThrough | None = None
+    """What its path passes through; None: it is a conversation's."""
     caller: Caller | None = None
     inbound: Inbound | None = None
     routed: Routed | None = None
     failures: list[Failure] = field(default_factory=list)
     """The attempts that failed, in order."""
     reply: Reply | None = None
+    passing: Passing | None = None
+    """The request, where it is one that passes through; then there is no ``inbound``."""
+    passed: PassedAnswer | None = None
+    """Its answer."""
     first_s: float | None = None
     decided_s: float | None = None
     others: Others = NO_OTHERS
@@ -102,6 +110,13 @@ class Passage:
         self.share.give_back()
         return self.routed
 
+    def passed_on(self, answer: PassedAnswer) -> None:
+        """Take the answer to what passes through, and let go of its body."""
+        assert self.passing is not None
+        self.passed, self.body_bytes = answer, len(self.passing.body)
+        self.passing = replace(self.passing, body=b"", fields={})
+        self.share.give_back()
+
 
 def telling(routed: Routed, left_out: Sequence[str]) -> Routed:
     """Let a plan's reason tell what of the request its model was not sent."""
@@ -116,7 +131,9 @@ def record_of(passage: Passage, now_s: float, at_s: float) -> Record:
 
     ``now_s`` is on the gateway's clock, ``at_s`` in seconds since 1970.
     """
-    call, routed, reply = passage.call, passage.routed, passage.reply
+    call, routed = passage.call, passage.routed
+    reply = passage.reply or passage.passed
+    asked = passage.passing or (passage.inbound.request if passage.inbound else None)
     request = passage.inbound.request if passage.inbound else None
     made = routed.plan if routed else None
     read, decision = (made.assessment, made.decision) if made else (None, None)
@@ -126,7 +143,7 @@ def record_of(passage: Passage, now_s: float, at_s: float) -> Record:
         end=_end_of(passage),
         status=call.status,
         error=error.code if error else None,
-        interface=request.interface if request else call.interface or DEFAULT,
+        interface=passage.passes or (request.interface if request else call.interface or DEFAULT),
         total_s=now_s - call.began,
         at_s=at_s,
         first_s=passage.first_s,
@@ -134,9 +151,9 @@ def record_of(passage: Passage, now_s: float, at_s: float) -> Record:
         caller=passage.caller.name if passage.caller else None,
         team=passage.caller.team if passage.caller else None,
         anonymous=passage.caller is not None and passage.caller.anonymous,
-        asked_model=_short(request.model) if request else None,
-        streams=request.streams if request else None,
-        body_bytes=passage.body_bytes or (len(request.body) if request else 0),
+        asked_model=_short(asked.model) if asked else None,
+        streams=asked.streams if asked else None,
+        body_bytes=passage.body_bytes or (len(asked.body) if asked else 0),
         mode=_short(request.conversation.mode) if request else None,
         subagent=request is not None and request.conversation.subagent,
         session=routed.key if routed else None,
@@ -191,7 +208,7 @@ def _short(text: str | None) -> str | None:
 
 def _end_of(passage: Passage) -> End:
     """Say how a request ended."""
-    error, reply = passage.error, passage.reply
+    error, reply = passage.error, passage.reply or passage.passed
     if error is not None:
         return End.FAILED if error.status >= 500 or isinstance(error, Exhausted) else End.REFUSED
     if not passage.done or reply is None:

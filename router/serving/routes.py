@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -27,7 +27,7 @@ from router.serving.headers import error_headers
 from router.serving.listing import entries
 from router.serving.live import history
 from router.serving.passage import Inbound
-from router.values import Interface
+from router.values import Interface, PassThrough, Spoken
 from router.wire.format import FORMATS, pattern_of, spoken_in
 from router.wire.loose import dumps
 
@@ -49,6 +49,7 @@ OURS: Final = Paths(
         {
             *(path for format in FORMATS.values() for path in format.PATHS),
             *(path for format in FORMATS.values() if (path := format.COUNT_PATH)),
+            *(kind.path for kind in PassThrough),
             *("/models", "/route", "/changelog"),
         }
     ),
@@ -56,6 +57,30 @@ OURS: Final = Paths(
 
 PATH_CHARS: Final = 200
 """Longest path that an error repeats."""
+
+
+class PassedOn(NamedTuple):
+    """How an endpoint that passes requests through is documented."""
+
+    summary: str
+    holds: str
+    """The field that its body must have beside ``model``."""
+    example: str
+    """A model."""
+
+
+PASSED: Final = {
+    PassThrough.EMBEDDINGS: PassedOn(
+        "Pass a request for embeddings on to the provider of its model.",
+        "input",
+        "openai/text-embedding-3-small",
+    ),
+    PassThrough.COMPLETIONS: PassedOn(
+        "Pass a legacy completion on to the provider of its model, streamed or not.",
+        "prompt",
+        "openai/gpt-3.5-turbo-instruct",
+    ),
+}
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"description": "What is wrong with the request, in the client's own format."},
@@ -77,6 +102,9 @@ class HotPaths:
                     self._patterns.append((re.compile(pattern_of(path)), serve))
                 else:
                     self._exact[path] = serve
+        for kind in PassThrough:
+            for prefix in PREFIXES:
+                self._exact[prefix + kind.path] = partial(gateway.serve, kind)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look the path up."""
@@ -127,6 +155,18 @@ def _body(*required: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+def _passed_body(what: PassedOn) -> dict[str, Any]:
+    """Document the body of what passes through: a model by name, and what its provider takes."""
+    named = {"model": {"type": "string", "example": what.example}}
+    schema = {
+        "type": "object",
+        "properties": named | {what.holds: {"anyOf": [{"type": "string"}, {"type": "array"}]}},
+        "required": ["model", what.holds],
+        "additionalProperties": True,
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 def _route_of(template: str) -> str:
     """Return the same for FastAPI, whose names end at a slash unless they say otherwise."""
     return template.replace("}", ":path}")
@@ -165,7 +205,7 @@ async def _read(request: Request, interface: Interface | None) -> Inbound:
 api = APIRouter(default_response_class=Json, responses=ERRORS)
 
 
-def _answers(interface: Interface) -> Callable[[Request], Awaitable[Response]]:
+def _answers(interface: Spoken) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         return Handed(partial(_gateway(request).serve, interface))
 
@@ -200,6 +240,18 @@ for _interface, _format in FORMATS.items():
             summary="Estimate the input tokens of a request from its bytes.",
             openapi_extra=_body(_format.ITEMS) | _named_in(_format.COUNT_PATH),
         )
+
+
+for _kind, _what in PASSED.items():
+    api.add_api_route(
+        _kind.path,
+        _answers(_kind),
+        methods=["POST"],
+        name=_kind.value,
+        summary=_what.summary,
+        response_class=Response,
+        openapi_extra=_passed_body(_what),
+    )
 
 
 @api.get("/chat/completions", include_in_schema=False)

@@ -107,6 +107,15 @@ def parse(
 def _parsed(
     body: bytes, interface: Interface | None, headers: Mapping[str, str], path: str
 ) -> ChatRequest:
+    body, fields = loaded(body, headers)
+    interface = interface or shape_of(fields)
+    read = from_fields(fields, body=body, interface=interface, headers=headers, path=path)
+    once, left = settled(body, fields)
+    return read if once is body else replace(read, fields=Fields(once, left))
+
+
+def loaded(body: bytes, headers: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
+    """Return a body in UTF-8, and what it says; raises BadRequest for what is no JSON object."""
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -115,10 +124,7 @@ def _parsed(
         fields = _read(body)
     if not isinstance(fields, dict):
         raise BadRequest("the request body must be a JSON object")
-    interface = interface or shape_of(fields)
-    read = from_fields(fields, body=body, interface=interface, headers=headers, path=path)
-    once, left = settled(body, fields)
-    return read if once is body else replace(read, fields=Fields(once, left))
+    return body, fields
 
 
 def _read(body: bytes) -> object:

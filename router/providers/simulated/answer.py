@@ -113,13 +113,13 @@ def make_answer(
     asked = [(i, ask) for i, turn in enumerate(reading.turns) if (ask := ask_of(turn))]
     at, ask = asked[-1] if asked else (-1, "")
     said = _DIRECTIVE.search(ask)
-    faults = _directives(directives or (said[1] if said else ""))
+    faults = directives_in(directives or (said[1] if said else ""))
     if not model.startswith(faults.get("model", "")):
         faults = {}
     answered = any(turn.role is Role.TOOL for turn in reading.turns[at + 1 :])
     tool = "" if answered else _tool_asked_for(fields, reading, ask, faults)
     shape = read_shape(fields, interface)
-    words, cut = _shaped(_text(ask, int(faults.get("words") or 0), shape.limit_chars), shape)
+    words, cut = _shaped(answer_text(ask, int(faults.get("words") or 0), shape.limit_chars), shape)
     digest = hashlib.sha256(orjson.dumps([model, reading.system, ask])).hexdigest()
     size = n_bytes // BYTES_PER_TOKEN
     return Answer(
@@ -139,12 +139,13 @@ def make_answer(
     )
 
 
-def _directives(text: str) -> dict[str, str]:
+def directives_in(text: str) -> dict[str, str]:
+    """Read what should go wrong."""
     parts = (part.partition("=") for part in text.split(";"))
     return {name.strip(): value.strip() for name, _, value in parts if name.strip()}
 
 
-def _text(ask: str, n_words: int, limit_chars: int | None) -> str:
+def answer_text(ask: str, n_words: int = 0, limit_chars: int | None = None) -> str:
     """Return an answer of so many words or, where none are asked for, of a length that suits the limit."""
     quoted = " ".join(ask.split()[:12])
     words = [*NOTICE.split(), *(f"“{quoted}”:".split() if quoted else ())]

@@ -34,10 +34,11 @@ import httpx
 import orjson
 
 from router.providers.simulated import chat, messages, responses
-from router.providers.simulated.answer import EVENT_WORDS, Answer, make_answer
+from router.providers.simulated.answer import EVENT_WORDS, Answer, directives_in, make_answer
 from router.providers.simulated.cache import PromptCache
+from router.providers.simulated.pass_through import REPLIES, asked_of, completion_events
 from router.providers.simulated.shape import missing
-from router.values import Interface
+from router.values import Interface, PassThrough
 from router.wire import sse
 from router.wire.format import FORMATS, interface_of
 from router.wire.json_text import read
@@ -79,9 +80,11 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request in the format of its path."""
-        interface = interface_of(request.url.path)
         body = await request.aread()
         fields = read(body)
+        if kind := asked_of(request.url.path):
+            return await self._pass(kind, fields, request)
+        interface = interface_of(request.url.path)
         if refused := self._refused(fields, interface):
             return refused
         directives = request.headers.get("x-simulate", "")
@@ -94,26 +97,42 @@ class SimulatedTransport(httpx.AsyncBaseTransport):
             cached_tokens=cached,
             created=int(self._clock()),
         )
-        faults = answer.faults
         read_s = request.extensions.get("timeout", {}).get("read")
-        if "refuse" in faults:
-            raise httpx.ConnectError("simulated: connection refused")
-        if "stall" in faults:
-            await _stall(read_s)
-        if status := faults.get("status"):
-            return _error(int(status), interface, faults)
-        if "page" in faults:
-            return httpx.Response(200, html="<html>simulated: a page, not a reply</html>")
-        if "broken" in faults:
-            return httpx.Response(
-                200, headers={"content-type": "application/json"}, content=b'{"a":'
-            )
+        if failed := await _failed(answer.faults, read_s, interface):
+            return failed
         if fields.get("stream"):
-            stream = _Stream(
-                WRITERS[interface].events(answer), faults, self._event_s, read_s, interface
+            return self._streamed(
+                WRITERS[interface].events(answer), answer.faults, read_s, interface
             )
-            return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
         return httpx.Response(200, json=WRITERS[interface].whole(answer))
+
+    async def _pass(
+        self, kind: PassThrough, fields: Mapping[str, Any], request: httpx.Request
+    ) -> httpx.Response:
+        """Answer what is no conversation; any name is a model's."""
+        faults = directives_in(request.headers.get("x-simulate", ""))
+        read_s = request.extensions.get("timeout", {}).get("read")
+        if failed := await _failed(faults, read_s, Interface.CHAT):
+            return failed
+        replies, created = REPLIES[kind], int(self._clock())
+        if not fields.get(replies.needs):
+            said = f"simulated: {replies.needs}: field required"
+            body = FORMATS[Interface.CHAT].error_body(400, "missing_required_parameter", said)
+            return httpx.Response(400, json=body)
+        if kind is PassThrough.COMPLETIONS and fields.get("stream"):
+            events = completion_events(fields, created)
+            return self._streamed(events, faults, read_s, Interface.CHAT)
+        return httpx.Response(200, json=replies.whole(fields, created))
+
+    def _streamed(
+        self,
+        events: Iterator[bytes],
+        faults: Mapping[str, str],
+        read_s: float | None,
+        interface: Interface,
+    ) -> httpx.Response:
+        stream = _Stream(events, faults, self._event_s, read_s, interface)
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=stream)
 
     def _refused(self, fields: Mapping[str, Any], interface: Interface) -> httpx.Response | None:
         """Return how a provider refuses what it cannot serve; None when it can."""
@@ -159,6 +178,23 @@ class _Stream(httpx.AsyncByteStream):
             if self._event_s:
                 await asyncio.sleep(self._event_s)
             yield event
+
+
+async def _failed(
+    faults: Mapping[str, str], read_s: float | None, interface: Interface
+) -> httpx.Response | None:
+    """Let go wrong what should before an answer begins."""
+    if "refuse" in faults:
+        raise httpx.ConnectError("simulated: connection refused")
+    if "stall" in faults:
+        await _stall(read_s)
+    if status := faults.get("status"):
+        return _error(int(status), interface, faults)
+    if "page" in faults:
+        return httpx.Response(200, html="<html>simulated: a page, not a reply</html>")
+    if "broken" in faults:
+        return httpx.Response(200, headers={"content-type": "application/json"}, content=b'{"a":')
+    return None
 
 
 async def _stall(read_s: float | None) -> None:
