@@ -12,6 +12,8 @@ import typer
 from auto_efficient.docs import docs
 from auto_efficient.doctor import doctor
 from auto_efficient.gateway import serve
+from auto_efficient.keys import keys, teams, terms
+from auto_efficient.ledger import ledger
 from auto_efficient.route import route
 from auto_efficient.setup import setup
 from benchmarks.commands import evaluate, table_build, table_diff, table_show, train
@@ -22,6 +24,9 @@ EXTRAS: Final = {
     "matplotlib": "plots",
     "onnx": "train",
     "polars": "train",
+    "psycopg": "postgres",
+    "pyarrow": "parquet",
+    "redis": "redis",
     "scipy": "train",
     "sklearn": "train",
 }
@@ -41,6 +46,8 @@ tables.command("build", cls=GivenOnce)(table_build)
 tables.command("show", cls=GivenOnce)(table_show)
 tables.command("diff", cls=GivenOnce)(table_diff)
 app.add_typer(tables, name="table")
+for group, name in ((keys, "keys"), (teams, "teams"), (terms, "terms"), (ledger, "ledger")):
+    app.add_typer(group, name=name)
 
 
 def _tell_version(wanted: bool) -> None:
@@ -71,7 +78,7 @@ def main() -> None:
         extra = EXTRAS.get(module.partition(".")[0])
         if extra is None:
             raise
-        words = sys.argv[1:3] if sys.argv[1:2] == ["table"] else sys.argv[1:2]
+        words = sys.argv[1:3] if sys.argv[1:2] in (["table"], ["ledger"]) else sys.argv[1:2]
         command = " ".join(["auto-efficient", *words])
         missing = isinstance(error, ModuleNotFoundError)
         what = "is not installed" if missing else f"cannot be used ({error})"

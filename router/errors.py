@@ -12,6 +12,7 @@ RouterError
 ├── NotFound          something that is asked for by name and is not there
 ├── Unauthenticated   a key that is not ours, or a paid model without any
 ├── Busy              there is no room for the body of a request at the moment
+├── NotKept           something that is kept nowhere here
 ├── Forbidden         a key that does not open this
 ├── BudgetSpent       a budget, or what was paid in, is used up
 ├── RateLimited       a caller asks too often
@@ -103,6 +104,13 @@ class NotFound(RouterError):
 
     status = 404
     code = "not_found"
+
+
+class NotKept(RouterError):
+    """What is asked for needs a database, and there is none."""
+
+    status = 503
+    code = "not_kept"
 
 
 class Forbidden(RouterError):

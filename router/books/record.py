@@ -49,6 +49,8 @@ class Record:
     """What it was asked in: a wire format, or an endpoint that passes requests through."""
     total_s: float
     """Seconds from the request's head to its end."""
+    answer_id: str | None = None
+    """The provider's name of its answer."""
     at_s: float = 0.0
     """When it ended, in seconds since 1970."""
     first_s: float | None = None

@@ -75,6 +75,7 @@ TTL_S: Final = {
     Period.DAY: 25 * 3600,
     Period.WEEK: 8 * 86_400,
     Period.MONTH: 32 * 86_400,
+    Period.TOTAL: 32 * 86_400,  # a counter that is lost begins at what the ledger says
 }
 """How long a counter is kept after its last change: past all that it can still matter for."""
 

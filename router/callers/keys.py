@@ -1,7 +1,7 @@
 """Who calls, and what they may do: keys, the local owner, anonymous callers.
 
-A key is a long random string, so its plain SHA-256 is what the configuration stores; a presented
-key is compared with every stored one in constant time.  Three kinds of caller exist.  With no
+A key is a long random string, so its plain SHA-256 is what is stored, and a presented key is looked
+up by it.  Three kinds of caller exist.  With no
 key configured and the socket bound to loopback, a request that is this machine's own
 (``router.callers.local``) is its owner's, whatever key it bears (clients insist on having one).
 Otherwise any key that is known opens, whatever else is presented beside it, and a caller without
@@ -11,16 +11,23 @@ one is anonymous.
 from __future__ import annotations
 
 import difflib
-import hashlib
-import hmac
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from router.callers.directory import (
+    OWNER_NAME,
+    Access,
+    Directory,
+    Holder,
+    Member,
+    key_account,
+)
 from router.callers.local import NO_MORE, Home, seen
+from router.callers.terms import Terms, caller_of
 from router.errors import BadRequest, Unauthenticated
-from router.values import DEFAULT_DIAL, STOPS, Caller, Limits, dial_named
+from router.values import Caller
 
 OWN_KEY_PREFIX: Final = "x-provider-key-"
 
@@ -36,8 +43,8 @@ MAX_PRESENTED: Final = 4
 """Keys in one header that are looked at; a client that repeats it is rare."""
 
 
-class Key(Limits):
-    """A caller's key as configured: hashed, with the limits that hold for its holder.
+class Key(Terms):
+    """A caller's key as configured: hashed, with the terms that hold for its holder.
 
     Make ``sha256`` with ``printf %s KEY | sha256sum``.
     """
@@ -48,64 +55,49 @@ class Key(Limits):
     sha256: Annotated[
         str, Field(pattern=r"^[0-9a-f]{64}$", description="The key's SHA-256, in hexadecimal.")
     ]
-    balance: Annotated[
-        bool, Field(description="Has a paid balance, which decides kilo-auto/small.")
-    ] = True
-    dial: Annotated[
-        str,
-        Field(description="The dial where a request sets none: a stop, or a margin between two."),
-    ] = DEFAULT_DIAL
-    tiers: Annotated[
-        dict[str, str],
-        Field(
-            description="Mode or agent, or `subagent` → the tier that serves it, whichever tier it asks for."
-        ),
-    ] = {}
-    mappings: Annotated[
-        dict[str, dict[str, str]],
-        Field(
-            description="Tier → mode, agent, format, `paid`, `unpaid` or `default` → the model, or "
-            "`model@effort`, that it maps to for this key."
-        ),
-    ] = {}
     team: Annotated[str | None, Field(min_length=1, description="The team it belongs to.")] = None
+    scopes: Annotated[
+        frozenset[Access],
+        Field(
+            min_length=1,
+            description="What it opens: `inference` (models), `read` (pages, metrics, exports), `admin` "
+            "(everything).",
+        ),
+    ] = frozenset({Access.INFERENCE})
 
-    @field_validator("dial")
-    @classmethod
-    def _is_a_stop(cls, name: str) -> str:
-        try:
-            return dial_named(name).name
-        except ValueError as error:
-            raise ValueError(f"{error}; it takes {STOPS}") from None
+    @property
+    def terms(self) -> Terms:
+        """What it says, as terms of its account."""
+        said = self.model_fields_set & set(Terms.model_fields)
+        return Terms.model_validate({name: getattr(self, name) for name in said})
 
-    @field_validator("allow", "data_policies")
-    @classmethod
-    def _allows_something(cls, listed: frozenset[str] | None) -> frozenset[str] | None:
-        if listed is not None and not listed:
-            raise ValueError("an empty list allows no model at all; leave it out to allow all")
-        return listed
+    @property
+    def holder(self) -> Holder:
+        """The key as the directory has it."""
+        return Holder(self.name, self.sha256, self.team, self.scopes)
 
     @property
     def caller(self) -> Caller:
-        """Its holder."""
-        limits = Limits.model_validate({name: getattr(self, name) for name in Limits.model_fields})
-        return Caller(
-            self.name,
-            balance=self.balance,
-            dial=dial_named(self.dial),
-            limits=limits,
-            tiers=self.tiers,
-            mappings=self.mappings,
-            team=self.team,
-        )
+        """Its holder, under no other terms than its own."""
+        return caller_of(self.name, [self.terms], team=self.team)
 
 
-OWNER: Final = Caller("owner", owner=True)
+OWNER: Final = Caller(OWNER_NAME, owner=True)
 
 
 def reserved(name: str) -> bool:
     """Say whether a name is somebody's who needs no key."""
     return name == OWNER.name or name == "anonymous" or name.startswith("anonymous ")
+
+
+def fixed_holders(keys: Iterable[Key]) -> list[Holder]:
+    """Return the keys of the settings as a directory has them."""
+    return [key.holder for key in keys]
+
+
+def fixed_terms(keys: Iterable[Key]) -> dict[str, Terms]:
+    """Return the terms of the keys of the settings by account."""
+    return {key_account(key.name): key.terms for key in keys}
 
 
 BEYOND_LOOPBACK: Final = (
@@ -115,35 +107,35 @@ BEYOND_LOOPBACK: Final = (
 
 
 class Keys:
-    """The configured keys."""
+    """Who is known by what; ``directory`` is replaced when keys or terms change."""
 
-    def __init__(self, keys: Iterable[Key], *, local: bool, home: Home = NO_MORE) -> None:
+    def __init__(self, directory: Directory, *, local: bool, home: Home = NO_MORE) -> None:
         """Keep the keys; ``local`` says that the socket is bound to loopback."""
-        self._callers = [(bytes.fromhex(key.sha256), key.caller) for key in keys]
+        self.directory = directory
         self._local = local
         self._home = home
 
-    def identify(self, headers: Mapping[str, str], address: str) -> Caller:
-        """Return who calls; raises Unauthenticated where no key that is presented is ours."""
-        objection = "" if self._callers else self._objection(headers, address)
-        if not self._callers and not objection:
-            return OWNER
+    def identify(self, headers: Mapping[str, str], address: str, now_s: float) -> Member:
+        """Return who calls; raises Unauthenticated where no key that is presented is ours.
+
+        ``now_s`` is in seconds since 1970.
+        """
+        directory = self.directory
+        objection = "" if directory.has_keys else self._objection(headers, address)
+        if not directory.has_keys and not objection:
+            return directory.owner
         presented = presented_keys(headers)
         if not presented:
             name = f"anonymous {address}"
-            return Caller(name, anonymous=True, balance=False, objection=objection)
-        found = [caller for key in presented for caller in self._known_by(key)]
-        if not found:
+            caller = Caller(name, anonymous=True, balance=False, objection=objection)
+            return Member(caller, frozenset({Access.INFERENCE}), directory.anonymous)
+        found = next(filter(None, (directory.of_key(key, now_s) for key in presented)), None)
+        if found is None:
             raise Unauthenticated(not_the_owners(UNKNOWN_KEY, objection))
-        return found[0]
+        return found
 
     def _objection(self, headers: Mapping[str, str], address: str) -> str:
         return self._home.objection(headers, address) if self._local else BEYOND_LOOPBACK
-
-    def _known_by(self, key: str) -> list[Caller]:
-        """Return whose key this is; every stored one is compared, whichever it is."""
-        digest = hashlib.sha256(key.encode("utf-8", "replace")).digest()
-        return [caller for known, caller in self._callers if hmac.compare_digest(known, digest)]
 
 
 UNKNOWN_KEY: Final = (

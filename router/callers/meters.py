@@ -54,7 +54,12 @@ class Period(StrEnum):
     WEEK = "week"
     """From Monday (ISO 8601)."""
     MONTH = "month"
+    TOTAL = "total"
+    """From the first day on: of what was paid in."""
 
+
+END_S: Final = 4_102_444_800.0
+"""Where a total ends: 2100-01-01, after anybody who reads this."""
 
 SLIDING_S: Final = {Period.MINUTE: 60.0, Period.HOUR: 3600.0}
 
@@ -184,6 +189,8 @@ def window_of(period: Period, now_s: float) -> Window:
     """Return the window of a time in seconds since 1970."""
     if (length_s := SLIDING_S.get(period)) is not None:
         return window_at(period, int(now_s // length_s))
+    if period is Period.TOTAL:
+        return window_at(period, 0)
     days = int(now_s // DAY_S)
     if period is Period.DAY:
         return window_at(period, days)
@@ -197,6 +204,8 @@ def window_at(period: Period, number: int) -> Window:
     """Return a window by its number."""
     if (length_s := SLIDING_S.get(period)) is not None:
         return Window(number, number * length_s, (number + 1) * length_s)
+    if period is Period.TOTAL:
+        return Window(number, number * END_S, (number + 1) * END_S)
     if period is Period.DAY:
         return Window(number, number * DAY_S, (number + 1) * DAY_S)
     if period is Period.WEEK:

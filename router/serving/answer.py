@@ -6,6 +6,7 @@ from router.errors import (
     RouterError,
 )
 from router.providers.upstream import Reply, Streamed
+from router.serving.admission import claim_headers
 from router.serving.asgi import (
     Headers,
 )
@@ -28,6 +29,7 @@ async def relay(passage: Passage, routed: Routed, reply: Reply, pulse: Pulse | N
     call = passage.call
     headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers]
     headers += decision_headers(call.decision_id, routed.plan, reply)
+    headers += claim_headers(passage.claim)
     if pulse is not None:
         await pulse.settled()
     if isinstance(reply, Streamed):
@@ -55,7 +57,7 @@ async def tell(passage: Passage, error: RouterError) -> None:
     call = passage.call
     passage.error = error
     made = passage.routed.plan if passage.routed else None
-    headers = error_headers(error, call.decision_id, made)
+    headers = error_headers(error, call.decision_id, made) + claim_headers(passage.claim)
     if call.over:
         return
     if call.status is not None:

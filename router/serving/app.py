@@ -31,6 +31,8 @@ from uvicorn.supervisors import Multiprocess
 
 from router import __version__
 from router.books.record import Tell, unrecorded
+from router.callers.keys import Keys
+from router.callers.registry import Registry
 from router.decision.coverage import said_of_gaps
 from router.decision.engine import Engine
 from router.errors import RouterError
@@ -42,12 +44,14 @@ from router.providers.simulated.names import is_known
 from router.providers.simulated.provider import SimulatedTransport
 from router.providers.transport import FastTransport
 from router.providers.upstream import Upstream
-from router.serving.books import books_of
+from router.serving.admin import admin
+from router.serving.books import books_of, spent_of
 from router.serving.front import Front
 from router.serving.gateway import Gateway
 from router.serving.guard import GuardedConfig
-from router.serving.live import NOBODY_ASKED, LiveData, LoadEngine
+from router.serving.live import NOBODY_ASKED, LiveData, LoadEngine, untold
 from router.serving.logs import log_to_stderr
+from router.serving.lookup import lookup
 from router.serving.process import compute_on_one_thread, freeze, give_back_blocks
 from router.serving.routes import (
     OURS,
@@ -64,6 +68,9 @@ from router.sessions.store import Sessions
 from router.settings import Settings
 
 log = logging.getLogger("router.app")
+
+DIRECTORY_S: Final = 1.0
+"""How long a key that another process revoked may still open."""
 
 WORKERS_SHARE: Final = (
     "they share sessions, pins, anonymous limits and what is known of failing providers"
@@ -92,6 +99,7 @@ def create_app(
     compute_on_one_thread()
     environ = os.environ if environ is None else environ
     providers = settings.make_providers(environ)
+    books = books_of(settings)
     data = LiveData(
         settings.models_dir,
         providers,
@@ -99,6 +107,7 @@ def create_app(
         settings.aliases,
         [key.caller for key in settings.callers],
         inventory or NOBODY_ASKED,
+        untold if books is None else books.keep_changes,
     )
     carrier = transport or FastTransport(proxies=Proxies.of(environ))
     upstream = Upstream(
@@ -109,8 +118,7 @@ def create_app(
         ),
         timeouts=settings.timeouts,
     )
-    stores = stores_of(settings, sessions, shared)
-    books = books_of(settings)
+    stores = stores_of(settings, sessions, shared, spent_of(books))
     gateway = Gateway(
         settings,
         providers=providers,
@@ -130,6 +138,8 @@ def create_app(
         beside = [asyncio.create_task(_keep_fresh(data, settings.reload_s, providers, carrier))]
         if stores.bulletin is not None:
             beside.append(asyncio.create_task(Gossip(upstream, stores.bulletin).run()))
+        if books is not None:
+            beside.append(asyncio.create_task(_keep_directory(gateway.keys, books.registry)))
         yield
         for task in beside:
             task.cancel()
@@ -145,16 +155,36 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,  # ``Front`` knows one spelling of a path
     )
+    if books is not None:
+        gateway.keys.directory = books.registry.directory()
     app.state.gateway = gateway
     for prefix in PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
-    app.include_router(own)
+    for routes in (own, lookup, admin):
+        app.include_router(routes)
     app.add_middleware(HotPaths, gateway=gateway)
     app.add_middleware(Front, admits=settings.home.admits, paths=OURS)
     app.add_exception_handler(RouterError, tell_router_error)
     app.add_exception_handler(HTTPException, tell_http_error)
     app.add_exception_handler(RequestValidationError, tell_invalid)
     return app
+
+
+async def _keep_directory(keys: Keys, registry: Registry) -> None:
+    """Look every second whether keys, teams or terms changed, here or in another process."""
+    held, away = -1, False
+    while True:
+        try:
+            newest = await asyncio.to_thread(registry.revision)
+            if newest != held:
+                keys.directory = await asyncio.to_thread(registry.directory)
+                held = newest
+            away = False
+        except Exception:  # a database that is away: who is known stays known
+            if not away:
+                log.exception("keys and terms cannot be read; those that are known hold")
+            away = True
+        await asyncio.sleep(DIRECTORY_S)
 
 
 async def _keep_fresh(
@@ -321,8 +351,8 @@ def greeting(settings: Settings, port: int, gateway: Gateway, proxies: Proxies) 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
     names = ", ".join(p.name for p in gateway.providers.configured)
-    if settings.callers:
-        who = f"callers need one of {len(settings.callers)} keys; without one, free models only"
+    if n := len(gateway.keys.directory.by_digest):
+        who = f"callers need one of {n} keys; without one, free models only"
     elif settings.local:
         who = "every caller on this machine is the owner; any API key or none will do"
     else:

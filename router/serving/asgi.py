@@ -54,6 +54,8 @@ class Call:
     """The piece of the body that was sent last."""
     sent_s: float = 0.0
     """When it was, on the event loop's clock."""
+    events: int = 0
+    """Of a stream that were sent."""
     over: bool = False
     """The reply was ended."""
 
@@ -71,6 +73,7 @@ class Call:
     async def piece(self, data: bytes) -> None:
         """Send more of the body."""
         self.newest, self.sent_s = data, asyncio.get_running_loop().time()
+        self.events += data.count(b"\n\n")
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self) -> None:

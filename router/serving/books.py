@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Engine
 
+from router.books.changes import keep
 from router.books.ledger import Ledger, Retention
+from router.books.spent import spent_usd
 from router.books.spool import Spool
+from router.callers.accounts import Base, nothing_spent
+from router.callers.registry import Registry
 from router.callers.seal import Seal, seal_of
 from router.errors import BadArtefact
+from router.evidence.changelog import Remapping
 from router.settings import Settings
 from router.storage.database import file_url, open_database
 
@@ -26,6 +34,11 @@ class Books:
     database: Engine
     ledger: Ledger
     seal: Seal
+    registry: Registry
+
+    def keep_changes(self, seen: Sequence[Remapping]) -> None:
+        """Keep what of mappings and tables changed; called in a thread."""
+        keep(self.database, seen, time.time())
 
     def close(self) -> None:
         """Write what is left."""
@@ -51,7 +64,19 @@ def books_of(settings: Settings) -> Books | None:
         keep_asks=settings.keep_asks,
         retention=Retention(settings.keep_requests_days, settings.keep_workings_days),
     )
-    return Books(database, ledger, seal_of(settings.secret_key.get_secret_value(), folder))
+    seal = seal_of(settings.secret_key.get_secret_value(), folder)
+    return Books(database, ledger, seal, Registry(database, seal, fixed=settings.callers))
+
+
+def spent_of(books: Books | None) -> Base:
+    """Return what says how much an account spent since a time, by the books; nothing without any."""
+    if books is None:
+        return nothing_spent
+
+    async def spent(account: str, since_s: float) -> float:
+        return await asyncio.to_thread(spent_usd, books.database, account, since_s)
+
+    return spent
 
 
 def database_url(settings: Settings) -> str | None:

@@ -19,8 +19,10 @@ from functools import partial
 
 from router.books.others import others_of, saved_usd
 from router.books.record import Tell, unrecorded
-from router.callers.keys import Keys, not_the_owners, own_keys
+from router.callers.directory import Access, Member, directory_of
+from router.callers.keys import Keys, fixed_holders, fixed_terms, not_the_owners, own_keys
 from router.callers.local import address_of
+from router.callers.meters import Charge, Period
 from router.callers.rates import asking, listing
 from router.callers.wishes import Wished, narrowed, read_wishes, resolved
 from router.decision.economics import usage_usd
@@ -28,16 +30,28 @@ from router.decision.engine import is_background
 from router.decision.tiers import Standing, heard_by, pinned, plan
 from router.errors import (
     BadRequest,
+    Forbidden,
     RateLimited,
     RouterError,
     Unauthenticated,
     UnknownModel,
 )
+from router.evidence.embeddings import price_of
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Providers
 from router.providers.outgoing import Order, no_signs
 from router.providers.served import answers_of
 from router.providers.upstream import Answered, Reply, Streamed, Upstream, Whole
+from router.serving.admission import (
+    ANSWER_TOKENS,
+    Estimate,
+    actuals_of,
+    charges_of,
+    claim_headers,
+    estimated,
+    prices_of,
+    refusal,
+)
 from router.serving.answer import relay, tell
 from router.serving.asgi import (
     Call,
@@ -57,8 +71,8 @@ from router.serving.intake import Intake
 from router.serving.keeping import account, begin, refuse_anothers, session_of
 from router.serving.live import LiveData
 from router.serving.logs import one_line
-from router.serving.pass_through import admitted, relayed
-from router.serving.passage import Inbound, Passage, Routed, record_of, telling
+from router.serving.pass_through import admitted, estimated_passing, relayed
+from router.serving.passage import Inbound, Passage, Routed, record_of, spent_on, telling
 from router.serving.pulse import Pulse
 from router.serving.room import Share
 from router.serving.stores import Stores
@@ -106,8 +120,16 @@ class Gateway:
         self.intake = Intake(settings.requests)
         self._record = record
         self._clock = clock
-        self._keys = Keys(settings.callers, local=settings.local, home=settings.home)
+        self.keys = Keys(
+            directory_of(fixed_holders(settings.callers), fixed_terms(settings.callers)),
+            local=settings.local,
+            home=settings.home,
+        )
         self._session_clock = session_clock
+
+    def now_s(self) -> float:
+        """Return the time in seconds since 1970."""
+        return self._session_clock()
 
     def share(self) -> Share:
         """Begin to hold a body; give it back in every case."""
@@ -139,18 +161,25 @@ class Gateway:
 
     async def identify(
         self, headers: Mapping[str, str], address: str, *, lists: bool = False
-    ) -> Caller:
-        """Say who calls; raises Unauthenticated or RateLimited.
+    ) -> Member:
+        """Say who calls; raises Unauthenticated, Forbidden or RateLimited.
 
         What only ``lists`` spends nothing of what an anonymous caller may ask, and has a bound of
         its own.
         """
-        caller = self._keys.identify(headers, address)
+        now_s = self._session_clock()
+        member = self.keys.identify(headers, address, now_s)
+        caller = member.caller
+        if Access.INFERENCE not in member.scopes and not lists:
+            raise Forbidden(
+                f"the key of {caller.name} opens no models, but {', '.join(sorted(member.scopes))}; "
+                "create one with the scope inference"
+            )
         if not caller.anonymous:
-            return caller
+            return member
         per_hour = self.settings.anonymous_per_hour
         charge = listing(address) if lists else asking(address, per_hour)
-        claim = await self.stores.accounts.claim((charge,), self._session_clock())
+        claim = await self.stores.accounts.claim((charge,), now_s)
         if not claim.admitted:
             wait_s, but = claim.retry_s, f" ({claim.problem})" if claim.problem else ""
             told = (
@@ -158,7 +187,20 @@ class Gateway:
                 f"hour{but}; come back in {math.ceil(wait_s)} s or use an API key"
             )
             raise RateLimited(not_the_owners(told, caller.objection), retry_after_s=wait_s)
-        return caller
+        return member
+
+    async def caller_of(self, member: Member) -> Caller:
+        """Return a member's caller; one whose credit is spent has no paid balance."""
+        credit = tuple(
+            Charge(account, meter)
+            for account, meter in member.allowances
+            if meter.period is Period.TOTAL
+        )
+        if not credit or not member.caller.balance:
+            return member.caller
+        readings = await self.stores.accounts.readings(credit, self._session_clock())
+        left = all(reading.remaining > 0 for reading in readings)
+        return member.caller if left else replace(member.caller, balance=False)
 
     def under_wishes(self, caller: Caller, headers: Mapping[str, str]) -> tuple[Caller, Wished]:
         """Return a caller under what the request's headers wish, and that; raises BadRequest."""
@@ -169,10 +211,12 @@ class Gateway:
         wished = resolved(wished, names)
         return narrowed(caller, wished), wished
 
-    async def read(self, call: Call, caller: Caller, wished: Wished, share: Share) -> Inbound:
+    async def read(self, call: Call, member: Member, share: Share) -> Inbound:
         """Read what a caller asks for; raises BadRequest, Busy or Disconnected."""
+        caller, wished = self.under_wishes(await self.caller_of(member), call.headers)
         request = await self.intake.read(call, share)
-        return Inbound(caller, wished, request, own_keys(call.headers, self.providers.names))
+        keys = {**member.own_keys, **own_keys(call.headers, self.providers.names)}
+        return Inbound(caller, wished, request, keys)
 
     async def choose(self, inbound: Inbound) -> Routed:
         """Decide what serves a request; raises RouterError.
@@ -269,28 +313,57 @@ class Gateway:
             await tell(passage, told)
         finally:
             passage.share.give_back()
+            await self._settle(passage)
             self._note(passage)
 
     async def _serve(self, passage: Passage) -> None:
         call = passage.call
-        passage.caller = await self.identify(call.headers, call.address)
-        passage.caller, wished = self.under_wishes(passage.caller, call.headers)
+        member = await self.identify(call.headers, call.address)
+        passage.caller = member.caller
         if passage.passes is not None:
-            await self._pass_on(passage, passage.passes, passage.caller)
+            await self._pass_on(passage, passage.passes, member)
             return
-        passage.inbound = await self.read(call, passage.caller, wished, passage.share)
+        passage.inbound = await self.read(call, member, passage.share)
+        passage.caller = passage.inbound.caller
         began = self._clock()
         passage.routed = await self.choose(passage.inbound)
         passage.decided_s = self._clock() - began
         must_reach(passage.routed, self.providers)
+        await self._admit(passage, member, self._estimate(passage.routed))
         await self._answer(passage, passage.routed, passage.inbound)
 
-    async def _pass_on(self, passage: Passage, kind: PassThrough, caller: Caller) -> None:
+    def _estimate(self, routed: Routed) -> Estimate:
+        """Return the most that a request can be expected to come to."""
+        needs, catalogue = routed.inbound.request.needs, self.data.current.catalogue
+        models = dict.fromkeys(attempt.target.unit.model for attempt in routed.attempts)
+        answer = needs.output_tokens or ANSWER_TOKENS
+        return estimated(prices_of(models, catalogue), needs.input_tokens or 0, answer)
+
+    async def _admit(self, passage: Passage, member: Member, estimate: Estimate) -> None:
+        """Reserve what a request can come to; raises BudgetSpent or RateLimited."""
+        passage.estimate = estimate
+        charges = charges_of(member.allowances, estimate)
+        if not charges:
+            return
+        passage.claim = await self.stores.accounts.claim(charges, self._session_clock())
+        if not passage.claim.admitted:
+            raise refusal(passage.claim)
+
+    async def _settle(self, passage: Passage) -> None:
+        """Let what a request came to take the place of what was reserved."""
+        claim = passage.claim
+        if claim is not None and claim.admitted:
+            await self.stores.accounts.settle(claim, actuals_of(claim, spent_on(passage)))
+
+    async def _pass_on(self, passage: Passage, kind: PassThrough, member: Member) -> None:
         """Send on what passes through, once it is admitted, until its usage is known."""
         call = passage.call
+        caller, _ = self.under_wishes(await self.caller_of(member), call.headers)
+        passage.caller = caller
         passage.passing = passing = await self.intake.read_passing(call, kind, passage.share)
-        keys = own_keys(call.headers, self.providers.names)
+        keys = {**member.own_keys, **own_keys(call.headers, self.providers.names)}
         attempts = admitted(passing, caller, self.data.current, self.providers, keys)
+        await self._admit(passage, member, estimated_passing(passing, self.data.current.catalogue))
         async with watched(call) as watch:
             try:
                 passed = await self.upstream.pass_on(
@@ -299,7 +372,7 @@ class Gateway:
                 passage.passed_on(passed)
                 del passing
                 passage.first_s = self._clock() - call.began
-                await relayed(call, passed)
+                await relayed(call, passed, claim_headers(passage.claim))
                 passage.done = watch.over = True
             except RouterError:
                 watch.over = True
@@ -375,7 +448,7 @@ class Gateway:
         """Return what a reply costs that took so much; None where no price is known."""
         answers = reply.answers.model if reply.answers else reply.attempt.target.unit.model
         model = self.data.current.catalogue.model(answers)
-        return usage_usd(usage, model.price if model else None)
+        return usage_usd(usage, model.price if model else price_of(answers))
 
     def _price(self, passage: Passage, reply: Reply) -> None:
         """Say what a reply cost, and what others would have; nothing where its usage is not known."""

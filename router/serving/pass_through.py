@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from router.callers.keys import not_the_owners
 from router.decision.eligible import eligibility_of
 from router.decision.tiers import Data, Plan, aliased, refused_as
 from router.errors import BadRequest, Unauthenticated, UnknownModel
+from router.evidence.catalogue import Catalogue
+from router.evidence.embeddings import DEAREST, price_of
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Providers
 from router.providers.pass_through import PassedAnswer
-from router.serving.asgi import Call
+from router.serving.admission import Estimate, estimated, prices_of
+from router.serving.asgi import Call, Headers
 from router.serving.headers import STREAM_HEADERS, decision_headers
-from router.values import Caller, Interface, Needs, Target, Unit
+from router.values import Caller, Interface, Needs, PassThrough, Target, Unit
 from router.wire.pass_through import Passing
+
+LEGACY_TOKENS: Final = 16
+"""What a legacy completion has where it names no bound
+(https://platform.openai.com/docs/api-reference/completions)."""
 
 
 def admitted(
@@ -51,12 +60,21 @@ def _nobody(passing: Passing, name: str, providers: Providers) -> UnknownModel:
     )
 
 
-async def relayed(call: Call, passed: PassedAnswer) -> None:
-    """Send an answer to the client as it comes."""
+def estimated_passing(passing: Passing, catalogue: Catalogue) -> Estimate:
+    """Return the most that a request can be expected to come to."""
+    if passing.kind is PassThrough.EMBEDDINGS:
+        return estimated([price_of(passing.model) or DEAREST], passing.input_tokens, 0)
+    bound = passing.fields.get("max_tokens")
+    answer = bound if isinstance(bound, int) and bound > 0 else LEGACY_TOKENS
+    return estimated(prices_of([passing.model], catalogue), passing.input_tokens, answer)
+
+
+async def relayed(call: Call, passed: PassedAnswer, more: Headers) -> None:
+    """Send an answer to the client as it comes, with some headers more."""
     headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in passed.headers]
     model = passed.attempt.target.unit.model
     made = Plan(None, (passed.attempt.target,), f"{model} was asked for by name.")
-    headers += decision_headers(call.decision_id, made, passed)
+    headers += [*decision_headers(call.decision_id, made, passed), *more]
     if passed.body is not None:
         await call.answer(passed.status, headers, passed.body)
         return

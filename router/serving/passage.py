@@ -10,6 +10,7 @@ from typing import Final
 from router.books.others import NO_OTHERS, Others
 from router.books.record import End, Record, Workings
 from router.books.workings import Basics, written_out
+from router.callers.meters import Claim
 from router.callers.wishes import Wished
 from router.decision.tiers import Plan, Standing
 from router.errors import (
@@ -18,7 +19,8 @@ from router.errors import (
 )
 from router.providers.attempts import Attempt
 from router.providers.pass_through import PassedAnswer
-from router.providers.upstream import Reply
+from router.providers.upstream import Reply, Streamed
+from router.serving.admission import NOTHING, TOKENS_AN_EVENT, Estimate
 from router.serving.asgi import (
     Call,
 )
@@ -94,6 +96,10 @@ class Passage:
     """Its answer."""
     first_s: float | None = None
     decided_s: float | None = None
+    estimate: Estimate = NOTHING
+    """The most that it could come to."""
+    claim: Claim | None = None
+    """What was reserved; None where no meter holds for the caller."""
     others: Others = NO_OTHERS
     error: RouterError | None = None
     body_bytes: int = 0
@@ -145,6 +151,7 @@ def record_of(passage: Passage, now_s: float, at_s: float) -> Record:
         error=error.code if error else None,
         interface=passage.passes or (request.interface if request else call.interface or DEFAULT),
         total_s=now_s - call.began,
+        answer_id=_short(passage.reply.response_id) if passage.reply else None,
         at_s=at_s,
         first_s=passage.first_s,
         decided_s=passage.decided_s,
@@ -180,6 +187,25 @@ def record_of(passage: Passage, now_s: float, at_s: float) -> Record:
         traceparent=call.headers.get("traceparent"),
         workings=_workings_of(routed) if routed else None,
     )
+
+
+def spent_on(passage: Passage) -> Estimate:
+    """Return what a request came to; where nobody told its usage, what was sent of it.
+
+    A request that no upstream answered came to nothing.
+    """
+    reply = passage.reply or passage.passed
+    if reply is None or reply.status >= 400:
+        return NOTHING
+    most, usage = passage.estimate, reply.usage
+    if usage is not None:
+        usd = most.usd if reply.usd is None else reply.usd
+        return Estimate(usd, usage.input_tokens + usage.output_tokens)
+    if not isinstance(reply, Streamed) or most.tokens <= 0:
+        return most
+    asked = passage.inbound.request.needs.input_tokens or 0 if passage.inbound else 0
+    tokens = min(most.tokens, asked + passage.call.events * TOKENS_AN_EVENT)
+    return Estimate(most.usd * tokens / most.tokens, tokens)
 
 
 def _workings_of(routed: Routed) -> Callable[[], Workings] | None:

@@ -7,6 +7,7 @@ documents them, and serves everything else.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -17,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from router.books.changes import kept
 from router.decision.explain import as_json
 from router.errors import RouterError, UnknownModel
 from router.evidence.changelog import as_json as change_as_json
@@ -50,7 +52,7 @@ OURS: Final = Paths(
             *(path for format in FORMATS.values() for path in format.PATHS),
             *(path for format in FORMATS.values() if (path := format.COUNT_PATH)),
             *(kind.path for kind in PassThrough),
-            *("/models", "/route", "/changelog"),
+            *("/models", "/route", "/changelog", "/generation", "/feedback"),
         }
     ),
 )
@@ -192,10 +194,10 @@ async def _read(request: Request, interface: Interface | None) -> Inbound:
 
     gateway = _gateway(request)
     call = gateway.call_of(interface, request.scope, request.receive, send)
-    caller = await gateway.identify(call.headers, call.address)
+    member = await gateway.identify(call.headers, call.address)
     share = gateway.share()
     try:
-        return await gateway.read(call, *gateway.under_wishes(caller, call.headers), share)
+        return await gateway.read(call, member, share)
     finally:
         share.give_back()
 
@@ -297,8 +299,8 @@ async def model(request: Request, model_id: str) -> Response:
 
 async def _listed(request: Request, *, hidden: bool) -> list[dict[str, Any]]:
     gateway, headers = _gateway(request), read_headers(request.scope)
-    caller = await gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
-    caller, _ = gateway.under_wishes(caller, headers)
+    member = await gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
+    caller, _ = gateway.under_wishes(await gateway.caller_of(member), headers)
     return entries(gateway.data.current, caller, hidden=hidden)
 
 
@@ -346,7 +348,10 @@ async def changelog(request: Request) -> Response:
     """List what tiers mapped to and when that changed, the newest first; also since this process runs."""
     gateway, headers = _gateway(request), read_headers(request.scope)
     await gateway.identify(headers, gateway.address_of(request.scope, headers), lists=True)
-    told = history(gateway.data.current, gateway.data.changes)
+    seen = gateway.data.changes
+    if gateway.books is not None:
+        seen = tuple(dict.fromkeys((*seen, *await asyncio.to_thread(kept, gateway.books.database))))
+    told = history(gateway.data.current, seen)
     return Json({"object": "list", "data": [change_as_json(change) for change in told]})
 
 

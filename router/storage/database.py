@@ -8,7 +8,6 @@ says so at its beginning, so that two processes queue rather than fail half-way.
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,19 +71,6 @@ def shown(url: str) -> str:
 def file_url(path: Path) -> str:
     """Return the URL of an SQLite file."""
     return URL.create("sqlite", database=str(path)).render_as_string()
-
-
-@contextmanager
-def temporary_database() -> Iterator[Engine]:
-    """Open a database that ends with the process, for a gateway that keeps nothing."""
-    with tempfile.TemporaryDirectory(
-        prefix="auto-efficient-", ignore_cleanup_errors=True
-    ) as folder:
-        engine = open_database(file_url(Path(folder) / "books.db"))
-        try:
-            yield engine
-        finally:
-            engine.dispose()
 
 
 @contextmanager

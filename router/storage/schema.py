@@ -41,6 +41,7 @@ requests = Table(
     metadata,
     Column("seq", Serial, primary_key=True, autoincrement=True),
     Column("decision_id", String(32), nullable=False),
+    Column("answer_id", String(128)),
     Column("at_s", Float, nullable=False),
     Column("end", String(16), nullable=False),
     Column("status", Integer),
@@ -89,6 +90,7 @@ requests = Table(
     Index(None, "at_s"),
     Index("ix_requests_session", "session", "at_s"),
     Index("ix_requests_caller", "caller", "at_s"),
+    Index("ix_requests_answer", "answer_id"),
 )
 
 workings = Table(

@@ -1,0 +1,362 @@
+"""Keys, teams and terms in the database: created, changed, revoked, each change with who made it.
+
+A key is shown once, when it is made; what is kept is its SHA-256, enough for a long random string, and
+its last characters for people to tell keys apart.  Every change raises a number that whoever holds a
+``Directory`` looks at, so that other processes learn of it within a second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets as random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from router.callers.directory import (
+    Access,
+    Directory,
+    Holder,
+    directory_of,
+    key_account,
+    team_account,
+)
+from router.callers.keys import Key, fixed_holders, fixed_terms, reserved
+from router.callers.seal import Seal
+from router.callers.terms import ORG, Terms
+from router.errors import BadRequest, NotFound
+from router.storage import schema
+from router.storage.database import writing
+
+KEY_PREFIX: Final = "sk-auto-"
+KEY_BYTES: Final = 32
+"""Of randomness in a key: nobody finds one by trying."""
+
+HINT_CHARS: Final = 4
+
+GRACE_S: Final = 86_400.0
+"""How long a key that was rotated still opens: a day to put the new one where the old one was."""
+
+NAME_CHARS: Final = 100
+
+CALLERS: Final = "callers"
+"""The revision that every change here raises."""
+
+
+class Made(NamedTuple):
+    """A key that was made."""
+
+    name: str
+    key: str
+    """Shown this once."""
+    expires_s: float | None
+
+
+class Registry:
+    """Changes what a database says of keys, teams and terms; raises BadRequest or NotFound."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        seal: Seal,
+        *,
+        fixed: Iterable[Key] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Keep the parts; ``fixed`` are the keys of the settings, which nobody changes here."""
+        self._engine = engine
+        self._fixed = {key.name: key for key in fixed}
+        self._seal = seal
+        self._clock = clock
+
+    # Keys.
+
+    def create(
+        self,
+        name: str,
+        actor: str,
+        *,
+        team: str | None = None,
+        scopes: Iterable[Access] = (Access.INFERENCE,),
+        expires_s: float | None = None,
+    ) -> Made:
+        """Make a key; ``expires_s`` is in seconds since 1970."""
+        name, now_s = checked(name), self._clock()
+        if name in self._fixed:
+            raise BadRequest(f"there is a key called {name!r} in the settings; choose another name")
+        if expires_s is not None and expires_s <= now_s:
+            raise BadRequest("expires: that is in the past")
+        with writing(self._engine) as connection:
+            if _active(connection, name, now_s):
+                raise BadRequest(
+                    f"there is a key called {name!r}; rotate it, or choose another name"
+                )
+            if team is not None:
+                _must_be_team(connection, team)
+            made = self._insert(connection, name, team, frozenset(scopes), expires_s)
+            told = {"team": team, "scopes": _joined(frozenset(scopes)), "expires_s": expires_s}
+            self._note(connection, actor, "key.create", key_account(name), None, told)
+        return made
+
+    def rotate(self, name: str, actor: str, *, grace_s: float = GRACE_S) -> Made:
+        """Make a new key for a name; the old one opens for ``grace_s`` seconds more."""
+        now_s = self._clock()
+        with writing(self._engine) as connection:
+            rows = _active(connection, name, now_s)
+            if not rows:
+                raise NotFound(f"there is no key called {name!r} that opens anything")
+            newest = max(rows, key=lambda row: float(row["created_s"]))
+            until_s = now_s + max(0.0, grace_s)
+            ends = [(row["id"], min(row["expires_s"] or until_s, until_s)) for row in rows]
+            for id_, end_s in ends:
+                _set_key(connection, id_, expires_s=end_s)
+            made = self._insert(
+                connection, name, newest["team"], _scopes(newest["scopes"]), newest["expires_s"]
+            )
+            self._note(
+                connection, actor, "key.rotate", key_account(name), None, {"old_until_s": until_s}
+            )
+        return made
+
+    def revoke(self, name: str, actor: str) -> None:
+        """Let every key of a name open nothing any more."""
+        now_s = self._clock()
+        with writing(self._engine) as connection:
+            rows = _active(connection, name, now_s)
+            if not rows:
+                raise NotFound(f"there is no key called {name!r} that opens anything")
+            for row in rows:
+                _set_key(connection, row["id"], revoked_s=now_s)
+            self._note(connection, actor, "key.revoke", key_account(name), None, None)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """List keys, the newest first; no key is in it."""
+        table = schema.keys
+        told = [column for column in table.columns if column.name not in ("id", "sha256")]
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(*told).order_by(table.c.created_s.desc()))
+            return [dict(row) for row in rows.mappings()]
+
+    def _insert(
+        self,
+        connection: Connection,
+        name: str,
+        team: str | None,
+        scopes: frozenset[Access],
+        expires_s: float | None,
+    ) -> Made:
+        key = KEY_PREFIX + random.token_urlsafe(KEY_BYTES)
+        row = {
+            "id": random.token_hex(8),
+            "name": name,
+            "sha256": hashlib.sha256(key.encode()).hexdigest(),
+            "hint": key[-HINT_CHARS:],
+            "team": team,
+            "scopes": _joined(scopes),
+            "created_s": self._clock(),
+            "expires_s": expires_s,
+        }
+        connection.execute(insert(schema.keys), row)
+        return Made(name, key, expires_s)
+
+    # Teams.
+
+    def create_team(self, name: str, actor: str) -> None:
+        """Make a team."""
+        name = checked(name)
+        with writing(self._engine) as connection:
+            if name in _teams(connection):
+                raise BadRequest(f"there is a team called {name!r}")
+            connection.execute(insert(schema.teams), {"name": name, "created_s": self._clock()})
+            self._note(connection, actor, "team.create", team_account(name), None, None)
+
+    def teams(self) -> list[str]:
+        """List the teams."""
+        with self._engine.connect() as connection:
+            return sorted(_teams(connection))
+
+    # Terms.
+
+    def set_terms(self, account: str, fields: Mapping[str, Any], actor: str) -> Terms:
+        """Say what holds for an account instead of what was said; nothing at all where ``fields`` is empty."""
+        terms = terms_in(fields)
+        table = schema.terms
+        with writing(self._engine) as connection:
+            self._must_exist(connection, account)
+            before = _terms(connection).get(account)
+            connection.execute(delete(table).where(table.c.scope == account))
+            if fields:
+                row = {"scope": account, "terms": _dumped(terms), "changed_s": self._clock()}
+                connection.execute(insert(table), row)
+            after = orjson.loads(_dumped(terms)) if fields else None
+            self._note(connection, actor, "terms.set", account, before, after)
+        return terms
+
+    def terms(self) -> dict[str, Terms]:
+        """Return what every account says of its own."""
+        with self._engine.connect() as connection:
+            said = {scope: terms_in(fields) for scope, fields in _terms(connection).items()}
+        return said | fixed_terms(self._fixed.values())
+
+    # Own provider keys.
+
+    def set_secret(self, account: str, provider: str, key: str | None, actor: str) -> None:
+        """Keep an account's own key to a provider, encrypted; None forgets it."""
+        table = schema.secrets
+        here = (table.c.scope == account) & (table.c.provider == provider)
+        with writing(self._engine) as connection:
+            self._must_exist(connection, account)
+            connection.execute(delete(table).where(here))
+            if key is not None:
+                row = {"scope": account, "provider": provider, "changed_s": self._clock()}
+                connection.execute(insert(table), row | {"sealed": self._seal.sealed(key)})
+            action = "provider_key.set" if key is not None else "provider_key.forget"
+            self._note(connection, actor, action, account, None, {"provider": provider})
+
+    def secrets(self) -> dict[str, dict[str, str | None]]:
+        """Return account → provider → key; None for one that another key sealed."""
+        found: dict[str, dict[str, str | None]] = {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(select(schema.secrets)).mappings():
+                opened = self._seal.opened(row["sealed"])
+                found.setdefault(row["scope"], {})[row["provider"]] = opened
+        return found
+
+    # What was changed, and the newest state.
+
+    def history(self, account: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """List changes, the newest first."""
+        table = schema.audit
+        query = select(table).order_by(table.c.id.desc()).limit(limit)
+        if account is not None:
+            query = query.where(table.c.subject == account)
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def revision(self) -> int:
+        """Return a number that every change raises."""
+        table = schema.revisions
+        with self._engine.connect() as connection:
+            query = select(table.c.number).where(table.c.name == CALLERS)
+            return int(connection.execute(query).scalar() or 0)
+
+    def directory(self) -> Directory:
+        """Return who may ask now, and under what."""
+        with self._engine.connect() as connection:
+            rows = _active(connection, None, self._clock())
+        holders = [
+            Holder(r["name"], r["sha256"], r["team"], _scopes(r["scopes"]), r["expires_s"])
+            for r in rows
+        ]
+        opened = {
+            account: {provider: key for provider, key in held.items() if key is not None}
+            for account, held in self.secrets().items()
+        }
+        return directory_of([*fixed_holders(self._fixed.values()), *holders], self.terms(), opened)
+
+    def _must_exist(self, connection: Connection, account: str) -> None:
+        kind, _, name = account.partition(":")
+        if kind == "key" and name in self._fixed:
+            raise BadRequest(f"the key {name!r} is of the settings; change it there")
+        if kind == "team" and name:
+            _must_be_team(connection, name)
+        elif kind == "key" and name:
+            if not _active(connection, name, self._clock()):
+                raise NotFound(f"there is no key called {name!r} that opens anything")
+        elif account != ORG:
+            raise BadRequest(f"{account!r} is neither org nor team:NAME nor key:NAME")
+
+    def _note(
+        self, connection: Connection, actor: str, action: str, subject: str, before: Any, after: Any
+    ) -> None:
+        """Write who changed what, and raise the revision."""
+        row = {
+            "at_s": self._clock(),
+            "actor": actor,
+            "action": action,
+            "subject": subject,
+            "before": None if before is None else orjson.dumps(before).decode(),
+            "after": None if after is None else orjson.dumps(after).decode(),
+        }
+        connection.execute(insert(schema.audit), row)
+        raise_revision(connection, CALLERS)
+
+
+def raise_revision(connection: Connection, name: str) -> None:
+    """Raise a number that others look at."""
+    table = schema.revisions
+    made = postgresql if connection.dialect.name == "postgresql" else sqlite
+    upsert = made.insert(table).values(name=name, number=1)
+    connection.execute(
+        upsert.on_conflict_do_update(index_elements=["name"], set_={"number": table.c.number + 1})
+    )
+
+
+def terms_in(fields: Mapping[str, Any]) -> Terms:
+    """Read terms; raises BadRequest naming the field at fault."""
+    try:
+        return Terms.model_validate_json(orjson.dumps(fields))
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"terms: {place}: {first['msg']}") from None
+
+
+def checked(name: str) -> str:
+    """Return a name of a key or a team; raises BadRequest for what cannot be one."""
+    name = name.strip()
+    if not name or len(name) > NAME_CHARS or not name.isprintable():
+        raise BadRequest(f"a name is one line of 1 to {NAME_CHARS} characters")
+    if reserved(name):
+        raise BadRequest(f"no key may be called {name}: that is somebody else's name")
+    return name
+
+
+def _dumped(terms: Terms) -> str:
+    return terms.model_dump_json(exclude_unset=True)
+
+
+def _joined(scopes: frozenset[Access]) -> str:
+    if not scopes:
+        raise BadRequest(f"scopes: at least one of {', '.join(Access)}")
+    return " ".join(sorted(scopes))
+
+
+def _scopes(text: str) -> frozenset[Access]:
+    known = set(Access)
+    return frozenset(Access(word) for word in text.split() if word in known)
+
+
+def _teams(connection: Connection) -> set[str]:
+    return set(connection.execute(select(schema.teams.c.name)).scalars())
+
+
+def _must_be_team(connection: Connection, name: str) -> None:
+    teams = _teams(connection)
+    if name not in teams:
+        known = f"; there are {', '.join(sorted(teams))}" if teams else "; create it first"
+        raise NotFound(f"there is no team called {name!r}{known}")
+
+
+def _terms(connection: Connection) -> dict[str, dict[str, Any]]:
+    rows = connection.execute(select(schema.terms.c.scope, schema.terms.c.terms))
+    return {scope: orjson.loads(text) for scope, text in rows}
+
+
+def _active(connection: Connection, name: str | None, now_s: float) -> list[dict[str, Any]]:
+    """Return the keys, all or those of a name, that open something now."""
+    table = schema.keys
+    expires = table.c.expires_s
+    query = select(table).where(table.c.revoked_s.is_(None), expires.is_(None) | (expires > now_s))
+    if name is not None:
+        query = query.where(table.c.name == name)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _set_key(connection: Connection, id_: str, **values: float) -> None:
+    connection.execute(update(schema.keys).where(schema.keys.c.id == id_).values(**values))
