@@ -14,7 +14,7 @@ serve: $(VENV)/serve.installed
 
 # test: everything that CI runs: format, lint, types, imports, tests
 test: check
-	$(BIN)/pytest -q $(PARALLEL)
+	$(BIN)/pytest -q -rs $(PARALLEL)
 
 # quick: the same without the tests that are marked slow
 quick: check

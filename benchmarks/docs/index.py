@@ -10,7 +10,8 @@ from typing import Final
 from benchmarks.docs.pages import Block, Sources
 
 ORDER: Final = (
-    "quickstart", "setup", "clients", "decisions", "configuration", "headers", "cli", "api", "evidence",
+    "quickstart", "setup", "clients", "decisions", "books", "callers", "pages", "metrics", "deploy", "capacity",
+    "configuration", "headers", "cli", "api", "evidence",
     "tasks", "embed", "how-to-add", "retrain", "architecture", "privacy",
 )  # fmt: skip
 """The pages as one would read them; others follow."""

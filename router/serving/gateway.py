@@ -313,8 +313,10 @@ class Gateway:
             await tell(passage, told)
         finally:
             passage.share.give_back()
-            await self._settle(passage)
-            self._note(passage)
+            try:
+                await self._settle(passage)
+            finally:
+                self._note(passage)
 
     async def _serve(self, passage: Passage) -> None:
         call = passage.call
