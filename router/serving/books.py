@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from router.errors import BadArtefact
 from router.evidence.changelog import Remapping
 from router.settings import Settings
 from router.storage.database import file_url, open_database
+
+log = logging.getLogger(__name__)
 
 BOOKS_FILE: Final = "books.db"
 SPOOL_FILE: Final = "spool.db"
@@ -47,12 +50,21 @@ class Books:
 
 
 def books_of(settings: Settings) -> Books | None:
-    """Open the books; None where the settings keep nothing.  Raises BadArtefact."""
-    url = database_url(settings)
+    """Open the books; None where the settings keep nothing, or the state folder cannot be made.
+
+    Raises BadArtefact for a database that is there, or was asked for, and cannot be used: it may hold the
+    keys without which everybody would be the owner.
+    """
+    url, folder = database_url(settings), settings.state_dir
     if url is None:
         return None
-    folder = settings.state_dir
-    database = open_database(url)
+    try:
+        database = open_database(url)
+    except BadArtefact as error:
+        if settings.database is not None or folder is None or (folder / BOOKS_FILE).exists():
+            raise
+        log.warning("no books are kept: %s", error)
+        return None
     try:
         away = database.dialect.name != "sqlite" and folder is not None
         spool = Spool(folder / SPOOL_FILE) if away and folder else None
