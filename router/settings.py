@@ -29,11 +29,13 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
 from pydantic import Field, ImportString, SecretStr, ValidationError, field_validator
 
+from router.books.alerts import Webhook
 from router.callers.keys import Key, reserved
 from router.callers.local import Home, host_named, origin_named
 from router.errors import BadArtefact
@@ -91,6 +93,13 @@ class RequestLimits(Entry):
     )
     tools: int = Field(default=2000, gt=0, description="Most tools.")
     items: int = Field(default=50_000, gt=0, description="Most messages or items.")
+
+
+class LogFormat(StrEnum):
+    """What a line of the log is."""
+
+    JSON = "json"
+    TEXT = "text"
 
 
 class Settings(Entry):
@@ -218,7 +227,20 @@ class Settings(Entry):
     simulated_tokens_per_s: float = Field(
         default=200.0, ge=0, description="Pace of the simulated provider; 0 is as fast as it can."
     )
-    log_requests: bool = Field(default=False, description="Log a line per request.")
+    log_requests: bool = Field(default=True, description="Log a line per request.")
+    log_format: LogFormat = Field(
+        default=LogFormat.JSON,
+        description="Whether each line is a JSON object, or text for people.",
+    )
+    traces: str = Field(
+        default="",
+        pattern=r"^(https?://.+)?$",
+        description="URL of an OpenTelemetry collector (OTLP over HTTP, such as `http://localhost:4318`), which "
+        "is sent a span per request; `OTEL_EXPORTER_OTLP_ENDPOINT` does the same. Needs the `otel` extra.",
+    )
+    alerts: tuple[Webhook, ...] = Field(
+        default=(), description="Whom to tell of budgets, errors and providers that are down."
+    )
 
     @field_validator("store")
     @classmethod

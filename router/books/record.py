@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import Enum, StrEnum
 from typing import Final, NamedTuple
 
 from router.values import Failure, Move, Spoken, Support, Unit, Usage
+
+log = logging.getLogger("router.requests")
 
 
 class End(StrEnum):
@@ -151,6 +154,19 @@ def as_row(record: Record) -> dict[str, Plain]:
 
 Tell = Callable[[Record], None]
 """Told of every request at its end, on the event loop: it must not wait."""
+
+
+def telling_all(*tells: Tell) -> Tell:
+    """Return what tells several; one that fails is logged and keeps nothing from the others."""
+
+    def tell_each(record: Record) -> None:
+        for tell in tells:
+            try:
+                tell(record)
+            except Exception:
+                log.exception("request %s could not be recorded", record.decision_id)
+
+    return tell_each
 
 
 def unrecorded(record: Record) -> None:

@@ -120,6 +120,14 @@ class Breaker:
             if self._states.pop(key, None) is not None:
                 self._note(key)
 
+    def open_circuits(self, now: float) -> list[Key]:
+        """Return where circuits are open, or were until a moment ago, before a probe."""
+        return [
+            key
+            for key, state in self._states.items()
+            if len(state.witnesses) >= self._threshold and now < state.open_until + self._cooldown_s
+        ]
+
     def changes(self, now: float) -> dict[Key, Suspicion]:
         """Return what changed here since this was asked last, and how it stands."""
         changed, self._changed = self._changed, {}

@@ -48,6 +48,11 @@ class Memory:
         if breaker.remembers:
             breaker.succeeded(_keys(order, attempt))
 
+    def open_circuits(self) -> list[tuple[str, str]]:
+        """Return which models are passed over at which providers, of our own keys."""
+        found = self._ours.open_circuits(self._clock())
+        return [(key[0], key[1]) for key in found if len(key) == 2]
+
     def changes(self) -> dict[Key, Suspicion]:
         """Return what changed of our own keys since this was asked last."""
         return self._ours.changes(self._clock())

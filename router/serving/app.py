@@ -30,7 +30,8 @@ from uvicorn import Server
 from uvicorn.supervisors import Multiprocess
 
 from router import __version__
-from router.books.record import Tell, unrecorded
+from router.books.alerts import Tally
+from router.books.record import Tell, telling_all, unrecorded
 from router.callers.keys import Keys
 from router.callers.registry import Registry
 from router.decision.coverage import said_of_gaps
@@ -50,8 +51,9 @@ from router.serving.front import Front
 from router.serving.gateway import Gateway
 from router.serving.guard import GuardedConfig
 from router.serving.live import NOBODY_ASKED, LiveData, LoadEngine, untold
-from router.serving.logs import log_to_stderr
+from router.serving.logs import flush_log, log_to_stderr
 from router.serving.lookup import lookup
+from router.serving.metrics import counting_together, metered, metrics_of
 from router.serving.process import compute_on_one_thread, freeze, give_back_blocks
 from router.serving.routes import (
     OURS,
@@ -64,8 +66,10 @@ from router.serving.routes import (
     tell_router_error,
 )
 from router.serving.stores import stores_of
+from router.serving.traces import traces_of
+from router.serving.watch import Budgets, Watch, alerts_database, no_budgets
 from router.sessions.store import Sessions
-from router.settings import Settings
+from router.settings import LogFormat, Settings
 
 log = logging.getLogger("router.app")
 
@@ -87,6 +91,7 @@ def create_app(
     sessions: Sessions | None = None,
     shared: Path | None = None,
     inventory: Inventory | None = None,
+    budgets: Budgets = no_budgets,
 ) -> FastAPI:
     """Build the application; raises BadArtefact for settings or data it must not run with.
 
@@ -94,7 +99,8 @@ def create_app(
     share, instead of this one's memory; what it holds is dated by ``time.time``.  ``transport`` carries requests to providers: tests hand in
     an ``httpx.MockTransport`` that plays them.  ``load_engine`` makes what decides.  ``shared`` is a
     folder in which the workers of one gateway keep what they must know together.  ``inventory`` is what
-    servers of one's own list; without it they are asked when the application starts.
+    servers of one's own list; without it they are asked when the application starts.  ``budgets`` are those
+    that metrics and alerts tell of.
     """
     compute_on_one_thread()
     environ = os.environ if environ is None else environ
@@ -119,6 +125,9 @@ def create_app(
         timeouts=settings.timeouts,
     )
     stores = stores_of(settings, sessions, shared, spent_of(books))
+    metrics, tally = metrics_of(data, providers.names), Tally()
+    traces = traces_of(settings, environ)
+    tells = (record, metrics.tell, tally.tell, *((traces.tell,) if traces else ()))
     gateway = Gateway(
         settings,
         providers=providers,
@@ -126,8 +135,9 @@ def create_app(
         upstream=upstream,
         stores=stores,
         books=books,
-        record=record,
+        record=telling_all(*tells),
     )
+    watch = Watch(gateway, metrics, tally=tally, transport=carrier, budgets=budgets)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -140,6 +150,8 @@ def create_app(
             beside.append(asyncio.create_task(Gossip(upstream, stores.bulletin).run()))
         if books is not None:
             beside.append(asyncio.create_task(_keep_directory(gateway.keys, books.registry)))
+        alerts = books.database if books else alerts_database(settings, shared)
+        beside.append(asyncio.create_task(watch.run(alerts)))
         yield
         for task in beside:
             task.cancel()
@@ -147,6 +159,9 @@ def create_app(
         await stores.aclose()
         if books is not None:
             await asyncio.to_thread(books.close)
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
+        await asyncio.to_thread(flush_log)
 
     app: FastAPI = FastAPIOffline(  # its pages need no network
         title="Auto Efficient",
@@ -158,9 +173,10 @@ def create_app(
     if books is not None:
         gateway.keys.directory = books.registry.directory()
     app.state.gateway = gateway
+    app.state.metrics, app.state.watch = metrics, watch
     for prefix in PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
-    for routes in (own, lookup, admin):
+    for routes in (own, lookup, admin, metered):
         app.include_router(routes)
     app.add_middleware(HotPaths, gateway=gateway)
     app.add_middleware(Front, admits=settings.home.admits, paths=OURS)
@@ -225,12 +241,13 @@ def serve(
     With several workers each makes its own application, this process none, and ``record`` must be
     picklable.  Raises OSError when the address cannot be bound, BadArtefact before anybody can connect.
     """
-    log_to_stderr(_level(settings))
+    log_to_stderr(*_log(settings))
     if settings.workers == 1:
         _run(settings, partial(create_app, settings, record=record))
         return
     with TemporaryDirectory(prefix="auto-efficient-") as shared:
-        _run(settings, partial(create_app, settings, record=record, shared=Path(shared)))
+        make = partial(create_app, settings, record=record, shared=Path(shared))
+        _run(settings, make, Path(shared))
 
 
 def _asked(settings: Settings) -> Inventory:
@@ -246,7 +263,7 @@ def _asked(settings: Settings) -> Inventory:
     return asyncio.run(asked())
 
 
-def _run(settings: Settings, make: Callable[..., FastAPI]) -> None:
+def _run(settings: Settings, make: Callable[..., FastAPI], shared: Path | None = None) -> None:
     """Bind the address and serve applications made by ``make``, one a worker."""
     with _bound(settings) as bound:
         port = bound.getsockname()[1]
@@ -258,7 +275,9 @@ def _run(settings: Settings, make: Callable[..., FastAPI]) -> None:
         inventory, text = _tried(settings, make, port)
         config = _config(settings, partial(make, inventory=inventory), factory=True)
         sys.stderr.write(text)
-        Multiprocess(config, sockets=[bound]).run()
+        assert shared is not None
+        with counting_together(shared):
+            Multiprocess(config, sockets=[bound]).run()
 
 
 def _tried(settings: Settings, make: Callable[..., FastAPI], port: int) -> tuple[Inventory, str]:
@@ -271,7 +290,7 @@ def _tried(settings: Settings, make: Callable[..., FastAPI], port: int) -> tuple
 
 
 def _try(settings: Settings, make: Callable[..., FastAPI], port: int) -> tuple[Inventory, str]:
-    log_to_stderr(_level(settings))
+    log_to_stderr(*_log(settings))
     inventory = _asked(settings)
     return inventory, _greeting_of(make(inventory=inventory), settings, port)
 
@@ -283,7 +302,7 @@ def _greeting_of(app: FastAPI, settings: Settings, port: int) -> str:
 def _config(settings: Settings, app: object, *, factory: bool = False) -> _Logged:
     return _Logged(
         app,
-        level=_level(settings),
+        log=_log(settings),
         limits=settings.requests,
         factory=factory,
         host=settings.host,
@@ -297,19 +316,20 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> _Logge
     )
 
 
-def _level(settings: Settings) -> int:
-    return logging.INFO if settings.log_requests else logging.WARNING
+def _log(settings: Settings) -> tuple[int, LogFormat]:
+    """Return what is logged, and as what."""
+    return logging.INFO if settings.log_requests else logging.WARNING, settings.log_format
 
 
 class _Logged(GuardedConfig):
     """A configuration by which the log of a worker process is written as this one's is."""
 
-    def __init__(self, app: object, *, level: int, **options: Any) -> None:
-        self._level = level
+    def __init__(self, app: object, *, log: tuple[int, LogFormat], **options: Any) -> None:
+        self._log = log
         super().__init__(app, **options)
 
     def configure_logging(self) -> None:
-        log_to_stderr(self._level)
+        log_to_stderr(*self._log)
         super().configure_logging()
 
 

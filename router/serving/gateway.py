@@ -70,7 +70,7 @@ from router.serving.headers import (
 from router.serving.intake import Intake
 from router.serving.keeping import account, begin, refuse_anothers, session_of
 from router.serving.live import LiveData
-from router.serving.logs import one_line
+from router.serving.logs import TOLD_OF, one_line
 from router.serving.pass_through import admitted, estimated_passing, relayed
 from router.serving.passage import Inbound, Passage, Routed, record_of, spent_on, telling
 from router.serving.pulse import Pulse
@@ -504,6 +504,7 @@ class Gateway:
                 row.usage.cached_tokens if row.usage else 0,
                 row.usage.input_tokens if row.usage else 0,
                 one_line(str(passage.error or row.why or "-")),
+                extra={TOLD_OF: row},
             )
 
 

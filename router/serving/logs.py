@@ -1,18 +1,64 @@
 """What a log says: one line per event, whatever the words of a client hold.
 
 Names of models, paths and errors quote what clients sent.  A line break among them would begin a
-line that looks like ours, and an escape sequence would act on the terminal that shows it.
+line that looks like ours, and an escape sequence would act on the terminal that shows it.  So a line is
+a JSON object, which escapes them, or text whose every character prints.
+
+Lines are written by a thread of its own: whoever reads standard error slowly makes nobody wait.  It has
+room for ``ROOM`` lines, and what finds none is counted and told once there is room again.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import queue
+import sys
+import threading
+from datetime import UTC, datetime
+from logging.handlers import QueueHandler
 from typing import Any, Final
+
+from router.books.record import TOKENS, Record, as_row
+from router.settings import LogFormat
+from router.wire.loose import dumps
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 LINE_CHARS: Final = 4000
 """Longest message; an error quotes some hundred characters of a request, an upstream's more."""
+
+ROOM: Final = 10_000
+"""Lines that wait, some 2 KB each: ten seconds of a busy gateway."""
+
+ENDS_S: Final = 1.0
+"""How long a process that ends waits for its last lines."""
+
+log = logging.getLogger(__name__)
+
+
+TOLD_OF: Final = "request"
+"""The attribute of a log record that holds a request's ``Record``."""
+
+FIELDS: Final = {
+    "id": "decision_id",
+    "end": "end",
+    "status": "status",
+    "caller": "caller",
+    "tier": "tier",
+    "model": "model",
+    "effort": "effort",
+    "provider": "provider",
+    "move": "move",
+    "task": "task",
+    "usd": "usd",
+    "saved_usd": "saved_usd",
+    "why": "why",
+    "error": "error",
+    "failures": "failures",
+}
+"""Key of a request's line → the field of ``as_row`` that it tells; beside them ``time``, ``tokens``,
+``ms`` and ``first_ms``.  Every line has all of them."""
 
 
 def one_line(text: str) -> str:
@@ -37,8 +83,130 @@ class OneLine(logging.Formatter):
         return "\n".join("  " + one_line(line) for line in lines)
 
 
-def log_to_stderr(level: int) -> None:
-    """Let everything that is logged in this process go to standard error, as said above."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(OneLine(FORMAT))
-    logging.basicConfig(level=level, handlers=[handler])
+class JsonLine(logging.Formatter):
+    """Write each event as one line that is a JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Tell of a request by its fields, of anything else in words."""
+        told = getattr(record, TOLD_OF, None)
+        if isinstance(told, Record):
+            return _dumped(request_fields(told))
+        fields = {
+            "time": _time(record.created),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage()[:LINE_CHARS],
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return _dumped(fields)
+
+
+def request_fields(record: Record) -> dict[str, Any]:
+    """Return what the log tells of a request; no prompt, and no secret."""
+    row = as_row(record)
+    first_s = record.first_s
+    return {
+        "time": _time(record.at_s),
+        **{key: row[name] for key, name in FIELDS.items()},
+        "tokens": {name.removesuffix("_tokens"): row[name] for name in TOKENS}
+        if record.usage
+        else None,
+        "ms": round(record.total_s * 1e3, 1),
+        "first_ms": None if first_s is None else round(first_s * 1e3, 1),
+    }
+
+
+def _time(at_s: float) -> str:
+    """Write a time as RFC 3339 has it, in UTC."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")
+
+
+def _dumped(fields: dict[str, Any]) -> str:
+    """Write an object on one line: U+0085 and its like, which JSON lets stand, end lines for some."""
+    text = dumps(fields).decode()
+    return text if text.isprintable() else _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+class QueuedLines(QueueHandler):
+    """Queues lines for a thread that writes them, and never waits: it counts what finds no room."""
+
+    def __init__(self, form: logging.Formatter, room: int = ROOM) -> None:
+        """Begin to write."""
+        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(room)
+        super().__init__(self._lines)
+        self._form = form
+        self.lost = 0
+        """Lines, since the process began."""
+        threading.Thread(target=self._run, name="log", daemon=True).start()
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Write the message out, for its parts may change; a request's does not."""
+        if getattr(record, TOLD_OF, None) is None:
+            record.msg, record.args = record.getMessage(), None
+        return record
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue a line if there is room."""
+        try:
+            self._lines.put_nowait(record)
+        except queue.Full:
+            self.lost += 1
+
+    def flush(self) -> None:
+        """Wait until what is queued is written, ``ENDS_S`` at most."""
+        lines = self._lines
+        with lines.all_tasks_done:
+            lines.all_tasks_done.wait_for(lambda: not lines.unfinished_tasks, ENDS_S)
+
+    def _run(self) -> None:
+        told = 0
+        while True:
+            self._write(self._lines.get())
+            self._lines.task_done()
+            if self.lost > told and self._lines.empty():
+                missing, told = self.lost - told, self.lost
+                log.warning("%d lines of the log are lost: they were not read in time", missing)
+
+    def _write(self, record: logging.LogRecord) -> None:
+        """Write past the buffer of ``sys.stderr``, for whose lock a process that ends would wait."""
+        try:
+            data = (self._form.format(record) + "\n").encode("utf-8", "backslashreplace")
+            while data:
+                data = data[os.write(sys.stderr.fileno(), data) :]
+        except (
+            Exception
+        ):  # whatever a line holds, and whoever closed its reader: the next one comes
+            self.lost += 1
+
+
+FORMS: Final = {LogFormat.JSON: JsonLine(), LogFormat.TEXT: OneLine(FORMAT)}
+
+
+def log_to_stderr(level: int, form: LogFormat) -> None:
+    """Let everything that is logged in this process go to standard error, as said above; once."""
+    logging.basicConfig(level=level, handlers=[QueuedLines(FORMS[form])])
+
+
+def lost_lines() -> int:
+    """Return how many lines of this process's log are lost."""
+    return sum(found.lost for found in _queues())
+
+
+def flush_log() -> None:
+    """Wait a moment for what is logged to be written: a signal may end the process next."""
+    for found in _queues():
+        found.flush()
+
+
+def _queues() -> list[QueuedLines]:
+    return [found for found in logging.getLogger().handlers if isinstance(found, QueuedLines)]

@@ -45,7 +45,7 @@ PREFIXES: Final = (
 
 OURS: Final = Paths(
     roots=frozenset(
-        {*(prefix.split("/")[1] for prefix in PREFIXES), "", "docs", "healthz", "readyz"}
+        {*(prefix.split("/")[1] for prefix in PREFIXES), "", "docs", "healthz", "metrics", "readyz"}
     ),
     endings=frozenset(
         {

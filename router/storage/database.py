@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from router.errors import BadArtefact
 
-NEWEST: Final = "0001"
+NEWEST: Final = "0003"
 """The last of the migrations."""
 
 BUSY_S: Final = 10.0

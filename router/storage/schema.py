@@ -264,3 +264,13 @@ revisions = Table(
     Column("number", BigInteger, nullable=False),
 )
 """How often something was changed: whoever holds a copy looks here whether it is the newest."""
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("hook", String(16), primary_key=True),
+    Column("id", String(400), primary_key=True),
+    Column("said", Text, nullable=False),
+    Column("seen_s", Float, nullable=False),
+)
+"""Alerts that stand, by webhook: whoever writes a row tells of it, and whoever takes it away of its end."""

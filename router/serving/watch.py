@@ -1,0 +1,200 @@
+"""What a gateway looks at beside its requests: how it is, for its metrics, and whom to alert of it.
+
+Every few seconds, and never in a request's way.  Alerts are posted by tasks of their own, through the
+same transport as everything else; a receiver that hangs holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import orjson
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from router.books.alerts import (
+    EVERY_S,
+    SIGNATURE,
+    Alert,
+    AlertChanges,
+    Facts,
+    Tally,
+    Webhook,
+    alerts_of,
+    claim,
+    payload,
+    signed,
+)
+from router.books.metrics import Metrics, Vitals
+from router.callers.meters import Charge, MeterReading
+from router.serving.gateway import Gateway
+from router.serving.logs import lost_lines
+from router.settings import Settings
+from router.storage.database import file_url, open_database
+
+log = logging.getLogger(__name__)
+
+ALERTS_FILE: Final = "alerts.db"
+
+Budgets = Callable[[], Sequence[Charge]]
+"""Returns the budgets that there are; their amounts do not count."""
+
+WAITS_S: Final = (1.0, 5.0, 25.0)
+"""How long to wait before a receiver that did not answer well is asked again."""
+
+TIMEOUT_S: Final = 5.0
+
+POSTS: Final = 100
+"""Alerts that are under way at once; what is more is logged only."""
+
+
+def no_budgets() -> Sequence[Charge]:
+    """Name none."""
+    return ()
+
+
+class Watch:
+    """Looks at a gateway."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        metrics: Metrics,
+        *,
+        tally: Tally,
+        transport: httpx.AsyncBaseTransport,
+        budgets: Budgets = no_budgets,
+        clock: Callable[[], float] = time.time,
+        waits_s: Sequence[float] = WAITS_S,
+    ) -> None:
+        """Keep the parts; ``transport`` carries what is posted, and stays open."""
+        self._gateway, self._metrics, self._tally = gateway, metrics, tally
+        self._hooks = gateway.settings.alerts
+        self._client = httpx.AsyncClient(transport=transport, timeout=TIMEOUT_S, trust_env=False)
+        self._budgets, self._clock, self._waits_s = budgets, clock, waits_s
+        self._readings: Sequence[MeterReading] | None = ()
+        self._open_since: dict[tuple[str, str], float] = {}
+        self._own: dict[str, dict[str, Alert]] = {}
+        """Webhook → what this process last saw to stand, for when the database is away."""
+        self._posts: set[asyncio.Task[None]] = set()
+
+    async def run(self, database: Engine | None) -> None:
+        """Look for as long as the process serves; ``database`` is where alerts stand."""
+        try:
+            while True:
+                try:
+                    await self.turn(database)
+                except Exception:  # whatever it is must not end the looking
+                    log.exception("the gateway could not be looked at; it is tried again")
+                await asyncio.sleep(EVERY_S)
+        finally:
+            for post in self._posts:
+                post.cancel()
+
+    async def turn(self, database: Engine | None) -> None:
+        """Look once."""
+        self._readings = await self._read()
+        self.look()
+        now_s = self._clock()
+        circuits = self._gateway.upstream.memory.open_circuits()
+        self._open_since = {key: self._open_since.get(key, now_s) for key in circuits}
+        open_s = {key: now_s - since for key, since in self._open_since.items()}
+        for hook in self._hooks:
+            facts = Facts(self._readings, *self._tally.over(hook.window_s, now_s), open_s)
+            changed = await self._changes(database, hook, facts, now_s)
+            for alerts, ended in ((changed.begun, False), (changed.ended, True)):
+                for alert in alerts:
+                    self._begin(self._post(hook, payload(alert, ended=ended, at_s=now_s)))
+
+    def look(self) -> None:
+        """Let the metrics know how the gateway is; reads nothing but memory."""
+        gateway = self._gateway
+        ledger = gateway.books.ledger if gateway.books else None
+        self._metrics.look(
+            Vitals(
+                budgets=self._readings or (),
+                circuits=gateway.upstream.memory.open_circuits(),
+                waiting=ledger.waiting if ledger else 0,
+                lost=ledger.lost if ledger else 0,
+                lost_lines=lost_lines(),
+                table=table_version(gateway),
+            )
+        )
+
+    async def _read(self) -> Sequence[MeterReading] | None:
+        """Return what the budgets show; None where that is not known."""
+        charges = self._budgets()
+        if not charges:
+            return ()
+        try:
+            found = await self._gateway.stores.accounts.readings(charges, self._clock())
+        except Exception:
+            log.exception("what is left of budgets cannot be read")
+            return None
+        return None if any(r.refused and not r.counter.window for r in found) else found
+
+    async def _changes(
+        self, database: Engine | None, hook: Webhook, facts: Facts, now_s: float
+    ) -> AlertChanges:
+        """Return what this process is to tell a webhook; of no database or a broken one all that is new."""
+        found = alerts_of(hook, facts)
+        before = self._own.get(hook.name, {})
+        self._own[hook.name] = {alert.id: alert for alert in found}
+        if database is not None:
+            try:
+                return await asyncio.to_thread(
+                    claim, database, hook.name, found, facts.topics, now_s
+                )
+            except SQLAlchemyError as error:
+                log.warning("alerts are told without the database: %s", type(error).__name__)
+        return AlertChanges(
+            [alert for alert in found if alert.id not in before],
+            [alert for id_, alert in before.items() if id_ not in self._own[hook.name]],
+        )
+
+    def _begin(self, post: Coroutine[Any, Any, None]) -> None:
+        if len(self._posts) >= POSTS:
+            post.close()
+            log.error("an alert is not told: too many are under way")
+            return
+        task = asyncio.create_task(post)
+        self._posts.add(task)
+        task.add_done_callback(self._posts.discard)
+
+    async def _post(self, hook: Webhook, told: Mapping[str, Any]) -> None:
+        """Tell a webhook, more than once if need be."""
+        log.warning("alert: %s", told["text"])
+        body = orjson.dumps(told)
+        headers = {"content-type": "application/json"}
+        if secret := hook.secret.get_secret_value():
+            headers[SIGNATURE] = signed(body, secret)
+        said = ""
+        for wait_s in (0.0, *self._waits_s):
+            await asyncio.sleep(wait_s)
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    answer = await self._client.post(hook.url, content=body, headers=headers)
+            except (httpx.HTTPError, TimeoutError) as error:
+                said = type(error).__name__
+                continue
+            if answer.is_success:
+                return
+            said = f"status {answer.status_code}"
+        log.error("a webhook of alerts does not take %s: %s", told["id"], said)
+
+
+def alerts_database(settings: Settings, shared: Path | None) -> Engine | None:
+    """Open where the workers of a gateway without books keep which alerts stand; None for one process."""
+    return open_database(file_url(shared / ALERTS_FILE)) if settings.alerts and shared else None
+
+
+def table_version(gateway: Gateway) -> str | None:
+    """Return which table decides; None where none does."""
+    engine = gateway.data.current.engine
+    return engine.table.version if engine else None
