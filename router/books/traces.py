@@ -25,6 +25,9 @@ PATH: Final = "/v1/traces"
 
 SERVICE: Final = "auto-efficient"
 
+TIMEOUT_S: Final = 3.0
+"""How long a collector may take for a batch, tries included; a gateway that ends waits for its last one."""
+
 OPERATIONS: Final = {
     PassThrough.EMBEDDINGS: "embeddings",
     PassThrough.COMPLETIONS: "text_completion",
@@ -59,9 +62,8 @@ class Traces:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ImportError as error:
             raise BadArtefact(f"settings: traces: {MISSING}") from error
-        exporter = (
-            OTLPSpanExporter(endpoint=address_of(endpoint)) if endpoint else OTLPSpanExporter()
-        )
+        address = address_of(endpoint) if endpoint else None
+        exporter = OTLPSpanExporter(endpoint=address, timeout=TIMEOUT_S)
         about = {"service.name": SERVICE, "service.version": __version__}
         self._provider: TracerProvider = TracerProvider(
             resource=Resource.create(about), shutdown_on_exit=False
@@ -91,7 +93,7 @@ class Traces:
         span.end(_ns(record.at_s))
 
     def close(self) -> None:
-        """Send what is left; takes as long as the collector does, some ten seconds at most."""
+        """Send what is left; takes ``TIMEOUT_S`` where the collector is away."""
         self._provider.shutdown()
 
 

@@ -40,25 +40,9 @@ log = logging.getLogger(__name__)
 TOLD_OF: Final = "request"
 """The attribute of a log record that holds a request's ``Record``."""
 
-FIELDS: Final = {
-    "id": "decision_id",
-    "end": "end",
-    "status": "status",
-    "caller": "caller",
-    "tier": "tier",
-    "model": "model",
-    "effort": "effort",
-    "provider": "provider",
-    "move": "move",
-    "task": "task",
-    "usd": "usd",
-    "saved_usd": "saved_usd",
-    "why": "why",
-    "error": "error",
-    "failures": "failures",
-}
-"""Key of a request's line → the field of ``as_row`` that it tells; beside them ``time``, ``tokens``,
-``ms`` and ``first_ms``.  Every line has all of them."""
+WHO: Final = ("end", "status", "caller", "tier", "model", "effort", "provider", "move", "task")
+WHY: Final = ("why", "error", "failures")
+"""Fields of ``as_row`` that a request's line tells as they are."""
 
 
 def one_line(text: str) -> str:
@@ -103,17 +87,19 @@ class JsonLine(logging.Formatter):
 
 
 def request_fields(record: Record) -> dict[str, Any]:
-    """Return what the log tells of a request; no prompt, and no secret."""
-    row = as_row(record)
-    first_s = record.first_s
+    """Return what the log tells of a request, always under the same keys; no prompt, and no secret."""
+    row, first_s = as_row(record), record.first_s
+    tokens = {name.removesuffix("_tokens"): row[name] for name in TOKENS}
     return {
         "time": _time(record.at_s),
-        **{key: row[name] for key, name in FIELDS.items()},
-        "tokens": {name.removesuffix("_tokens"): row[name] for name in TOKENS}
-        if record.usage
-        else None,
+        "id": record.decision_id,
+        **{name: row[name] for name in WHO},
+        "tokens": tokens if record.usage else None,
+        "usd": record.usd,
+        "saved_usd": record.saved_usd,
         "ms": round(record.total_s * 1e3, 1),
         "first_ms": None if first_s is None else round(first_s * 1e3, 1),
+        **{name: row[name] for name in WHY},
     }
 
 
@@ -193,8 +179,12 @@ FORMS: Final = {LogFormat.JSON: JsonLine(), LogFormat.TEXT: OneLine(FORMAT)}
 
 
 def log_to_stderr(level: int, form: LogFormat) -> None:
-    """Let everything that is logged in this process go to standard error, as said above; once."""
-    logging.basicConfig(level=level, handlers=[QueuedLines(FORMS[form])])
+    """Let what is logged in this process go to standard error, as said above; once.
+
+    ``level`` is of what the gateway says; of what libraries say, warnings go there.
+    """
+    logging.basicConfig(level=logging.WARNING, handlers=[QueuedLines(FORMS[form])])
+    logging.getLogger("router").setLevel(level)
 
 
 def lost_lines() -> int:

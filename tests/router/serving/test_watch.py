@@ -1,0 +1,192 @@
+"""Webhooks are told of what begins and what ends, once, and hold up nobody."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+
+import httpx
+import pytest
+
+from router.books.alerts import EVERY_S, LEAST, SIGNATURE, Tally, signed
+from router.books.metrics import Metrics
+from router.callers.meters import Charge, Meter, Period, Resource
+from router.providers.transport import FastTransport
+from router.serving.watch import Watch
+from router.values import Interface
+from tests.gateway_rig import PATHS, ask, fake_upstream, gateway, replies
+from tests.router.serving.test_replicas import served
+from tests.services import soon
+
+CHAT = PATHS[Interface.CHAT]
+FIRST = "openai/gpt-5.5"
+BUDGET = Charge("team:core", Meter(Resource.USD, Period.MONTH, 10.0), 9.0)
+
+
+class Receiver(ThreadingHTTPServer):
+    """Takes alerts; ``answers`` are the statuses that it gives first."""
+
+    def __init__(self):
+        self.told: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[int] = []
+        self.lock = Lock()
+        super().__init__(("127.0.0.1", 0), Telling)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}/hook"
+
+    @property
+    def texts(self):
+        return [json.loads(body)["text"] for _, body in self.told]
+
+
+class Telling(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"]))
+        with self.server.lock:
+            status = self.server.answers.pop(0) if self.server.answers else 200
+            self.server.told.append(({k.lower(): v for k, v in self.headers.items()}, body))
+        self.send_response(status)
+        if status == 302:
+            self.send_header("location", "/elsewhere")
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    with Receiver() as found:
+        thread = Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+class Clock:
+    """Says what time it is."""
+
+    def __init__(self):
+        self.now_s = time.time()
+
+    def __call__(self):
+        return self.now_s
+
+
+@asynccontextmanager
+async def watched(receiver, fake=None, budgets=(), **hook):
+    """Run a gateway and a watch whose turns are the test's."""
+    alerts = [{"url": receiver.url, **hook}]
+    transport, tally, clock = FastTransport(), Tally(), Clock()
+    async with gateway(fake, alerts=alerts) as client:
+        found = Watch(
+            client.app.state.gateway,
+            Metrics(models=bool, providers=bool, tiers=bool),
+            tally=tally,
+            transport=transport,
+            budgets=lambda: budgets,
+            clock=clock,
+            waits_s=(0.0, 0.0, 0.0),
+        )
+        try:
+            yield client, found, clock
+        finally:
+            await transport.aclose()
+
+
+async def told(receiver, n):
+    """Wait until so many alerts are told."""
+    await soon(lambda: len(receiver.told) >= n, 5.0)
+    return receiver.texts
+
+
+async def test_a_budget_is_told_of_signed_and_once(receiver):
+    async with watched(receiver, budgets=[BUDGET], secret="s3cret") as (client, watch, clock):
+        accounts = client.app.state.gateway.stores.accounts
+        await watch.turn(None)
+        claim = await accounts.claim([BUDGET], clock())
+        await accounts.settle(claim, [8.5])
+        for _ in range(3):
+            await watch.turn(None)
+        [text] = await told(receiver, 1)
+        assert text == "team:core has spent 80% of its budget of this month: $8.50 of $10.00"
+        [(headers, body)] = receiver.told
+        assert headers[SIGNATURE] == signed(body, "s3cret")
+        assert headers["content-type"] == "application/json"
+        assert json.loads(body)["details"]["account"] == "team:core"
+
+
+async def test_a_provider_that_is_down_is_told_of_and_its_recovery(receiver):
+    async with fake_upstream() as fake, watched(receiver, fake) as (client, watch, clock):
+        good, fake.play = fake.play, replies(503, b"{}")
+        for i in range(5):
+            await client.post(CHAT, json=ask(Interface.CHAT, FIRST, text=f"ask {i}"))
+        await watch.turn(None)
+        clock.now_s += 61
+        await watch.turn(None)
+        [text] = await told(receiver, 1)
+        assert f"fails at {FIRST}" in text
+        fake.play = good
+        assert (await client.post(CHAT, json=ask(Interface.CHAT, FIRST))).status_code == 200
+        await watch.turn(None)
+        _, ended = await told(receiver, 2)
+        assert ended.startswith("Over: ")
+
+
+async def test_who_answers_badly_is_asked_again_and_led_nowhere(receiver, caplog):
+    receiver.answers = [500, 302, 500]
+    async with fake_upstream() as fake, watched(receiver, fake, open_s=0) as (client, watch, _):
+        fake.play = replies(503, b"{}")
+        for i in range(5):
+            await client.post(CHAT, json=ask(Interface.CHAT, FIRST, text=f"ask {i}"))
+        await watch.turn(None)
+        texts = await told(receiver, 4)
+        assert len(set(texts)) == 1
+    assert "does not take" not in caplog.text
+
+
+async def test_who_never_answers_well_is_told_of_in_the_log(receiver, caplog):
+    receiver.answers = [500] * 4
+    async with fake_upstream() as fake, watched(receiver, fake, open_s=0) as (client, watch, _):
+        fake.play = replies(503, b"{}")
+        for i in range(5):
+            await client.post(CHAT, json=ask(Interface.CHAT, FIRST, text=f"ask {i}"))
+        await watch.turn(None)
+        await soon(lambda: "does not take provider:" in caplog.text, 5.0)
+        assert len(receiver.told) == 4
+        assert receiver.url not in caplog.text
+
+
+@pytest.mark.slow
+def test_of_several_workers_one_tells(receiver, tmp_path):
+    config = tmp_path / "auto-efficient.toml"
+    config.write_text(
+        f'[timeouts]\nfirst_byte_s = 5.0\n[[alerts]]\nurl = "{receiver.url}"\non = ["errors"]\n'
+    )
+    environ = {
+        "config": config,
+        "workers": 2,
+        "state_dir": tmp_path,
+        "simulated_tokens_per_s": 0,
+        "log_requests": "false",
+    }
+    with served(**environ) as (run, url, _):
+        until = time.monotonic() + 20
+        failing = {"x-simulate": "status=503"}
+        body = ask(Interface.CHAT, "kilo-auto/efficient")
+        while not receiver.told and time.monotonic() < until:
+            for _ in range(LEAST):
+                try:
+                    httpx.post(url + CHAT, json=body, headers=failing, timeout=20)
+                except httpx.TransportError:
+                    time.sleep(0.1)
+        time.sleep(2 * EVERY_S)
+    assert len(receiver.told) == 1, receiver.texts
+    assert "of requests failed" in receiver.texts[0]
