@@ -22,6 +22,7 @@ from benchmarks.docs import (
     example,
     headers,
     index,
+    metrics,
     names,
     settings,
 )
@@ -38,6 +39,7 @@ BLOCKS: Final[dict[str, Block]] = {
     **example.BLOCKS,
     **headers.BLOCKS,
     **index.BLOCKS,
+    **metrics.BLOCKS,
     **names.BLOCKS,
     **settings.BLOCKS,
 }

@@ -10,7 +10,7 @@ from typing import Final
 from benchmarks.docs.pages import Block, Sources
 
 ORDER: Final = (
-    "quickstart", "setup", "clients", "decisions", "books", "callers", "pages", "metrics", "deploy", "capacity",
+    "quickstart", "setup", "clients", "decisions", "books", "callers", "pages", "metrics", "alerts", "deploy", "capacity",
     "configuration", "headers", "cli", "api", "evidence",
     "tasks", "embed", "how-to-add", "retrain", "architecture", "privacy",
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from benchmarks.docs.pages import Block, Sources, code, grid, listed, prose
+from router.books.alerts import Webhook
 from router.callers.keys import Key
 from router.providers.endpoints import PROVIDERS_FILE, Provider, Timeouts, load_providers
 from router.settings import PREFIX, RequestLimits, Settings
@@ -131,6 +132,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "requests": RequestLimits,
     "callers": Key,
     "providers": Provider,
+    "alerts": Webhook,
 }
 """Every class whose fields people set, by the block that describes it."""
 

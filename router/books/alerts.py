@@ -87,7 +87,7 @@ class Webhook(Entry):
         return hashlib.blake2b(self.url.encode(), digest_size=8).hexdigest()
 
 
-class Facts(NamedTuple):
+class AlertFacts(NamedTuple):
     """What alerts are made from."""
 
     budgets: Sequence[MeterReading] | None
@@ -113,7 +113,7 @@ class Alert(NamedTuple):
     details: Mapping[str, Any] = {}
 
 
-def alerts_of(hook: Webhook, facts: Facts) -> list[Alert]:
+def alerts_of(hook: Webhook, facts: AlertFacts) -> list[Alert]:
     """Return what holds now of all that a webhook is to be told."""
     found: list[Alert] = []
     if Topic.BUDGET in hook.on:
@@ -153,7 +153,7 @@ def _amount(resource: Resource, value: float) -> str:
     return f"${value:,.2f}" if resource is Resource.USD else f"{value:,.0f} {resource}"
 
 
-def _errors(hook: Webhook, facts: Facts) -> Iterator[Alert]:
+def _errors(hook: Webhook, facts: AlertFacts) -> Iterator[Alert]:
     if facts.requests < LEAST or facts.failed < hook.error_share * facts.requests:
         return
     share = facts.failed / facts.requests
@@ -164,7 +164,7 @@ def _errors(hook: Webhook, facts: Facts) -> Iterator[Alert]:
     )
 
 
-def _providers(hook: Webhook, facts: Facts) -> Iterator[Alert]:
+def _providers(hook: Webhook, facts: AlertFacts) -> Iterator[Alert]:
     down: dict[str, list[str]] = {}
     for (provider, model), open_s in sorted(facts.open_s.items()):
         if open_s >= hook.open_s:

@@ -10,15 +10,12 @@ The only module that knows OpenTelemetry, which is the ``otel`` extra.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from router import __version__
 from router.books.record import End, Record
 from router.errors import BadArtefact
 from router.values import Failure, PassThrough
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
 
 PATH: Final = "/v1/traces"
 """Where collectors take traces over HTTP (https://opentelemetry.io/docs/specs/otlp/)."""
@@ -65,9 +62,7 @@ class Traces:
         address = address_of(endpoint) if endpoint else None
         exporter = OTLPSpanExporter(endpoint=address, timeout=TIMEOUT_S)
         about = {"service.name": SERVICE, "service.version": __version__}
-        self._provider: TracerProvider = TracerProvider(
-            resource=Resource.create(about), shutdown_on_exit=False
-        )
+        self._provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer(SERVICE, __version__)
 

@@ -23,7 +23,7 @@ from router.books.alerts import (
     SIGNATURE,
     Alert,
     AlertChanges,
-    Facts,
+    AlertFacts,
     Tally,
     Webhook,
     alerts_of,
@@ -106,7 +106,7 @@ class Watch:
         self._open_since = {key: self._open_since.get(key, now_s) for key in circuits}
         open_s = {key: now_s - since for key, since in self._open_since.items()}
         for hook in self._hooks:
-            facts = Facts(self._readings, *self._tally.over(hook.window_s, now_s), open_s)
+            facts = AlertFacts(self._readings, *self._tally.over(hook.window_s, now_s), open_s)
             changed = await self._changes(database, hook, facts, now_s)
             for alerts, ended in ((changed.begun, False), (changed.ended, True)):
                 for alert in alerts:
@@ -140,7 +140,7 @@ class Watch:
         return None if any(r.refused and not r.counter.window for r in found) else found
 
     async def _changes(
-        self, database: Engine | None, hook: Webhook, facts: Facts, now_s: float
+        self, database: Engine | None, hook: Webhook, facts: AlertFacts, now_s: float
     ) -> AlertChanges:
         """Return what this process is to tell a webhook; of no database or a broken one all that is new."""
         found = alerts_of(hook, facts)

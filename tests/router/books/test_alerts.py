@@ -11,7 +11,7 @@ from router.books.alerts import (
     LEAST,
     QUIET_S,
     Alert,
-    Facts,
+    AlertFacts,
     Tally,
     Topic,
     Webhook,
@@ -27,7 +27,7 @@ from router.values import Interface
 from tests.services import postgres_server
 
 HOOK = Webhook(url="http://localhost/hook")
-NOTHING = Facts((), 0, 0, {})
+NOTHING = AlertFacts((), 0, 0, {})
 DOWN = Alert("provider:b", "b fails")
 
 

@@ -81,7 +81,27 @@ def test_an_event_in_json_is_one_line_that_says_what_was_said(text):
     assert "ValueError" in told["exception"]
 
 
-KEYS = ["time", "id", "end", "status", "caller", "tier", "model", "effort", "provider", "move", "task", "tokens", "usd", "saved_usd", "ms", "first_ms", "why", "error", "failures"]
+KEYS = [
+    "time",
+    "id",
+    "end",
+    "status",
+    "caller",
+    "tier",
+    "model",
+    "effort",
+    "provider",
+    "move",
+    "task",
+    "tokens",
+    "usd",
+    "saved_usd",
+    "ms",
+    "first_ms",
+    "why",
+    "error",
+    "failures",
+]
 
 
 def test_the_line_of_a_request_has_the_same_keys_whatever_became_of_it():
