@@ -21,7 +21,7 @@ from sqlalchemy import Engine, and_, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from router.books.record import End, Record
-from router.callers.meters import MeterReading, Resource
+from router.callers.meters import MeterReading, Period, Resource
 from router.storage.database import writing
 from router.storage.schema import alerts
 from router.values import Entry
@@ -134,10 +134,11 @@ def _budget(reading: MeterReading, share: float) -> Iterator[Alert]:
         if reading.spent < part * meter.limit:
             continue
         said = f"{_amount(meter.resource, reading.spent)} of {_amount(meter.resource, meter.limit)}"
-        then = "; requests are refused until the period ends" if part == 1.0 else ""
+        of = "credit" if meter.period is Period.TOTAL else f"budget of this {meter.period}"
+        then = "; what costs something is refused" if part == 1.0 else ""
         yield Alert(
             f"{Topic.BUDGET}:{charge.key}:{reading.counter.window}:{part:g}",
-            f"{charge.account} has spent {part:.0%} of its budget of this {meter.period}: {said}{then}",
+            f"{charge.account} has spent {part:.0%} of its {of}: {said}{then}",
             {
                 "account": charge.account,
                 "resource": meter.resource.value,

@@ -30,7 +30,6 @@ from uvicorn import Server
 from uvicorn.supervisors import Multiprocess
 
 from router import __version__
-from router.books.alerts import Tally
 from router.books.record import Tell, telling_all, unrecorded
 from router.callers.keys import Keys
 from router.callers.registry import Registry
@@ -51,9 +50,9 @@ from router.serving.front import Front
 from router.serving.gateway import Gateway
 from router.serving.guard import GuardedConfig
 from router.serving.live import NOBODY_ASKED, LiveData, LoadEngine, untold
-from router.serving.logs import flush_log, log_to_stderr
+from router.serving.logs import log_to_stderr
 from router.serving.lookup import lookup
-from router.serving.metrics import counting_together, metered, metrics_of
+from router.serving.metrics import counting_together, metered
 from router.serving.process import compute_on_one_thread, freeze, give_back_blocks
 from router.serving.routes import (
     OURS,
@@ -66,8 +65,8 @@ from router.serving.routes import (
     tell_router_error,
 )
 from router.serving.stores import stores_of
-from router.serving.traces import traces_of
-from router.serving.watch import Budgets, Watch, alerts_database, no_budgets
+from router.serving.telemetry import telemetry_of
+from router.serving.watch import Watch, alerts_database
 from router.sessions.store import Sessions
 from router.settings import LogFormat, Settings
 
@@ -91,7 +90,6 @@ def create_app(
     sessions: Sessions | None = None,
     shared: Path | None = None,
     inventory: Inventory | None = None,
-    budgets: Budgets = no_budgets,
 ) -> FastAPI:
     """Build the application; raises BadArtefact for settings or data it must not run with.
 
@@ -99,8 +97,7 @@ def create_app(
     share, instead of this one's memory; what it holds is dated by ``time.time``.  ``transport`` carries requests to providers: tests hand in
     an ``httpx.MockTransport`` that plays them.  ``load_engine`` makes what decides.  ``shared`` is a
     folder in which the workers of one gateway keep what they must know together.  ``inventory`` is what
-    servers of one's own list; without it they are asked when the application starts.  ``budgets`` are those
-    that metrics and alerts tell of.
+    servers of one's own list; without it they are asked when the application starts.
     """
     compute_on_one_thread()
     environ = os.environ if environ is None else environ
@@ -125,9 +122,7 @@ def create_app(
         timeouts=settings.timeouts,
     )
     stores = stores_of(settings, sessions, shared, spent_of(books))
-    metrics, tally = metrics_of(data, providers.names), Tally()
-    traces = traces_of(settings, environ)
-    tells = (record, metrics.tell, tally.tell, *((traces.tell,) if traces else ()))
+    telemetry = telemetry_of(settings, data, providers.names, environ)
     gateway = Gateway(
         settings,
         providers=providers,
@@ -135,9 +130,9 @@ def create_app(
         upstream=upstream,
         stores=stores,
         books=books,
-        record=telling_all(*tells),
+        record=telling_all(record, *telemetry.tells),
     )
-    watch = Watch(gateway, metrics, tally=tally, transport=carrier, budgets=budgets)
+    watch = Watch(gateway, telemetry, transport=carrier)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -159,9 +154,7 @@ def create_app(
         await stores.aclose()
         if books is not None:
             await asyncio.to_thread(books.close)
-        if traces is not None:
-            await asyncio.to_thread(traces.close)
-        await asyncio.to_thread(flush_log)
+        await asyncio.to_thread(telemetry.close)
 
     app: FastAPI = FastAPIOffline(  # its pages need no network
         title="Auto Efficient",
@@ -173,7 +166,7 @@ def create_app(
     if books is not None:
         gateway.keys.directory = books.registry.directory()
     app.state.gateway = gateway
-    app.state.metrics, app.state.watch = metrics, watch
+    app.state.watch = watch
     for prefix in PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
     for routes in (own, lookup, admin, metered):

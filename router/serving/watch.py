@@ -24,7 +24,6 @@ from router.books.alerts import (
     Alert,
     AlertChanges,
     AlertFacts,
-    Tally,
     Webhook,
     alerts_of,
     claim,
@@ -32,9 +31,11 @@ from router.books.alerts import (
     signed,
 )
 from router.books.metrics import Metrics, Vitals
-from router.callers.meters import Charge, MeterReading
+from router.callers.directory import Directory
+from router.callers.meters import Charge, Counter, MeterReading
 from router.serving.gateway import Gateway
 from router.serving.logs import lost_lines
+from router.serving.telemetry import Telemetry
 from router.settings import Settings
 from router.storage.database import file_url, open_database
 
@@ -42,21 +43,16 @@ log = logging.getLogger(__name__)
 
 ALERTS_FILE: Final = "alerts.db"
 
-Budgets = Callable[[], Sequence[Charge]]
-"""Returns the budgets that there are; their amounts do not count."""
-
 WAITS_S: Final = (1.0, 5.0, 25.0)
 """How long to wait before a receiver that did not answer well is asked again."""
 
 TIMEOUT_S: Final = 5.0
 
+AT_ONCE: Final = 20
+"""Budgets that are read together: of a new one the ledger is asked, which takes some milliseconds each."""
+
 POSTS: Final = 100
 """Alerts that are under way at once; what is more is logged only."""
-
-
-def no_budgets() -> Sequence[Charge]:
-    """Name none."""
-    return ()
 
 
 class Watch:
@@ -65,19 +61,17 @@ class Watch:
     def __init__(
         self,
         gateway: Gateway,
-        metrics: Metrics,
+        telemetry: Telemetry,
         *,
-        tally: Tally,
         transport: httpx.AsyncBaseTransport,
-        budgets: Budgets = no_budgets,
         clock: Callable[[], float] = time.time,
         waits_s: Sequence[float] = WAITS_S,
     ) -> None:
         """Keep the parts; ``transport`` carries what is posted, and stays open."""
-        self._gateway, self._metrics, self._tally = gateway, metrics, tally
+        self._gateway, self._telemetry = gateway, telemetry
         self._hooks = gateway.settings.alerts
         self._client = httpx.AsyncClient(transport=transport, timeout=TIMEOUT_S, trust_env=False)
-        self._budgets, self._clock, self._waits_s = budgets, clock, waits_s
+        self._clock, self._waits_s = clock, waits_s
         self._readings: Sequence[MeterReading] | None = ()
         self._open_since: dict[tuple[str, str], float] = {}
         self._own: dict[str, dict[str, Alert]] = {}
@@ -106,17 +100,19 @@ class Watch:
         self._open_since = {key: self._open_since.get(key, now_s) for key in circuits}
         open_s = {key: now_s - since for key, since in self._open_since.items()}
         for hook in self._hooks:
-            facts = AlertFacts(self._readings, *self._tally.over(hook.window_s, now_s), open_s)
+            facts = AlertFacts(
+                self._readings, *self._telemetry.tally.over(hook.window_s, now_s), open_s
+            )
             changed = await self._changes(database, hook, facts, now_s)
             for alerts, ended in ((changed.begun, False), (changed.ended, True)):
                 for alert in alerts:
                     self._begin(self._post(hook, payload(alert, ended=ended, at_s=now_s)))
 
-    def look(self) -> None:
-        """Let the metrics know how the gateway is; reads nothing but memory."""
+    def look(self) -> Metrics:
+        """Let the metrics know how the gateway is, and return them; reads nothing but memory."""
         gateway = self._gateway
         ledger = gateway.books.ledger if gateway.books else None
-        self._metrics.look(
+        self._telemetry.metrics.look(
             Vitals(
                 budgets=self._readings or (),
                 circuits=gateway.upstream.memory.open_circuits(),
@@ -126,18 +122,19 @@ class Watch:
                 table=table_version(gateway),
             )
         )
+        return self._telemetry.metrics
 
     async def _read(self) -> Sequence[MeterReading] | None:
         """Return what the budgets show; None where that is not known."""
-        charges = self._budgets()
-        if not charges:
-            return ()
+        charges = budgets_of(self._gateway.keys.directory)
+        accounts, found = self._gateway.stores.accounts, list[MeterReading]()
         try:
-            found = await self._gateway.stores.accounts.readings(charges, self._clock())
+            for i in range(0, len(charges), AT_ONCE):
+                found += await accounts.readings(charges[i : i + AT_ONCE], self._clock())
         except Exception:
             log.exception("what is left of budgets cannot be read")
             return None
-        return None if any(r.refused and not r.counter.window for r in found) else found
+        return None if any(unknown(reading) for reading in found) else found
 
     async def _changes(
         self, database: Engine | None, hook: Webhook, facts: AlertFacts, now_s: float
@@ -187,6 +184,19 @@ class Watch:
                 return
             said = f"status {answer.status_code}"
         log.error("a webhook of alerts does not take %s: %s", told["id"], said)
+
+
+def budgets_of(directory: Directory) -> list[Charge]:
+    """Return the budgets of all accounts, each once."""
+    members = (directory.owner, *directory.by_digest.values())
+    held = (directory.anonymous, *(member.allowances for member in members))
+    found = (Charge(account, meter) for allowances in held for account, meter in allowances)
+    return [*{charge.key: charge for charge in found if charge.meter.booked}.values()]
+
+
+def unknown(reading: MeterReading) -> bool:
+    """Say whether a meter could not be read, which is why it admits nothing."""
+    return reading.refused and reading.counter == Counter(0)
 
 
 def alerts_database(settings: Settings, shared: Path | None) -> Engine | None:

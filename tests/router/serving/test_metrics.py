@@ -11,6 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from router.callers.directory import Access
 from router.values import Interface
 from tests.gateway_rig import PATHS, ask, fake_upstream, gateway, replies
 from tests.router.serving.test_replicas import served
@@ -83,6 +84,25 @@ async def test_nobody_else_is_told(headers):
         answer = await client.get("/metrics", headers=headers)
         assert answer.status_code in (401, 403)
         assert "auto_efficient" not in answer.text
+
+
+async def test_where_there_are_keys_one_with_the_scope_read_opens_it(tmp_path):
+    async with gateway(state_dir=tmp_path) as client:
+        running = client.app.state.gateway
+        registry = running.books.registry
+        reader = registry.create("prometheus", "test", scopes=[Access.READ]).key
+        asks = registry.create("anna", "test").key
+        terms = {"budgets": [{"usd": 10, "per": "week"}]}
+        registry.set_terms("key:anna", terms, "test")
+        running.keys.directory = registry.directory()
+        assert (await client.get("/metrics")).status_code == 401
+        refused = await client.get("/metrics", headers={"authorization": f"Bearer {asks}"})
+        assert refused.status_code == 403
+        await client.app.state.watch.turn(None)
+        told = await client.get("/metrics", headers={"authorization": f"Bearer {reader}"})
+        [left] = totals(told.text)["budget_left_usd"]
+        assert left.labels == {"account": "key:anna", "period": "week"}
+        assert left.value == 10
 
 
 async def test_no_database_is_asked(tmp_path):

@@ -15,6 +15,7 @@ from router.books.alerts import EVERY_S, LEAST, SIGNATURE, Tally, signed
 from router.books.metrics import Metrics
 from router.callers.meters import Charge, Meter, Period, Resource
 from router.providers.transport import FastTransport
+from router.serving.telemetry import Telemetry
 from router.serving.watch import Watch
 from router.values import Interface
 from tests.gateway_rig import PATHS, ask, fake_upstream, gateway, replies
@@ -81,17 +82,15 @@ class Clock:
 
 
 @asynccontextmanager
-async def watched(receiver, fake=None, budgets=(), **hook):
+async def watched(receiver, fake=None, folder=None, **hook):
     """Run a gateway and a watch whose turns are the test's."""
     alerts = [{"url": receiver.url, **hook}]
-    transport, tally, clock = FastTransport(), Tally(), Clock()
-    async with gateway(fake, alerts=alerts) as client:
+    transport, clock = FastTransport(), Clock()
+    async with gateway(fake, alerts=alerts, state_dir=folder) as client:
         found = Watch(
             client.app.state.gateway,
-            Metrics(models=bool, providers=bool, tiers=bool),
-            tally=tally,
+            Telemetry(Metrics(models=bool, providers=bool, tiers=bool), Tally(), None),
             transport=transport,
-            budgets=lambda: budgets,
             clock=clock,
             waits_s=(0.0, 0.0, 0.0),
         )
@@ -107,9 +106,14 @@ async def told(receiver, n):
     return receiver.texts
 
 
-async def test_a_budget_is_told_of_signed_and_once(receiver):
-    async with watched(receiver, budgets=[BUDGET], secret="s3cret") as (client, watch, clock):
-        accounts = client.app.state.gateway.stores.accounts
+async def test_a_budget_is_told_of_signed_and_once(receiver, tmp_path):
+    async with watched(receiver, folder=tmp_path, secret="s3cret") as (client, watch, clock):
+        running = client.app.state.gateway
+        accounts, registry = running.stores.accounts, running.books.registry
+        registry.create_team("core", "test")
+        registry.create("anna", actor="test", team="core")
+        registry.set_terms("team:core", {"budgets": [{"usd": 10, "per": "month"}]}, "test")
+        running.keys.directory = registry.directory()
         await watch.turn(None)
         claim = await accounts.claim([BUDGET], clock())
         await accounts.settle(claim, [8.5])

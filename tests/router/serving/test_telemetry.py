@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from router.serving.traces import traces_of
+from router.serving.telemetry import traces_of
 from router.settings import Settings
 from router.values import Interface
 from tests.conftest import ROOT
@@ -163,7 +163,7 @@ def test_without_the_extra_one_line_says_what_to_install():
 @pytest.mark.slow
 def test_a_variable_that_may_be_meant_for_others_ends_no_start():
     code = (
-        "from router.serving.traces import traces_of; from router.settings import Settings; "
+        "from router.serving.telemetry import traces_of; from router.settings import Settings; "
         "print(traces_of(Settings(), {'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://localhost'}))"
     )
     told = subprocess.run(
