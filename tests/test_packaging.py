@@ -88,7 +88,13 @@ def imported(*folders, walk=ast.walk):
                 found.add(node.module.partition(".")[0])
     providers = packages_distributions()
     modules = found - own - sys.stdlib_module_names
-    return {canonicalize_name(name) for module in modules for name in providers[module]}
+    return {name for module in modules for name in brought(providers[module])}
+
+
+def brought(distributions):
+    """Return which distributions a module comes from: of many that share a name, those declared."""
+    found = {canonicalize_name(name) for name in distributions}
+    return found & names(LOCKS["dev"]) or found
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
