@@ -27,6 +27,22 @@ BUSY_S: Final = 10.0
 
 WRITES: Final = "auto_writes"
 
+PATIENCE: Final = (
+    "SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '30s'"
+)
+"""How long PostgreSQL lets a write wait for another's, as ``BUSY_S``, and one whose process is gone hold
+its locks."""
+
+CONNECTS: Final = {
+    "connect_timeout": 3,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""How psycopg connects: a server whose machine is gone is noticed within half a minute, not a quarter of
+an hour."""
+
 LOCK: Final = 7_204_116_551
 """Names, in PostgreSQL's advisory locks, who migrates; any number that nobody else uses."""
 
@@ -38,8 +54,7 @@ def open_database(url: str, *, pool: int = 5) -> Engine:
         engine = _engine(parsed, pool)
         _migrate(engine)
     except (SQLAlchemyError, OSError) as error:
-        told = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise BadArtefact(f"database: {shown(url)} cannot be used: {told}") from error
+        raise BadArtefact(f"database: {shown(url)} cannot be used: {said_of(error)}") from error
     return engine
 
 
@@ -47,7 +62,7 @@ def url_of(url: str) -> URL:
     """Read a database's URL; raises BadArtefact."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise BadArtefact(
             "database: that is no URL of a database; it looks like sqlite:////folder/books.db or "
             "postgresql://user:password@host/name"
@@ -57,6 +72,10 @@ def url_of(url: str) -> URL:
         return parsed.set(drivername="postgresql+psycopg")
     if name != "sqlite":
         raise BadArtefact(f"database: {name} is not supported; there are sqlite and postgresql")
+    if not parsed.database or ":memory:" in parsed.database:
+        raise BadArtefact(
+            "database: name a file, as sqlite:////folder/books.db; memory is not shared"
+        )
     return parsed
 
 
@@ -64,8 +83,14 @@ def shown(url: str) -> str:
     """Return a URL as it may stand in a log."""
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return "the URL"
+
+
+def said_of(error: Exception) -> str:
+    """Say in one line what went wrong, without the values of any row."""
+    lines = str(getattr(error, "orig", None) or error).splitlines()
+    return lines[0] if lines and lines[0] else type(error).__name__
 
 
 def file_url(path: Path) -> str:
@@ -79,14 +104,30 @@ def writing(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection:
         connection = connection.execution_options(**{WRITES: True})
         with connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(PATIENCE)
             yield connection
+
+
+def alone(connection: Connection, lock: int) -> None:
+    """Be the only transaction that holds a lock, to its end; on SQLite one that writes always is."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
+
+
+def private_file(path: Path) -> None:
+    """See that a file is there, for its owner's eyes only where it is new; raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600, exist_ok=True)
 
 
 def _engine(url: URL, pool: int) -> Engine:
     if url.get_backend_name() == "sqlite":
-        if url.database and url.database != ":memory:":
-            Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        engine = create_engine(url, pool_size=pool, connect_args={"timeout": BUSY_S})
+        if url.database and not url.database.startswith("file:"):
+            private_file(Path(url.database))
+        engine = create_engine(
+            url, pool_size=pool, connect_args={"timeout": BUSY_S}, hide_parameters=True
+        )
         event.listen(engine, "connect", _set_up)
         event.listen(engine, "begin", _begin)
         return engine
@@ -95,7 +136,8 @@ def _engine(url: URL, pool: int) -> Engine:
             url,
             pool_size=pool,
             pool_pre_ping=True,  # a server that was restarted costs a reconnection, not a request
-            connect_args={"connect_timeout": 3},
+            connect_args=CONNECTS,
+            hide_parameters=True,  # what users ask for may be among them
         )
     except (ModuleNotFoundError, NoSuchModuleError):
         raise BadArtefact(
@@ -145,9 +187,11 @@ def _migrate(engine: Engine) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")  # it takes what it takes
+        alone(connection, LOCK)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

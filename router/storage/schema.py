@@ -91,6 +91,7 @@ requests = Table(
     Index("ix_requests_session", "session", "at_s"),
     Index("ix_requests_caller", "caller", "at_s"),
     Index("ix_requests_answer", "answer_id"),
+    sqlite_autoincrement=True,  # a number is never given twice: who reads on from one misses nothing
 )
 
 workings = Table(

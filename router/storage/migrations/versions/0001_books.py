@@ -216,6 +216,7 @@ def upgrade() -> None:
         sa.Column("failures", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("decision_id", name=op.f("uq_requests_decision_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_requests_answer", "requests", ["answer_id"], unique=False)
     op.create_index(op.f("ix_requests_at_s"), "requests", ["at_s"], unique=False)
