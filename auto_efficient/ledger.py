@@ -31,8 +31,11 @@ def export(
             Progress(SpinnerColumn(), TextColumn("{task.description}")) as shown,
         ):
             task, n = shown.add_task("0 rows"), 0
-            for n in write_out(engine, out, time.time()):
+            for n in write_out(engine, out):
                 shown.update(task, description=f"{n:,} rows")
+    except ImportError as error:
+        typer.echo("auto-efficient ledger export: Parquet needs pyarrow; install it", err=True)
+        raise typer.Exit(2) from error
     except (RouterError, OSError, ValueError) as error:
         typer.echo(f"auto-efficient ledger export: {error}", err=True)
         raise typer.Exit(2) from error
@@ -60,7 +63,7 @@ def forget_caller(
 @ledger.command("sweep")
 def sweep_old(config: Config = None) -> None:
     """Delete what is older than the settings keep it; the running gateway does so every hour."""
-    from router.books.ledger import Retention, sweep
+    from router.books.retention import Retention, sweep
     from router.errors import RouterError
 
     try:

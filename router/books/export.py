@@ -38,7 +38,7 @@ def _safe(value: Any) -> Any:
     )
 
 
-def write_out(engine: Engine, path: Path, until_s: float) -> Iterator[int]:
+def write_out(engine: Engine, path: Path) -> Iterator[int]:
     """Write all rows to a file, by its name's ending; yield how many there are so far.
 
     Raises ValueError for an ending that is not known, ImportError where Parquet's library is missing.
@@ -52,7 +52,7 @@ def write_out(engine: Engine, path: Path, until_s: float) -> Iterator[int]:
         raise ValueError(
             f"{path.name}: it ends with {path.suffix or 'nothing'}; use {', '.join(kinds)}"
         )
-    return kinds[path.suffix](path, every(engine, until_s))
+    return kinds[path.suffix](path, every(engine))
 
 
 def _csv(path: Path, pages: Iterable[Page]) -> Iterator[int]:

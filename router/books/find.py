@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, func, select
 
+from router.books.entries import WIDTHS, fit_text
 from router.books.rollups import ANONYMOUS
 from router.storage.database import writing
 from router.storage.schema import asks, days, feedback, requests, workings
@@ -18,18 +19,22 @@ Row = Mapping[str, Any]
 EXPORT_ROWS: Final = 10_000
 """Rows of one page of an export."""
 
-SETTLED_S: Final = 5.0
-"""How old a row is before an export has it: rows of several gateways are numbered before they can be
-seen, and one that came out of turn would be passed over."""
 
+def row_of(engine: Engine, name: str, caller: str | None = None) -> dict[str, Any] | None:
+    """Return the row of a request by its decision's id, or the newest by the id of its answer.
 
-def row_of(engine: Engine, name: str) -> dict[str, Any] | None:
-    """Return the row of a request by its decision's id, or by the id of its answer; None for none."""
+    With a caller only among its own: providers name answers, and two may be called the same.  None for
+    none.
+    """
     with engine.connect() as connection:
         for column in (requests.c.decision_id, requests.c.answer_id):
-            query = select(requests).where(column == name).order_by(requests.c.seq.desc()).limit(1)
+            known_as = fit_text(name, WIDTHS[column.name])
+            query = select(requests).where(column == known_as)
+            if caller is not None:
+                query = query.where(requests.c.caller == caller)
+            query = query.order_by(requests.c.seq.desc()).limit(1)
             if (row := connection.execute(query).mappings().first()) is not None:
-                return dict(row)
+                return plain(row)
     return None
 
 
@@ -41,26 +46,31 @@ def made_of(engine: Engine, decision_id: str) -> dict[str, Any] | None:
     return None if data is None else orjson.loads(zlib.decompress(data))
 
 
-def exported(
-    engine: Engine, *, after: int = 0, limit: int = EXPORT_ROWS, until_s: float
-) -> list[dict[str, Any]]:
-    """Return rows in order, those after a number; none that ended later than ``until_s``."""
-    query = (
-        select(requests)
-        .where(requests.c.seq > after, requests.c.at_s <= until_s)
-        .order_by(requests.c.seq)
-        .limit(limit)
-    )
+def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row under plain names: of SQLAlchemy's own kind of string orjson takes none."""
+    return {str(name): value for name, value in row.items()}
+
+
+def exported(engine: Engine, *, after: int = 0, limit: int = EXPORT_ROWS) -> list[dict[str, Any]]:
+    """Return rows in order, those after a number.
+
+    None comes later with a lower number (``router.books.entries.write``), so whoever goes on from the
+    last one has every row once.
+    """
+    query = select(requests).where(requests.c.seq > after).order_by(requests.c.seq).limit(limit)
     with engine.connect() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return [plain(row) for row in connection.execute(query).mappings()]
 
 
-def every(engine: Engine, until_s: float) -> Iterator[list[dict[str, Any]]]:
-    """Yield all rows, a page at a time."""
+def every(engine: Engine) -> Iterator[list[dict[str, Any]]]:
+    """Yield all rows that there are now, a page at a time."""
+    with engine.connect() as connection:
+        last = connection.execute(select(func.max(requests.c.seq))).scalar() or 0
     after = 0
-    while page := exported(engine, after=after, until_s=until_s):
+    while after < last and (page := exported(engine, after=after)):
+        page = [row for row in page if row["seq"] <= last]
         yield page
-        after = page[-1]["seq"]
+        after = page[-1]["seq"] if page else last
 
 
 def forget(engine: Engine, caller: str) -> int:

@@ -1,32 +1,30 @@
-"""The ledger: every record becomes a row, written in batches by a thread of its own.
+"""The ledger: every record becomes a row, written in batches by threads of its own.
 
 ``tell`` appends to a queue and returns; nothing of a request waits for a disk.  Every quarter of a
-second the thread takes what is there and writes it in one transaction with the sums that it adds to
-(``router.books.rollups``), so a process that is killed loses the rows of its last half second at most.
-Rows for a server in the network go through a file on this machine (``router.books.spool``) and are
-written once, however often that is tried.  What finds no room is counted, never in silence.
+second one thread takes what is there and puts it where it waits for the database: in memory, or for a
+server in the network in a file on this machine (``router.books.spool``).  Another writes it from there in
+transactions, with the sums that it adds to (``router.books.rollups``).  So a process that is killed loses
+the rows of its last half second at most, also while a server hangs; a row is written once, however
+often that is tried; and what finds no room is counted, never in silence.
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from itertools import islice
+from typing import Final, Protocol
 
-import orjson
-from sqlalchemy import Connection, Engine, delete, insert, select
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from router.books import rollups
-from router.books.record import Record, as_row
-from router.books.spool import Spool
-from router.storage.database import writing
-from router.storage.schema import asks, requests, workings
+from router.books.entries import Entry, entry_of, write
+from router.books.record import Record
+from router.books.retention import FOR_EVER, Retention, sweep_some
+from router.storage.database import said_of, writing
 
 log = logging.getLogger(__name__)
 
@@ -37,54 +35,65 @@ BATCH: Final = 500
 """Rows of one transaction: some 10 ms, in which no other worker can write."""
 
 ROOM: Final = 20_000
-"""Rows that wait in memory, some 3 KB each: twenty seconds of a busy gateway whose disk stands still."""
-
-WIDTHS: Final = {column.name: getattr(column.type, "length", None) for column in requests.columns}
-"""Column → the most characters it takes; None: any number."""
-
-LEVEL: Final = 6
-"""Of zlib: 5 KB of workings become 1.5, in 0.1 ms."""
-
-ASK_CHARS: Final = 8000
-"""Of what a user asked for, where that is kept."""
+"""Rows that wait in memory, some 6 KB each: twenty seconds of a busy gateway whose disk stands still."""
 
 SWEEP_S: Final = 3600.0
-SWEEP_ROWS: Final = 5000
-"""Rows that are deleted at a time, so that writing goes on in between."""
+"""How often is looked for what is older than it is kept."""
 
-DAY_S: Final = 86_400.0
-
-
-class Entry(NamedTuple):
-    """One request as it is written."""
-
-    row: dict[str, Any]
-    made: bytes | None
-    """What its decision was made from, compressed."""
-    ask: str | None
+TELL_S: Final = 10.0
+"""How often lost rows are told of in the log, while it goes on."""
 
 
-Write = Callable[[Connection, Sequence[Entry]], None]
+class Waiting(Protocol):
+    """Where entries wait for the database, in order."""
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Keep entries, all or none."""
+
+    def first(self, n: int) -> list[Entry]:
+        """Return some entries, the ones that have waited longest."""
+
+    def drop(self, entries: Sequence[Entry]) -> None:
+        """Let go of the first entries."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
 
 
-class Retention(NamedTuple):
-    """How many days things are kept; None: for ever.  Sums stay."""
+class Memory:
+    """Entries that wait in this process."""
 
-    requests: float | None = None
-    workings: float | None = None
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
 
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Keep entries."""
+        self._entries.extend(entries)
 
-FOR_EVER: Final = Retention()
+    def first(self, n: int) -> list[Entry]:
+        """Return some entries, the ones that have waited longest."""
+        return [self._entries[i] for i in range(min(n, len(self._entries)))]
+
+    def drop(self, entries: Sequence[Entry]) -> None:
+        """Let go of the first entries; they are as many as were returned."""
+        for _ in entries:
+            self._entries.popleft()
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
 
 class Ledger:
-    """Keeps the books of one process; ``tell`` is called on the event loop, all else is the thread's."""
+    """Keeps the books of one process; ``tell`` is called on the event loop, all else is the threads'."""
 
     def __init__(
         self,
         engine: Engine,
         *,
-        spool: Spool | None = None,
+        spool: Waiting | None = None,
         keep_asks: bool = False,
         retention: Retention = FOR_EVER,
         room: int = ROOM,
@@ -92,212 +101,160 @@ class Ledger:
     ) -> None:
         """Begin to write; ``close`` writes what is left."""
         self._engine = engine
-        self._spool = spool
+        self._memory = Memory()
+        self._between: Waiting = self._memory if spool is None else spool
         self._keep_asks = keep_asks
         self._retention = retention
         self._room = room
         self._clock = clock
-        self._waiting: deque[Record] = deque()
+        self._told: deque[Record] = deque()
         self._taken: list[Entry] = []
-        """Entries that could not be written yet, where there is no spool."""
-        self._swept_s = clock()
-        self._problem = ""
-        self.lost = 0
-        """Rows that found no room, since the process began."""
+        """Entries that could not be put where they wait."""
+        self._swept_s: float | None = None
+        self._problems = {"put": "", "written": ""}
+        self._overflowed = 0
+        self._refused = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
-        self._thread.start()
+        self._news = threading.Event()
+        self._last = threading.Event()
+        """Nothing will be put any more."""
+        self._taker = threading.Thread(target=self._take, name="ledger", daemon=True)
+        self._writer = threading.Thread(target=self._write, name="ledger writer", daemon=True)
+        self._taker.start()
+        self._writer.start()
 
     def tell(self, record: Record) -> None:
         """Take a record; returns at once."""
-        if len(self._waiting) + len(self._taken) >= self._room:
-            self.lost += 1
+        if self.waiting >= self._room:
+            self._overflowed += 1
             return
-        self._waiting.append(record)
+        self._told.append(record)
 
     @property
     def waiting(self) -> int:
         """How many rows are not in the database yet, those of a spool aside."""
-        return len(self._waiting) + len(self._taken)
+        return len(self._told) + len(self._taken) + len(self._memory)
+
+    @property
+    def lost(self) -> int:
+        """How many rows found no room or were refused, since the process began."""
+        return self._overflowed + self._refused
 
     @property
     def problem(self) -> str:
         """Why nothing can be written at the moment; empty when all is well."""
-        return self._problem
+        return self._problems["put"] or self._problems["written"]
 
     def close(self, wait_s: float = 10.0) -> None:
-        """Write what is left and end the thread."""
+        """Write what is left and end the threads; what cannot be written is told of."""
         self._stop.set()
-        self._thread.join(wait_s)
+        self._taker.join(wait_s)
+        self._last.set()
+        self._news.set()
+        self._writer.join(wait_s)
+        if n := self.waiting:
+            log.error("the ledger ends with %d rows that it could not write", n)
 
-    # The thread.
+    # The thread that takes.
 
-    def _run(self) -> None:
-        lost = 0
-        while not self._stop.is_set():
-            self._stop.wait(FLUSH_S)
+    def _take(self) -> None:
+        told, told_s = 0, -TELL_S
+        stopped = False
+        while not stopped:
+            stopped = self._stop.wait(FLUSH_S)
             try:
-                self._flush()
-                self._sweep()
-            except Exception:  # whatever it is must not end the books
-                log.exception("the ledger failed; it tries again")
-            if self.lost > lost:
-                log.error("the ledger lost %d rows: it had no room for them", self.lost - lost)
-                lost = self.lost
-        if self._spool is not None:
-            self._spool.close()
-
-    def _flush(self) -> None:
-        """Write all that waits; stop at the first failure."""
-        while self._waiting or self._taken:
-            entries = self._taken or self._entries()
-            if self._spool is None:
-                self._taken = entries
-                if not self._written(entries, write):
-                    return
-                self._taken = []
+                self._put()
+            except Exception as error:  # whatever it is must not end the books
+                self._note("put", error)
             else:
-                self._put(self._spool, entries)
-        if self._spool is not None:
-            self._carry(self._spool)
+                self._note("put", None)
+            self._news.set()
+            now_s = time.monotonic()
+            if self._overflowed > told and (stopped or now_s - told_s >= TELL_S):
+                log.error("the ledger lost %d rows: no room for them", self._overflowed - told)
+                told, told_s = self._overflowed, now_s
 
-    def _entries(self) -> list[Entry]:
-        n = min(BATCH, len(self._waiting))
-        return [entry_of(self._waiting.popleft(), keep_ask=self._keep_asks) for _ in range(n)]
-
-    def _put(self, spool: Spool, entries: list[Entry]) -> None:
-        try:
-            spool.put(
-                [(entry.row["decision_id"], orjson.dumps(_packed(entry))) for entry in entries]
-            )
+    def _put(self) -> None:
+        """Put all that was told where it waits; what fails is kept for the next time."""
+        while self._taken or self._told:
+            if not self._taken:
+                n = min(BATCH, len(self._told))
+                records = [*islice(self._told, n)]
+                self._taken = [entry_of(r, keep_ask=self._keep_asks) for r in records]
+                for _ in records:
+                    self._told.popleft()
+            self._between.put(self._taken)
             self._taken = []
-        except (sqlite3.Error, OSError):
-            self._taken = entries
-            raise
 
-    def _carry(self, spool: Spool) -> None:
-        """Carry rows from the spool to the database."""
-        while found := spool.first(BATCH):
-            entries = [_unpacked(orjson.loads(data)) for _, data in found]
-            if not self._written(entries, write_once):
-                return
-            spool.drop([id_ for id_, _ in found])
+    # The thread that writes.
 
-    def _written(self, entries: Sequence[Entry], how: Write) -> bool:
-        """Write entries; say whether they need no more care.  A database that is away is told of once."""
+    def _write(self) -> None:
+        last = False
+        while not last:
+            last = self._last.is_set()
+            if not last:
+                self._news.wait()
+                self._news.clear()
+            try:
+                self._carry()
+                self._sweep()
+            except Exception as error:  # as above
+                self._note("written", error)
+            else:
+                self._note("written", None)
+        self._between.close()
+
+    def _carry(self) -> None:
+        """Write all that waits; what fails waits on."""
+        while found := self._between.first(BATCH):
+            self._write_out(found)
+            self._between.drop(found)
+
+    def _write_out(self, entries: Sequence[Entry]) -> None:
+        """Write entries.
+
+        A row that the database will never take is lost, and told of; whatever else fails may pass.
+        """
         try:
             with writing(self._engine) as connection:
-                how(connection, entries)
-        except (OperationalError, InterfaceError) as error:
-            problem = str(error.orig).splitlines()[0]
-            if not self._problem:
-                log.error("the ledger cannot be written, its rows wait: %s", problem)
-            self._problem = problem
-            return False
-        except SQLAlchemyError:
-            return self._sorted_out(entries)
-        if self._problem:
-            log.warning("the ledger is written again")
-            self._problem = ""
-        return True
+                write(connection, entries)
+        except Exception as error:
+            if not is_refused(error):
+                raise
+            if len(entries) == 1:
+                told = said_of(error)  # its details would tell what is beside the row
+                log.error("a row of the ledger is refused and lost, %s: %r", told, entries[0].row)
+                self._refused += 1
+                return
+            for entry in entries:
+                self._write_out([entry])
 
-    def _sorted_out(self, entries: Sequence[Entry]) -> bool:
-        """Write entries one by one, after one among them was refused; what is refused alone is lost."""
-        if len(entries) > 1:
-            return all(self._written([entry], write_once) for entry in entries)
-        log.exception("a row of the ledger is refused and lost: %r", entries[0].row)
-        self.lost += 1
-        return True
+    def _note(self, what: str, error: Exception | None) -> None:
+        """Tell of a problem once, and of its end."""
+        problem = "" if error is None else said_of(error)
+        if problem and not self._problems[what]:
+            expected = isinstance(error, SQLAlchemyError | OSError)
+            log.error(
+                "rows of the ledger cannot be %s, they wait: %s",
+                what,
+                problem,
+                exc_info=None if expected else error,
+            )
+        elif self._problems[what] and not problem:
+            log.warning("rows of the ledger are %s again", what)
+        self._problems[what] = problem
 
     def _sweep(self) -> None:
-        """Delete what is older than it is kept, now and then."""
-        now_s = self._clock()
-        if now_s - self._swept_s < SWEEP_S:
+        """Delete some of what is older than it is kept, now and then; more of it at the next turn."""
+        now_s, swept_s = self._clock(), self._swept_s
+        if swept_s is not None and 0 <= now_s - swept_s < SWEEP_S:
             return
-        self._swept_s = now_s
-        sweep(self._engine, self._retention, now_s)
+        if not sweep_some(self._engine, self._retention, now_s):
+            self._swept_s = now_s
 
 
-def entry_of(record: Record, *, keep_ask: bool) -> Entry:
-    """Return a record as it is written."""
-    row: dict[str, Any] = {name: clean(name, value) for name, value in as_row(record).items()}
-    row["candidates"] = None
-    if record.workings is None:
-        return Entry(row, None, None)
-    worked = record.workings()
-    row["candidates"] = worked.candidates or None
-    ask = fit_text(worked.ask, ASK_CHARS) if keep_ask else None
-    return Entry(row, zlib.compress(worked.made, LEVEL), ask)
-
-
-def clean(name: str, value: Any) -> Any:
-    """Return a value as its column takes it: clients choose names, modes and models."""
-    return fit_text(value, WIDTHS[name]) if isinstance(value, str) else value
-
-
-def fit_text(text: str, chars: int | None) -> str:
-    """Return a text that every database takes: UTF-8, without NUL, of at most so many characters."""
-    return (
-        text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:chars]
-    )
-
-
-def write(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Write entries, none of which is there yet."""
-    rows = [entry.row for entry in entries]
-    if not rows:
-        return
-    connection.execute(insert(requests), rows)
-    for table, column, at in ((workings, "made", 1), (asks, "text", 2)):
-        found = [
-            {
-                "decision_id": entry.row["decision_id"],
-                "at_s": entry.row["at_s"],
-                column: entry[at],
-            }
-            for entry in entries
-            if entry[at] is not None
-        ]
-        if found:
-            connection.execute(insert(table), found)
-    rollups.add(connection, rows)
-
-
-def write_once(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Write those entries that are not there yet."""
-    ids = [entry.row["decision_id"] for entry in entries]
-    known = select(requests.c.decision_id).where(requests.c.decision_id.in_(ids))
-    there = set(connection.execute(known).scalars())
-    write(connection, [entry for entry in entries if entry.row["decision_id"] not in there])
-
-
-def sweep(engine: Engine, retention: Retention, now_s: float) -> int:
-    """Delete what is older than it is kept; return how many rows that were."""
-    deleted = 0
-    for table, kept_days in (
-        (requests, retention.requests),
-        (workings, retention.workings),
-        (asks, retention.workings),
-    ):
-        if kept_days is None:
-            continue
-        id_ = table.c.decision_id
-        before_s = now_s - kept_days * DAY_S
-        old = select(id_).where(table.c.at_s < before_s).limit(SWEEP_ROWS)
-        while True:
-            with writing(engine) as connection:
-                n = connection.execute(delete(table).where(id_.in_(old))).rowcount
-            deleted += n
-            if n < SWEEP_ROWS:
-                break
-    return deleted
-
-
-def _packed(entry: Entry) -> dict[str, Any]:
-    made = None if entry.made is None else entry.made.hex()
-    return {"row": entry.row, "made": made, "ask": entry.ask}
-
-
-def _unpacked(fields: dict[str, Any]) -> Entry:
-    made = fields["made"]
-    return Entry(fields["row"], None if made is None else bytes.fromhex(made), fields["ask"])
+def is_refused(error: Exception) -> bool:
+    """Say whether a row was refused for what it holds; anything else is the database's trouble."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, DataError | IntegrityError)
+    return isinstance(error, StatementError | ArithmeticError | TypeError | ValueError)

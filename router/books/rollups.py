@@ -37,7 +37,7 @@ def summed(rows: Iterable[Row]) -> tuple[Sums, Sums]:
             (by_hour, HOUR_KEYS, times_of(row)),
             (by_day, DAY_KEYS, {}),
         ):
-            found = sums[tuple(at[name] or "" for name in keys)]
+            found = sums[tuple("" if at[name] is None else at[name] for name in keys)]
             for name, value in (*counted.items(), *more.items()):
                 found[name] += value
     return by_hour, by_day

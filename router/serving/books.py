@@ -13,7 +13,8 @@ from typing import Final
 from sqlalchemy import Engine
 
 from router.books.changes import keep
-from router.books.ledger import Ledger, Retention
+from router.books.ledger import Ledger
+from router.books.retention import Retention
 from router.books.spent import spent_usd
 from router.books.spool import Spool
 from router.callers.accounts import Base, nothing_spent
