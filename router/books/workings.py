@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 
 from classifier.model import Assessment
+from classifier.tasks import N_LEVELS, TYPES
 from router.books.record import Workings
 from router.decision.engine import Engine
 from router.decision.explain import as_json
@@ -23,10 +24,10 @@ from router.sessions.session import Session
 from router.values import Bound, Candidate, Decision, Dial, Interface, Limits, Needs
 
 SHORT: Final = 4
-"""Candidates that a row of the ledger names."""
+"""Candidates that a row of the ledger names, the chosen one first."""
 
 KEPT: Final = 12
-"""Candidates that are written out whole: who serves, its fallbacks, and who came close."""
+"""Candidates that are written out whole: who was chosen, and who came close, the lowest score first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Basics:
     """Models that could be had in the request's format; None: all."""
     seen: float
     """How often a failure is seen in such a session, in [0, 1]."""
+    remembers: bool
+    """It was answered from what its session remembers, as nothing was new."""
     now_s: float
     """On the clock of the session's caches."""
 
@@ -50,7 +53,9 @@ class Basics:
 def written_out(basics: Basics, decision: Decision) -> Workings:
     """Write a decision and its basics as JSON, the candidates in short beside it."""
     read = basics.assessment
-    compared = decision.candidates[:KEPT]
+    chosen = decision.candidates.of(decision.unit)
+    others = [one for one in decision.candidates[:KEPT] if one.unit != decision.unit]
+    compared = ([chosen] if chosen else []) + others
     made = {
         "decision": as_json(read, decision)["decision"],
         "terms": decision.terms,
@@ -67,6 +72,7 @@ def written_out(basics: Basics, decision: Decision) -> Workings:
         "limits": basics.limits.model_dump(mode="json", exclude_defaults=True),
         "reachable": None if basics.reachable is None else sorted(basics.reachable),
         "seen": basics.seen,
+        "remembers": basics.remembers,
         "now_s": basics.now_s,
     }
     data = orjson.dumps(made, default=list, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -81,6 +87,8 @@ def basics_of(made: Mapping[str, Any]) -> Basics:
         Bound(what, tuple(models), tool) for what, models, tool in needs["bound"]
     )
     reachable = made["reachable"]
+    if (len(read["p_type"]), len(read["p_level"])) != (len(TYPES), N_LEVELS):
+        raise ValueError("it was read by a classifier of other tasks")
     return Basics(
         assessment=Assessment(
             p_type=np.array(read["p_type"], dtype=np.float32),
@@ -94,6 +102,7 @@ def basics_of(made: Mapping[str, Any]) -> Basics:
         limits=Limits.model_validate(made["limits"]),
         reachable=None if reachable is None else frozenset(reachable),
         seen=made["seen"],
+        remembers=made["remembers"],
         now_s=made["now_s"],
     )
 
@@ -108,6 +117,7 @@ def again(basics: Basics, engine: Engine) -> Decision:
         limits=basics.limits,
         reachable=basics.reachable,
         seen=basics.seen,
+        remembers=basics.remembers,
         now_s=basics.now_s,
     )
 

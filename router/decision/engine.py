@@ -112,7 +112,9 @@ class Engine:
         if not reassess and not is_background(request, None):
             basis, incumbent = session.basis, session.incumbent
             if incumbent and basis and _settled(basis, faced, terms, incumbent, eligible):
-                return basis.assessment, _stays(faced, incumbent, eligible, now_s)
+                made = _stays(faced, incumbent, eligible, now_s)
+                seen = seen_of(request, basis.assessment, self.catalogue.economics)
+                return basis.assessment, replace(made, seen=seen, terms=terms)
         assessment = self._assess(request, faced)
         background = is_background(request, assessment)
         if background:
@@ -131,15 +133,29 @@ class Engine:
         limits: Limits,
         reachable: frozenset[str] | None,
         seen: float,
+        remembers: bool,
         now_s: float,
     ) -> Decision:
         """Choose what serves a request that was read before; raises NoModelFits.
 
-        ``session`` has heard the request; ``seen`` is how often a failure is seen in it, in [0, 1].
+        ``session`` has heard the request; ``seen`` is how often a failure is seen in it, in [0, 1];
+        what ``remembers`` is decided from memory where that still holds.
         """
-        eligible = Eligibility(self.catalogue, needs, limits, reachable)
-        made = decide(assessment, eligible, session, self.table, dial, seen=seen, now_s=now_s)
-        return replace(made, seen=seen, terms=self._terms(dial, limits))
+        eligible, terms = (
+            Eligibility(self.catalogue, needs, limits, reachable),
+            self._terms(dial, limits),
+        )
+        basis, incumbent = session.basis, session.incumbent
+        if (
+            remembers
+            and incumbent
+            and basis
+            and _settled(basis, session, terms, incumbent, eligible)
+        ):
+            made = _stays(session, incumbent, eligible, now_s)
+        else:
+            made = decide(assessment, eligible, session, self.table, dial, seen=seen, now_s=now_s)
+        return replace(made, seen=seen, terms=terms)
 
     def hear(self, request: ChatRequest, session: Session = NEW) -> Heard:
         """Say what a request tells its session; an ask that this knows already is not read again."""

@@ -162,6 +162,7 @@ def record_of(passage: Passage, now_s: float, at_s: float) -> Record:
         streams=asked.streams if asked else None,
         body_bytes=passage.body_bytes or (len(asked.body) if asked else 0),
         mode=_short(request.conversation.mode) if request else None,
+        agent=_short(request.roles[0]) if request and request.roles else None,
         subagent=request is not None and request.conversation.subagent,
         session=routed.key if routed else None,
         ask=routed.heard.ask if routed else None,
@@ -222,6 +223,7 @@ def _workings_of(routed: Routed) -> Callable[[], Workings] | None:
         limits=routed.limits,
         reachable=routed.reachable,
         seen=made.decision.seen,
+        remembers=not made.decision.candidates,
         now_s=routed.standing.now_s,
     )
     return partial(written_out, basics, made.decision)
