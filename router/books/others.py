@@ -54,9 +54,12 @@ def others_of(
     economics = catalogue.economics
 
     def priced(model_id: str | None) -> float | None:
-        if model_id is None or model_id == served:
-            return usd if model_id else None
-        model = catalogue.model(data.names.of(model_id).id)
+        if model_id is None:
+            return None
+        known_as = data.names.of(model_id).id
+        if known_as == served:
+            return usd
+        model = catalogue.model(known_as)
         if model is None or model.price is None:
             return None
         held = _held(session, economics.lifetime_s(model.id), now_s)
