@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
 from sqlalchemy import Engine, select
 
@@ -18,7 +17,6 @@ from router.books.record import End, Record, Workings
 from router.storage.database import file_url, open_database, writing
 from router.storage.schema import HOUR_KEYS, metadata, requests
 from router.values import Failure, Interface, Move, Support, Unit, Usage
-from tests.services import postgres_server
 
 NOON_S = 1_796_000_000.0
 
@@ -115,29 +113,6 @@ def books_in(folder: Path) -> Iterator[Engine]:
     engine = open_database(file_url(folder / "books.db"))
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    with books_in(tmp_path) as engine:
-        yield engine
-
-
-@pytest.fixture(scope="module")
-def server():
-    with postgres_server() as service:
-        yield service
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    """Books in either database, with nothing in them."""
-    if request.param == "sqlite":
-        with books_in(tmp_path) as engine:
-            yield engine
-        return
-    with emptied(request.getfixturevalue("server").url) as engine:
-        yield engine
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from router.books.entries import WIDTHS, Entry, clean, entry_of, fit_text, packed, unpacked
 from router.books.record import as_row
 from router.storage.schema import asks, requests, workings
-from tests.books_rig import REFUSED, either, put, record, records, rows_of, server  # noqa: F401
+from tests.books_rig import REFUSED, put, record, records, rows_of
 
 CHOSEN = ("asked_model", "mode", "agent", "caller", "team", "session", "task", "why", "answer_id")
 
@@ -38,7 +38,7 @@ def test_an_entry_of_another_version_lacks_what_it_did_not_know():
     assert found.row == old.row | {"agent": None}
 
 
-def test_an_entry_is_read_again_as_it_was_told(either):  # noqa: F811
+def test_an_entry_is_read_again_as_it_was_told(either):
     made = entry()
     put(either, made)
     [row] = rows_of(either)
@@ -48,7 +48,7 @@ def test_an_entry_is_read_again_as_it_was_told(either):  # noqa: F811
     assert [row["text"] for row in rows_of(either, asks)] == ["Fix it"]
 
 
-def test_what_was_not_known_is_empty(either):  # noqa: F811
+def test_what_was_not_known_is_empty(either):
     made = entry(**REFUSED)
     put(either, made)
     [row] = rows_of(either)
@@ -60,7 +60,7 @@ def test_what_was_not_known_is_empty(either):  # noqa: F811
     "text",
     ["\0", "\ud800 half", "x" * 100_000, "☃" * 1000, "'; DROP TABLE requests; --", "\r\n\x1b"],
 )
-def test_any_text_of_a_client_is_taken(either, text):  # noqa: F811
+def test_any_text_of_a_client_is_taken(either, text):
     put(either, entry(**dict.fromkeys(CHOSEN, text)))
     [row] = rows_of(either)
     for name in CHOSEN:
@@ -77,7 +77,7 @@ def test_a_fitted_text_is_utf8_without_nul_and_short(text, chars):
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_no_number_that_is_none_reaches_a_sum(either, number):  # noqa: F811
+def test_no_number_that_is_none_reaches_a_sum(either, number):
     put(either, entry(usd=number, saved_usd=number, first_s=number))
     [row] = rows_of(either)
     assert (row["usd"], row["saved_usd"], row["first_s"]) == (None, None, None)

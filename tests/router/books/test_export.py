@@ -10,21 +10,21 @@ from pyarrow.parquet import read_table
 
 from router.books.entries import entry_of
 from router.books.export import COLUMNS, as_csv, write_out
-from tests.books_rig import REFUSED, engine, put, record, rows_of  # noqa: F401 - a fixture
+from tests.books_rig import REFUSED, put, record, rows_of
 
 ODD = 'a "quoted", comma\nline ☃'
 
 
 @pytest.fixture
-def filled(engine):  # noqa: F811
+def filled(books):
     told = [
         record(),
         record(**REFUSED),
         record(why=ODD),
         record(mode="=HYPERLINK(1)", streams=False),
     ]
-    put(engine, *(entry_of(one, keep_ask=True) for one in told))
-    return engine
+    put(books, *(entry_of(one, keep_ask=True) for one in told))
+    return books
 
 
 def test_json_lines_are_the_rows(filled, tmp_path):
@@ -52,18 +52,18 @@ def test_csv_is_the_rows_with_no_formula(filled, tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
-def test_empty_books_make_an_empty_file_with_its_head(engine, tmp_path, ending):  # noqa: F811
+def test_empty_books_make_an_empty_file_with_its_head(books, tmp_path, ending):
     path = tmp_path / f"out{ending}"
-    assert [*write_out(engine, path)] == []
+    assert [*write_out(books, path)] == []
     assert (path.read_bytes() == b"") is (ending == ".jsonl")
 
 
-def test_another_ending_is_refused(engine, tmp_path):  # noqa: F811
+def test_another_ending_is_refused(books, tmp_path):
     with pytest.raises(ValueError, match=r"ends with \.xls; use"):
-        write_out(engine, tmp_path / "out.xls")
+        write_out(books, tmp_path / "out.xls")
 
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_no_cell_begins_as_a_formula(text):
-    [_, row] = csv.reader(as_csv([{name: text for name in COLUMNS}]).splitlines(keepends=True))
+    [_, row] = csv.reader(as_csv([dict.fromkeys(COLUMNS, text)]).splitlines(keepends=True))
     assert {cell[0] for cell in row} == {"'"}

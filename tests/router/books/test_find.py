@@ -15,16 +15,14 @@ from router.books.retention import DAY_S, FOR_EVER, Retention, sweep
 from router.books.spent import spent_usd
 from router.storage.database import writing
 from router.storage.schema import asks, days, feedback, hours, requests, workings
-from tests.books_rig import (  # noqa: F401 - fixtures among them
+from tests.books_rig import (
     NOON_S,
-    either,
     emptied,
     ledger,
     n_rows,
     put,
     record,
     rows_of,
-    server,
 )
 
 
@@ -43,7 +41,7 @@ def say(engine, decision_id: str, caller: str, at_s: float = NOON_S) -> None:
 # Found.
 
 
-def test_a_row_is_found_by_its_id_and_by_its_answers(either):  # noqa: F811
+def test_a_row_is_found_by_its_id_and_by_its_answers(either):
     known = told(either, answer_id="chatcmpl-1")
     told(either, answer_id="chatcmpl-2")
     for name in (known, "chatcmpl-1"):
@@ -52,12 +50,12 @@ def test_a_row_is_found_by_its_id_and_by_its_answers(either):  # noqa: F811
 
 
 @pytest.mark.parametrize("name", ["", "nobody", "\0", "\ud800", "x" * 100_000, "' OR 1=1 --", "%"])
-def test_what_is_not_there_is_not_found(either, name):  # noqa: F811
+def test_what_is_not_there_is_not_found(either, name):
     told(either)
     assert row_of(either, name) is None
 
 
-def test_two_answers_of_one_name_are_each_their_callers(either):  # noqa: F811
+def test_two_answers_of_one_name_are_each_their_callers(either):
     """A provider names its answers as it likes, and a caller may bring a provider's key."""
     annas, bens = told(either, caller="anna"), told(either, caller="ben")
     assert row_of(either, "a-1", "anna")["decision_id"] == annas
@@ -65,7 +63,7 @@ def test_two_answers_of_one_name_are_each_their_callers(either):  # noqa: F811
     assert row_of(either, annas, "ben") is None
 
 
-def test_an_answers_long_name_finds_it(either):  # noqa: F811
+def test_an_answers_long_name_finds_it(either):
     assert row_of(either, "y" * 600) is None
     known = told(either, answer_id="y" * 600)
     assert row_of(either, "y" * 600)["decision_id"] == known
@@ -74,7 +72,7 @@ def test_an_answers_long_name_finds_it(either):  # noqa: F811
 # Read on from.
 
 
-def test_pages_hold_every_row_once_and_in_order(either):  # noqa: F811
+def test_pages_hold_every_row_once_and_in_order(either):
     ids = [told(either) for _ in range(7)]
     seen, after = [], 0
     while page := exported(either, after=after, limit=3):
@@ -84,7 +82,7 @@ def test_pages_hold_every_row_once_and_in_order(either):  # noqa: F811
     assert [row["decision_id"] for page in every(either) for row in page] == ids
 
 
-async def test_who_reads_on_while_rows_are_written_has_every_row_once(either):  # noqa: F811
+async def test_who_reads_on_while_rows_are_written_has_every_row_once(either):
     """Rows end in any order: what counts is when they are written."""
     stop, seen, after = threading.Event(), [], 0
 
@@ -105,9 +103,9 @@ async def test_who_reads_on_while_rows_are_written_has_every_row_once(either):  
     assert sorted(seen) == sorted(f"{n}-{i}" for n in range(2) for i in range(400))
 
 
-def test_a_transaction_that_began_before_is_waited_for(server):  # noqa: F811
+def test_a_transaction_that_began_before_is_waited_for(postgres):
     """Numbers are given when a row is written, and seen when its transaction ends."""
-    with emptied(server.url) as engine:
+    with emptied(postgres.url) as engine:
         went_on = threading.Event()
         one, two = (entry_of(record(), keep_ask=False) for _ in range(2))
 
@@ -125,7 +123,7 @@ def test_a_transaction_that_began_before_is_waited_for(server):  # noqa: F811
         assert [row["decision_id"] for row in exported(engine)] == [one.id, two.id]
 
 
-def test_a_number_is_not_given_again_after_its_row_is_deleted(either):  # noqa: F811
+def test_a_number_is_not_given_again_after_its_row_is_deleted(either):
     told(either, caller="anna")
     [row] = exported(either)
     forget(either, "anna")
@@ -136,7 +134,7 @@ def test_a_number_is_not_given_again_after_its_row_is_deleted(either):  # noqa: 
 # Forgotten.
 
 
-def test_everything_of_one_person_is_forgotten_and_nothing_of_others(either):  # noqa: F811
+def test_everything_of_one_person_is_forgotten_and_nothing_of_others(either):
     for caller in ("anna", "ben", "anna"):
         say(either, told(either, caller=caller), caller)
     hours_before = rows_of(either, hours)
@@ -150,7 +148,7 @@ def test_everything_of_one_person_is_forgotten_and_nothing_of_others(either):  #
     assert forget(either, "anna") == 0
 
 
-def test_an_address_is_forgotten_and_the_sum_of_all_strangers_stays(either):  # noqa: F811
+def test_an_address_is_forgotten_and_the_sum_of_all_strangers_stays(either):
     told(either, caller="anonymous 10.0.0.7", anonymous=True)
     told(either, caller="anonymous 10.0.0.8", anonymous=True)
     assert forget(either, "anonymous 10.0.0.7") == 1
@@ -171,7 +169,7 @@ def test_an_address_is_forgotten_and_the_sum_of_all_strangers_stays(either):  # 
         (Retention(30, 400), (1, 1, 1)),
     ],
 )
-def test_what_is_older_than_it_is_kept_is_deleted(either, kept, left):  # noqa: F811
+def test_what_is_older_than_it_is_kept_is_deleted(either, kept, left):
     """Workings never outlive their rows: by these a person's are found."""
     for age_days in (1, 100, 500):
         at_s = NOON_S - age_days * DAY_S
@@ -188,7 +186,7 @@ def test_what_is_older_than_it_is_kept_is_deleted(either, kept, left):  # noqa: 
 # Spent.
 
 
-def test_spending_is_counted_by_account_from_a_day_on(either):  # noqa: F811
+def test_spending_is_counted_by_account_from_a_day_on(either):
     for caller, team, usd in (("anna", "web", 1.0), ("ben", "web", 2.0), ("eve", None, 4.0)):
         told(either, caller=caller, team=team, usd=usd, at_s=NOON_S)
         told(either, caller=caller, team=team, usd=usd * 8, at_s=NOON_S - DAY_S)

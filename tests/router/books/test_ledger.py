@@ -30,15 +30,13 @@ from router.books.retention import Retention
 from router.books.spool import Spool
 from router.storage.database import file_url, open_database
 from router.storage.schema import hours
-from tests.books_rig import (  # noqa: F401 - fixtures among them
+from tests.books_rig import (
     NOON_S,
     emptied,
-    engine,
     ledger,
     n_rows,
     record,
     rows_of,
-    server,
 )
 from tests.services import postgres_server, soon
 
@@ -83,31 +81,31 @@ def tells(process: subprocess.Popen[bytes], name: str) -> None:
     assert process.stdout.readline() == b"told\n"
 
 
-def test_all_that_was_told_is_written_by_the_end(engine):  # noqa: F811
-    with ledger(engine) as kept:
+def test_all_that_was_told_is_written_by_the_end(books):
+    with ledger(books) as kept:
         for _ in range(1200):
             kept.tell(record())
-    assert n_rows(engine) == 1200
+    assert n_rows(books) == 1200
     assert (kept.waiting, kept.lost, kept.problem) == (0, 0, "")
 
 
-def test_what_is_told_while_it_closes_is_written(engine):  # noqa: F811
+def test_what_is_told_while_it_closes_is_written(books):
     """A request may end when the server has begun to stop."""
     for _ in range(5):
-        kept = Ledger(engine)
+        kept = Ledger(books)
         telling = threading.Thread(
             target=lambda kept=kept: [kept.tell(record()) for _ in range(40)]
         )
         telling.start()
         telling.join()
         kept.close()
-    assert n_rows(engine) == 200
+    assert n_rows(books) == 200
 
 
-async def test_a_row_is_there_soon(engine):  # noqa: F811
-    with ledger(engine) as kept:
+async def test_a_row_is_there_soon(books):
+    with ledger(books) as kept:
         kept.tell(record())
-        await soon(lambda: n_rows(engine) == 1, 2)
+        await soon(lambda: n_rows(books) == 1, 2)
 
 
 def test_a_killed_process_loses_nothing_that_is_a_second_old(tmp_path):
@@ -123,13 +121,13 @@ def test_a_killed_process_loses_nothing_that_is_a_second_old(tmp_path):
 
 
 async def test_a_database_that_stands_still_slows_nobody_and_takes_bounded_room(
-    engine,  # noqa: F811
+    books,
     tmp_path,
     caplog,
 ):
     with closing(sqlite3.connect(tmp_path / "books.db", isolation_level=None)) as holds:
         holds.execute("BEGIN IMMEDIATE")
-        with ledger(engine, room=100) as kept:
+        with ledger(books, room=100) as kept:
             began = time.perf_counter()
             for _ in range(5000):
                 kept.tell(record())
@@ -137,18 +135,18 @@ async def test_a_database_that_stands_still_slows_nobody_and_takes_bounded_room(
             assert (kept.waiting, kept.lost) == (100, 4900)
             await soon(lambda: "the ledger lost 4900 rows" in caplog.text, 5)
             holds.execute("ROLLBACK")
-            await soon(lambda: n_rows(engine) == 100, 10)
+            await soon(lambda: n_rows(books) == 100, 10)
             kept.tell(record())
-    assert n_rows(engine) == 101
-    assert sum(row["requests"] for row in rows_of(engine, hours)) == 101
+    assert n_rows(books) == 101
+    assert sum(row["requests"] for row in rows_of(books, hours)) == 101
     assert ROOM > 100
 
 
-async def test_what_waits_is_small(engine, tmp_path):  # noqa: F811
+async def test_what_waits_is_small(books, tmp_path):
     """A record holds on to all that its decision compared; an entry is some kilobytes."""
     with closing(sqlite3.connect(tmp_path / "books.db", isolation_level=None)) as holds:
         holds.execute("BEGIN IMMEDIATE")
-        with ledger(engine) as kept:
+        with ledger(books) as kept:
             held = type("Held", (), {"__call__": lambda self: Workings("", b"{}", "")})()
             gone = weakref.ref(held)
             kept.tell(record(workings=held))
@@ -158,14 +156,14 @@ async def test_what_waits_is_small(engine, tmp_path):  # noqa: F811
             holds.execute("ROLLBACK")
 
 
-def test_a_refused_row_does_not_stop_the_others(engine, caplog):  # noqa: F811
-    with ledger(engine) as kept:
+def test_a_refused_row_does_not_stop_the_others(books, caplog):
+    with ledger(books) as kept:
         for _ in range(3):
             kept.tell(record())
             kept.tell(record(total_s=None))
             kept.tell(record(body_bytes=1 << 70))
-    assert (n_rows(engine), kept.lost, kept.problem) == (3, 6, "")
-    assert sum(row["requests"] for row in rows_of(engine, hours)) == 3
+    assert (n_rows(books), kept.lost, kept.problem) == (3, 6, "")
+    assert sum(row["requests"] for row in rows_of(books, hours)) == 3
     assert caplog.text.count("refused and lost") == 6
     assert "Fix it" not in caplog.text
 
@@ -181,10 +179,10 @@ def test_only_what_a_row_holds_is_a_reason_to_lose_it():
     assert not is_refused(OSError())
 
 
-def test_what_cannot_be_written_at_the_end_is_told_of(engine, tmp_path, caplog):  # noqa: F811
+def test_what_cannot_be_written_at_the_end_is_told_of(books, tmp_path, caplog):
     with closing(sqlite3.connect(tmp_path / "books.db", isolation_level=None)) as holds:
         holds.execute("BEGIN IMMEDIATE")
-        kept = Ledger(engine)
+        kept = Ledger(books)
         kept.tell(record())
         kept.close(wait_s=0.3)
         assert "ends with 1 rows" in caplog.text
@@ -270,8 +268,8 @@ def test_what_a_killed_process_left_is_carried_on_by_the_next(tmp_path):
         assert sum(row["requests"] for row in rows_of(away, hours)) == 151
 
 
-async def test_workers_that_share_a_spool_write_each_row_once(tmp_path, server):  # noqa: F811
-    with emptied(server.url) as one, emptied(server.url) as two:
+async def test_workers_that_share_a_spool_write_each_row_once(tmp_path, postgres):
+    with emptied(postgres.url) as one, emptied(postgres.url) as two:
         with (
             ledger(one, spool=Spool(tmp_path / "spool.db")) as first,
             ledger(two, spool=Spool(tmp_path / "spool.db")) as second,
@@ -284,9 +282,9 @@ async def test_workers_that_share_a_spool_write_each_row_once(tmp_path, server):
         assert (first.lost, second.lost) == (0, 0)
 
 
-async def test_a_ledger_sweeps_when_it_begins(engine):  # noqa: F811
-    with ledger(engine) as kept:
+async def test_a_ledger_sweeps_when_it_begins(books):
+    with ledger(books) as kept:
         kept.tell(record(at_s=NOON_S - 3 * 86_400))
         kept.tell(record())
-    with ledger(engine, retention=Retention(2.0), clock=lambda: NOON_S):
-        await soon(lambda: n_rows(engine) == 1, 5)
+    with ledger(books, retention=Retention(2.0), clock=lambda: NOON_S):
+        await soon(lambda: n_rows(books) == 1, 5)

@@ -16,15 +16,12 @@ from router.books.record import End
 from router.storage.schema import SUMS, days, hours, requests, times
 from router.values import Usage
 from router.wire.parts import MAX_TOKENS, MAX_USD
-from tests.books_rig import (  # noqa: F401 - fixtures among them
+from tests.books_rig import (
     books_in,
-    either,
-    engine,
     put,
     record,
     records,
     rows_of,
-    server,
 )
 
 COUNTED = ("input_tokens", "output_tokens", "cached_tokens", "usd", "frontier_usd", "saved_usd")
@@ -71,7 +68,7 @@ def test_sums_are_those_of_the_rows_whatever_the_batches_and_duplicates(told, ba
         check_sums(engine)
 
 
-def test_both_databases_sum_alike(either):  # noqa: F811
+def test_both_databases_sum_alike(either):
     for at_s in (0.0, 10.0, 3600.0, 90_000.0):
         told = (record(at_s=at_s), record(at_s=at_s, end=End.FAILED), record(at_s=at_s, usd=None))
         put(either, *(entry_of(one, keep_ask=False) for one in told))
@@ -79,18 +76,18 @@ def test_both_databases_sum_alike(either):  # noqa: F811
     assert [row["hour_s"] for row in rows_of(either, hours)] == [0, 3600, 90_000]
 
 
-def test_the_largest_counts_are_summed(either):  # noqa: F811
+def test_the_largest_counts_are_summed(either):
     most = Usage(*[MAX_TOKENS] * 5)
     put(either, *(entry_of(record(usage=most, usd=MAX_USD), keep_ask=False) for _ in range(20)))
     check_sums(either)
 
 
-def test_an_address_is_in_no_sum(either):  # noqa: F811
+def test_an_address_is_in_no_sum(either):
     put(either, entry_of(record(caller="anonymous 10.0.0.7", anonymous=True), keep_ask=False))
     assert [row["caller"] for row in rows_of(either, days)] == ["anonymous"]
 
 
 @pytest.mark.parametrize("s", [0.0, 0.1, 0.11, 120.0, 121.0])
-def test_every_time_has_a_bucket(engine, s):  # noqa: F811
-    put(engine, entry_of(record(first_s=s), keep_ask=False))
-    assert sum(totals(engine, hours, times("first")).values()) == 1
+def test_every_time_has_a_bucket(books, s):
+    put(books, entry_of(record(first_s=s), keep_ask=False))
+    assert sum(totals(books, hours, times("first")).values()) == 1

@@ -25,7 +25,6 @@ from router.storage.database import (
     writing,
 )
 from router.storage.schema import metadata
-from tests.books_rig import either, server  # noqa: F401 - fixtures
 from tests.services import program
 
 OPENS = (
@@ -39,7 +38,7 @@ def test_the_newest_version_is_the_last_migration():
     assert ScriptDirectory(str(MIGRATIONS)).get_heads() == [NEWEST]
 
 
-def test_a_fresh_database_is_what_the_schema_says(either):  # noqa: F811
+def test_a_fresh_database_is_what_the_schema_says(either):
     assert version_of(either) == NEWEST
     with either.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
@@ -53,7 +52,7 @@ def test_a_number_is_never_given_twice_by_sqlite(tmp_path):
     engine.dispose()
 
 
-def test_opening_again_changes_nothing(either):  # noqa: F811
+def test_opening_again_changes_nothing(either):
     again = open_database(either.url.render_as_string(hide_password=False))
     assert version_of(again) == NEWEST
     again.dispose()
@@ -73,7 +72,7 @@ def test_a_newer_database_is_refused(tmp_path):
 def test_processes_that_open_at_once_migrate_once(kind, request, tmp_path):
     url = file_url(tmp_path / "books.db")
     if kind == "postgresql":
-        url = request.getfixturevalue("server").url.rpartition("/")[0] + "/fresh"
+        url = request.getfixturevalue("postgres").url.rpartition("/")[0] + "/fresh"
         subprocess.run([program("createdb"), "-U", "postgres", *of(url), "fresh"], check=True)
     with ExitStack() as stack:
         for process in [stack.enter_context(_opening(url)) for _ in range(3)]:
@@ -115,8 +114,8 @@ def test_a_database_that_cannot_be_used_says_so_without_a_password(url):
     assert "s3cret" not in shown(url)
 
 
-def test_a_wrong_password_is_not_told(server):  # noqa: F811
-    url = f"postgresql://nobody:s3cret@127.0.0.1:{server.port}/postgres"
+def test_a_wrong_password_is_not_told(postgres):
+    url = f"postgresql://nobody:s3cret@127.0.0.1:{postgres.port}/postgres"
     with pytest.raises(BadArtefact, match="nobody") as raised:
         open_database(url)
     assert "s3cret" not in str(raised.value)
@@ -128,7 +127,7 @@ def test_a_file_is_for_its_owner_only(tmp_path):
     assert stat.S_IMODE(mode) == 0o600
 
 
-def test_values_of_rows_are_in_no_error(either):  # noqa: F811
+def test_values_of_rows_are_in_no_error(either):
     with pytest.raises(Exception, match="asks") as raised, writing(either) as connection:
         connection.execute(
             metadata.tables["asks"].insert(),
@@ -137,7 +136,7 @@ def test_values_of_rows_are_in_no_error(either):  # noqa: F811
     assert "private question" not in str(raised.value).partition("DETAIL")[0]
 
 
-def test_a_transaction_that_fails_is_undone(either):  # noqa: F811
+def test_a_transaction_that_fails_is_undone(either):
     teams = metadata.tables["teams"]
     with pytest.raises(ZeroDivisionError), writing(either) as connection:
         connection.execute(teams.insert(), [{"name": "web", "created_s": 1.0}])
