@@ -31,7 +31,7 @@ ORDER: Final = 7_204_116_552
 """Names, in PostgreSQL's advisory locks, who writes rows: see ``write``."""
 
 
-class Entry(NamedTuple):
+class BookEntry(NamedTuple):
     """One request as it is written."""
 
     row: dict[str, Any]
@@ -45,20 +45,20 @@ class Entry(NamedTuple):
         return str(self.row["decision_id"])
 
 
-def entry_of(record: Record, *, keep_ask: bool) -> Entry:
+def entry_of(record: Record, *, keep_ask: bool) -> BookEntry:
     """Return a record as it is written; one whose workings fail is written without them."""
     row: dict[str, Any] = {name: clean(name, value) for name, value in as_row(record).items()}
     row["candidates"] = None
     if record.workings is None:
-        return Entry(row, None, None)
+        return BookEntry(row, None, None)
     try:
         worked = record.workings()
     except Exception:  # whatever a client made of its request must not cost the row
         log.exception("what request %s was decided from cannot be kept", record.decision_id)
-        return Entry(row, None, None)
+        return BookEntry(row, None, None)
     row["candidates"] = worked.candidates or None
     ask = fit_text(worked.ask, ASK_CHARS) if keep_ask else None
-    return Entry(row, zlib.compress(worked.made, LEVEL), ask)
+    return BookEntry(row, zlib.compress(worked.made, LEVEL), ask)
 
 
 def clean(name: str, value: Any) -> Any:
@@ -75,7 +75,7 @@ def fit_text(text: str, chars: int | None) -> str:
     )
 
 
-def write(connection: Connection, entries: Sequence[Entry]) -> None:
+def write(connection: Connection, entries: Sequence[BookEntry]) -> None:
     """Write those entries that are not there yet, with the sums that they add to.
 
     Of all processes one writes at a time: so no row is written twice, and whoever has seen a row has
@@ -105,15 +105,15 @@ def write(connection: Connection, entries: Sequence[Entry]) -> None:
     rollups.add(connection, rows)
 
 
-def packed(entry: Entry) -> bytes:
+def packed(entry: BookEntry) -> bytes:
     """Write an entry as JSON, for the way to the database."""
     made = None if entry.made is None else entry.made.hex()
     return orjson.dumps({"row": entry.row, "made": made, "ask": entry.ask})
 
 
-def unpacked(data: bytes) -> Entry:
+def unpacked(data: bytes) -> BookEntry:
     """Read what ``packed`` wrote, of another version too: a column that it did not know is empty."""
     fields: Mapping[str, Any] = orjson.loads(data)
     made, row = fields["made"], fields["row"]
     known = {name: row.get(name) for name in WIDTHS if name != requests.c.seq.name}
-    return Entry(known, None if made is None else bytes.fromhex(made), fields["ask"])
+    return BookEntry(known, None if made is None else bytes.fromhex(made), fields["ask"])

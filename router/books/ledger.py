@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from router.books.entries import Entry, entry_of, write
+from router.books.entries import BookEntry, entry_of, write
 from router.books.record import Record
 from router.books.retention import FOR_EVER, Retention, sweep_some
 from router.storage.database import said_of, writing
@@ -47,34 +47,34 @@ TELL_S: Final = 10.0
 class Waiting(Protocol):
     """Where entries wait for the database, in order."""
 
-    def put(self, entries: Sequence[Entry]) -> None:
+    def put(self, entries: Sequence[BookEntry]) -> None:
         """Keep entries, all or none."""
 
-    def first(self, n: int) -> list[Entry]:
+    def first(self, n: int) -> list[BookEntry]:
         """Return some entries, the ones that have waited longest."""
 
-    def drop(self, entries: Sequence[Entry]) -> None:
+    def drop(self, entries: Sequence[BookEntry]) -> None:
         """Let go of the first entries."""
 
     def close(self) -> None:
         """Let go of what is open."""
 
 
-class Memory:
+class Backlog:
     """Entries that wait in this process."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[BookEntry] = deque()
 
-    def put(self, entries: Sequence[Entry]) -> None:
+    def put(self, entries: Sequence[BookEntry]) -> None:
         """Keep entries."""
         self._entries.extend(entries)
 
-    def first(self, n: int) -> list[Entry]:
+    def first(self, n: int) -> list[BookEntry]:
         """Return some entries, the ones that have waited longest."""
         return [self._entries[i] for i in range(min(n, len(self._entries)))]
 
-    def drop(self, entries: Sequence[Entry]) -> None:
+    def drop(self, entries: Sequence[BookEntry]) -> None:
         """Let go of the first entries; they are as many as were returned."""
         for _ in entries:
             self._entries.popleft()
@@ -101,14 +101,14 @@ class Ledger:
     ) -> None:
         """Begin to write; ``close`` writes what is left."""
         self._engine = engine
-        self._memory = Memory()
-        self._between: Waiting = self._memory if spool is None else spool
+        self._backlog = Backlog()
+        self._between: Waiting = self._backlog if spool is None else spool
         self._keep_asks = keep_asks
         self._retention = retention
         self._room = room
         self._clock = clock
         self._told: deque[Record] = deque()
-        self._taken: list[Entry] = []
+        self._taken: list[BookEntry] = []
         """Entries that could not be put where they wait."""
         self._swept_s: float | None = None
         self._problems = {"put": "", "written": ""}
@@ -133,7 +133,7 @@ class Ledger:
     @property
     def waiting(self) -> int:
         """How many rows are not in the database yet, those of a spool aside."""
-        return len(self._told) + len(self._taken) + len(self._memory)
+        return len(self._told) + len(self._taken) + len(self._backlog)
 
     @property
     def lost(self) -> int:
@@ -210,7 +210,7 @@ class Ledger:
             self._write_out(found)
             self._between.drop(found)
 
-    def _write_out(self, entries: Sequence[Entry]) -> None:
+    def _write_out(self, entries: Sequence[BookEntry]) -> None:
         """Write entries.
 
         A row that the database will never take is lost, and told of; whatever else fails may pass.

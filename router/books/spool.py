@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from router.books.entries import Entry, packed, unpacked
+from router.books.entries import BookEntry, packed, unpacked
 from router.storage.database import private_file
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ class Spool:
             self._file.execute(f"PRAGMA {pragma}")
         self._file.execute(SCHEMA)
 
-    def put(self, entries: Sequence[Entry]) -> None:
+    def put(self, entries: Sequence[BookEntry]) -> None:
         """Keep entries, all or none."""
         rows = [(entry.id, packed(entry)) for entry in entries]
         with self._changing() as file:
             file.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?)", rows)
 
-    def first(self, n: int) -> list[Entry]:
+    def first(self, n: int) -> list[BookEntry]:
         """Return some entries, the ones that have waited longest; what cannot be read is deleted."""
         while True:
             with self._lock:
@@ -75,7 +75,7 @@ class Spool:
             if entries or not broken:
                 return entries
 
-    def drop(self, entries: Sequence[Entry]) -> None:
+    def drop(self, entries: Sequence[BookEntry]) -> None:
         """Let go of entries."""
         with self._changing() as file:
             file.executemany("DELETE FROM rows WHERE id = ?", [(entry.id,) for entry in entries])

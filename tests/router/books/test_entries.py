@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.books.entries import WIDTHS, Entry, clean, entry_of, fit_text, packed, unpacked
+from router.books.entries import WIDTHS, BookEntry, clean, entry_of, fit_text, packed, unpacked
 from router.books.record import as_row
 from router.storage.schema import asks, requests, workings
 from tests.books_rig import REFUSED, put, record, records, rows_of
@@ -16,7 +16,7 @@ from tests.books_rig import REFUSED, put, record, records, rows_of
 CHOSEN = ("asked_model", "mode", "agent", "caller", "team", "session", "task", "why", "answer_id")
 
 
-def entry(**changes) -> Entry:
+def entry(**changes) -> BookEntry:
     return entry_of(record(**changes), keep_ask=True)
 
 
