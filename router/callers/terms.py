@@ -100,6 +100,16 @@ class Terms(Limits):
         except ValueError as error:
             raise ValueError(f"{error}; it takes {STOPS}") from None
 
+    @field_validator("budgets")
+    @classmethod
+    def _are_of_different_periods(cls, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
+        periods = [budget.per for budget in budgets]
+        if twice := next((p for p in periods if periods.count(p) > 1), None):
+            raise ValueError(
+                f"there are two budgets a {twice}; leave one, they count the same dollars"
+            )
+        return budgets
+
     @field_validator("allow", "data_policies")
     @classmethod
     def _allows_something(cls, listed: frozenset[str] | None) -> frozenset[str] | None:
@@ -136,21 +146,30 @@ def _narrow(name: str, old: Any, new: Any, caller: Caller) -> Any:
 
 
 def caller_of(
-    name: str, scopes: Sequence[Terms], *, team: str | None = None, owner: bool = False
+    name: str,
+    scopes: Sequence[Terms],
+    *,
+    team: str | None = None,
+    owner: bool = False,
+    anonymous: bool = False,
 ) -> Caller:
-    """Return a caller under the terms of its scopes, the widest first."""
-    caller = Caller(name, team=team, owner=owner)
+    """Return a caller under the terms of its scopes, the widest first; an anonymous one pays nothing.
+
+    What an organisation's own people are served by is not for anonymous callers; its limits are.
+    """
+    caller = Caller(name, team=team, owner=owner, anonymous=anonymous)
     dial = _nearest(scopes, "dial") or DEFAULT_DIAL
     balance = _nearest(scopes, "balance")
     return Caller(
         name,
         team=team,
         owner=owner,
-        balance=True if balance is None else balance,
+        anonymous=anonymous,
+        balance=not anonymous and (True if balance is None else balance),
         dial=dial_named(dial),
         limits=limits_of(scopes, caller),
-        tiers=_merged(scopes, "tiers"),
-        mappings=_merged_twice(terms.mappings for terms in scopes),
+        tiers={} if anonymous else _merged(scopes, "tiers"),
+        mappings={} if anonymous else _merged_twice(terms.mappings for terms in scopes),
         former=_nearest(scopes, "former"),
     )
 
