@@ -21,6 +21,9 @@ from router.errors import BadArtefact
 
 KEY_FILE: Final = "secret.key"
 
+LENIENT: Final = ("utf-8", "replace")
+"""How a text of a client's is encoded, which may hold half a character."""
+
 
 class Seal:
     """One key, and what is done with it: Fernet (AES-128-CBC with HMAC-SHA256), and HMAC-SHA256."""
@@ -45,17 +48,19 @@ class Seal:
         except InvalidToken:
             return None
 
-    def signed(self, text: str) -> str:
-        """Return a text with its signature."""
-        return f"{text}.{self._mark(text)}"
+    def signed(self, text: str, purpose: str) -> str:
+        """Return a text with its signature, which holds for a purpose."""
+        return f"{text}.{self._mark(text, purpose)}"
 
-    def verified(self, signed: str) -> str | None:
-        """Return a signed text; None for one that this key did not sign."""
+    def verified(self, signed: str, purpose: str) -> str | None:
+        """Return a signed text; None for one that this key did not sign for the purpose."""
         text, _, mark = signed.rpartition(".")
-        return text if hmac.compare_digest(mark.encode(), self._mark(text).encode()) else None
+        made = self._mark(text, purpose).encode()
+        return text if hmac.compare_digest(mark.encode(*LENIENT), made) else None
 
-    def _mark(self, text: str) -> str:
-        return hmac.new(self._signs, text.encode(), hashlib.sha256).hexdigest()
+    def _mark(self, text: str, purpose: str) -> str:
+        said = f"{purpose}\0{text}".encode(*LENIENT)
+        return hmac.new(self._signs, said, hashlib.sha256).hexdigest()
 
 
 def seal_of(given: str, folder: Path | None) -> Seal:

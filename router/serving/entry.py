@@ -26,6 +26,9 @@ from router.serving.books import Books
 from router.serving.gateway import Gateway
 
 COOKIE: Final = "auto_efficient"
+SIGN_IN: Final = "sign-in"
+"""What the cookie is signed for."""
+
 COOKIE_S: Final = 12 * 3600.0
 """How long a browser stays signed in: a working day."""
 
@@ -66,7 +69,7 @@ def _entered(request: Request, access: Access) -> Member:
     gateway = gateway_of(request)
     headers = read_headers(request.scope)
     member = _by_cookie(request) or _by_key(gateway, request, headers)
-    if access not in member.scopes and Access.ADMIN not in member.scopes:
+    if not member.opens(access):
         raise Forbidden(
             f"the key of {member.caller.name} does not open this; it takes one with the scope {access}"
         )
@@ -105,7 +108,7 @@ def _by_cookie(request: Request) -> Member | None:
     gateway, given = gateway_of(request), request.cookies.get(COOKIE)
     if not given or gateway.books is None:
         return None
-    text = gateway.books.seal.verified(given)
+    text = gateway.books.seal.verified(given, SIGN_IN)
     digest, _, until_s = (text or "").partition(" ")
     now_s = gateway.now_s()
     if not until_s or float(until_s) <= now_s:
@@ -124,7 +127,7 @@ def sign_in(request: Request, response: Response, key: str) -> Member:
     member = gateway.keys.directory.of_key(presented, now_s)
     if member is None:
         raise Unauthenticated("this key is not known here")
-    if not member.scopes & {Access.READ, Access.ADMIN}:
+    if not member.opens(Access.READ):
         raise Forbidden("this key opens models only; sign in with one of the scope read or admin")
     response.set_cookie(
         COOKIE,
@@ -132,14 +135,20 @@ def sign_in(request: Request, response: Response, key: str) -> Member:
         max_age=math.floor(COOKIE_S),
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=_is_tls(gateway, request),
     )
     return member
 
 
+def _is_tls(gateway: Gateway, request: Request) -> bool:
+    """Say whether the browser speaks TLS, to us or to a proxy that we trust to say so."""
+    forwarded = gateway.settings.trust_forwarded and request.headers.get("x-forwarded-proto")
+    return "https" in (request.url.scheme, forwarded)
+
+
 def _cookie(seal: Seal, key: str, until_s: float) -> str:
     digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
-    return seal.signed(f"{digest} {until_s:.0f}")
+    return seal.signed(f"{digest} {until_s:.0f}", SIGN_IN)
 
 
 def sign_out(response: Response) -> None:
