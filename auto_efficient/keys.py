@@ -12,11 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from auto_efficient.kept import kept_in
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from router.callers.registry import Registry
+    from router.settings import Settings
 
 DAY_S: Final = 86_400.0
 
@@ -30,22 +36,28 @@ terms = typer.Typer(no_args_is_help=True, help="Show and set what holds for whom
 
 
 @contextmanager
-def _registry(config: Path | None) -> Iterator[Any]:
+def _registry(config: Path | None) -> Iterator[Registry]:
     """Open the registry; an error of ours ends the command with one line."""
-    from router.callers.registry import Registry
-    from router.callers.seal import seal_of
     from router.errors import RouterError
 
     try:
         with kept_in(config) as (settings, engine):
-            seal = seal_of(settings.secret_key.get_secret_value(), settings.state_dir)
-            yield Registry(engine, seal, fixed=settings.callers)
+            yield registry_of(settings, engine)
     except RouterError as error:
         typer.echo(f"auto-efficient: {error}", err=True)
         raise typer.Exit(2) from error
 
 
-def _actor() -> str:
+def registry_of(settings: Settings, engine: Engine) -> Registry:
+    """Return the registry of a configuration's database."""
+    from router.callers.registry import Registry
+    from router.callers.seal import seal_of
+
+    seal = seal_of(settings.secret_key.get_secret_value(), settings.state_dir)
+    return Registry(engine, seal, fixed=settings.callers)
+
+
+def actor() -> str:
     """Name who changes something, for the audit log."""
     try:
         return f"{getpass.getuser()} (command line)"
@@ -79,7 +91,7 @@ def create(
         except ValueError as error:
             raise typer.BadParameter(f"{error}; there are {', '.join(Access)}") from None
         until_s = None if expires_in_days is None else time.time() + expires_in_days * DAY_S
-        made = registry.create(name, _actor(), team=team, scopes=scopes, expires_s=until_s)
+        made = registry.create(name, actor(), team=team, scopes=scopes, expires_s=until_s)
         typer.echo("This key is shown once; put it where its holder's client looks:", err=True)
         typer.echo(made.key)
 
@@ -108,7 +120,7 @@ def rotate(
 ) -> None:
     """Make a new key for a name; the old one opens for a while."""
     with _registry(config) as registry:
-        made = registry.rotate(name, _actor(), grace_s=grace_hours * 3600.0)
+        made = registry.rotate(name, actor(), grace_s=grace_hours * 3600.0)
         typer.echo(f"The old key opens for {grace_hours:g} hours more. The new one:", err=True)
         typer.echo(made.key)
 
@@ -117,7 +129,7 @@ def rotate(
 def revoke(name: str, config: Config = None) -> None:
     """Let every key of a name open nothing any more."""
     with _registry(config) as registry:
-        registry.revoke(name, _actor())
+        registry.revoke(name, actor())
         typer.echo(f"The keys of {name} open nothing any more.")
 
 
@@ -125,7 +137,7 @@ def revoke(name: str, config: Config = None) -> None:
 def create_team(name: str, config: Config = None) -> None:
     """Make a team."""
     with _registry(config) as registry:
-        registry.create_team(name, _actor())
+        registry.create_team(name, actor())
         typer.echo(
             f"There is a team {name} now; `auto-efficient terms set team:{name}` says what holds."
         )
@@ -169,12 +181,15 @@ def set_terms(
     config: Config = None,
 ) -> None:
     """Say what holds for an account, instead of all that was said; {} says nothing."""
+    from auto_efficient.examined import examined_here
+
+    try:
+        given = json.loads(fields)
+    except ValueError as error:
+        raise typer.BadParameter(f"the terms are no JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise typer.BadParameter("the terms are a JSON object")
     with _registry(config) as registry:
-        try:
-            given = json.loads(fields)
-        except ValueError as error:
-            raise typer.BadParameter(f"the terms are no JSON: {error}") from None
-        if not isinstance(given, dict):
-            raise typer.BadParameter("the terms are a JSON object")
-        registry.set_terms(account, given, _actor())
+        check = examined_here(config).data.check_terms
+        registry.set_terms(account, given, actor(), check=check)
         typer.echo(f"{account}: {json.dumps(given)}")

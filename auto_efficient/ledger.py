@@ -48,12 +48,14 @@ def forget_caller(
     config: Config = None,
 ) -> None:
     """Delete everything that the books hold of a caller: rows, workings, asks, feedback, sums."""
+    from auto_efficient.keys import actor, registry_of
     from router.books.find import forget
     from router.errors import RouterError
 
     try:
-        with kept_in(config) as (_, engine):
+        with kept_in(config) as (settings, engine):
             n = forget(engine, caller)
+            registry_of(settings, engine).forgotten(caller, actor(), n)
     except RouterError as error:
         typer.echo(f"auto-efficient ledger forget: {error}", err=True)
         raise typer.Exit(2) from error

@@ -264,6 +264,12 @@ class Settings(Entry):
             raise ValueError(f"two keys are called {twice[0]}: they would share sessions")
         if others := [name for name in names if reserved(name)]:
             raise ValueError(f"no key may be called {others[0]}: that is somebody else's name")
+        holders: dict[str, str] = {}
+        for key in keys:
+            if (first := holders.setdefault(key.sha256, key.name)) != key.name:
+                raise ValueError(
+                    f"{first} and {key.name} have the same sha256: nobody could tell who calls"
+                )
         return keys
 
     @field_validator("own_names", "allowed_origins", mode="before")

@@ -36,8 +36,12 @@ class Member:
     allowances: tuple[Allowance, ...] = ()
     expires_s: float | None = None
     """Seconds since 1970; None: never."""
-    own_keys: Mapping[str, str] = field(default_factory=dict)
+    own_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Provider → the holder's own key to it."""
+
+    def opens(self, access: Access) -> bool:
+        """Say whether the key opens something; one with the scope admin opens everything."""
+        return access in self.scopes or Access.ADMIN in self.scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Holder:
 EVERYTHING: Final = frozenset(Access)
 
 OWNER_NAME: Final = "owner"
+ANONYMOUS_NAME: Final = "anonymous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,15 @@ class Directory:
     """SHA-256 of the key → its holder.  A lookup by digest tells no timing of a key: whoever asks
     cannot choose digests."""
     owner: Member
-    anonymous: tuple[Allowance, ...]
+    anonymous: Member
     """What holds for all anonymous callers together."""
     terms: Mapping[str, Terms]
     """Account → what it says itself."""
+    has_keys: bool
+    """Whether anybody needs one.  Where there ever was a key this stays so: the last one that is revoked,
+    or expires, must not make an owner of everybody on the machine."""
+    revision: int = 0
+    """Of the database, as it was read."""
 
     def of_key(self, key: str, now_s: float) -> Member | None:
         """Return who holds a key that has not expired at ``now_s``, in seconds since 1970."""
@@ -75,11 +85,6 @@ class Directory:
         if found is None or (found.expires_s is not None and found.expires_s <= now_s):
             return None
         return found
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether anybody needs one."""
-        return bool(self.by_digest)
 
 
 def team_account(team: str) -> str:
@@ -96,10 +101,14 @@ def directory_of(
     holders: Iterable[Holder],
     terms: Mapping[str, Terms] = {},
     secrets: Mapping[str, Mapping[str, str]] = {},
+    *,
+    had_keys: bool = False,
+    revision: int = 0,
 ) -> Directory:
     """Put a directory together.
 
     ``terms`` and ``secrets`` (provider → key) are by account: ``org``, ``team:NAME``, ``key:NAME``.
+    ``had_keys``: there were keys that open nothing any more.
     """
     org = terms.get(ORG, Terms())
     root = {ORG: org}
@@ -120,14 +129,21 @@ def directory_of(
             own,
         )
 
+    by_digest = {bytes.fromhex(holder.sha256): member(holder) for holder in holders}
     return Directory(
-        by_digest={bytes.fromhex(holder.sha256): member(holder) for holder in holders},
+        by_digest=by_digest,
         owner=Member(
             caller_of(OWNER_NAME, [org], owner=True),
             EVERYTHING,
             allowances_of(root),
             own_keys=secrets.get(ORG, {}),
         ),
-        anonymous=allowances_of(root),
+        anonymous=Member(
+            caller_of(ANONYMOUS_NAME, [org], anonymous=True),
+            frozenset({Access.INFERENCE}),
+            allowances_of(root),
+        ),
         terms=terms,
+        has_keys=had_keys or bool(by_digest),
+        revision=revision,
     )

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Final
 
 from pydantic import Field
 
 from router.callers.directory import (
+    ANONYMOUS_NAME,
     OWNER_NAME,
     Access,
     Directory,
@@ -30,11 +32,10 @@ from router.errors import BadRequest, Unauthenticated
 from router.values import Caller
 
 OWN_KEY_PREFIX: Final = "x-provider-key-"
+"""``x-provider-key-openai: sk-…`` brings the caller's own key to a provider, for one request."""
 
 OWN_KEY_CHARS: Final = 4096
 """The longest that is taken for a key; Google's access tokens have up to 2,048, Entra's somewhat more."""
-
-"""``x-provider-key-openai: sk-…`` brings the caller's own key to a provider, for one request."""
 
 KEY_HEADERS: Final = ("x-api-key", "api-key", "x-goog-api-key", "authorization")
 """Where clients put a key: Anthropic's, Azure's, Google's, everybody's."""
@@ -87,7 +88,7 @@ OWNER: Final = Caller(OWNER_NAME, owner=True)
 
 def reserved(name: str) -> bool:
     """Say whether a name is somebody's who needs no key."""
-    return name == OWNER.name or name == "anonymous" or name.startswith("anonymous ")
+    return name in (OWNER_NAME, ANONYMOUS_NAME) or name.startswith(f"{ANONYMOUS_NAME} ")
 
 
 def fixed_holders(keys: Iterable[Key]) -> list[Holder]:
@@ -107,13 +108,18 @@ BEYOND_LOOPBACK: Final = (
 
 
 class Keys:
-    """Who is known by what; ``directory`` is replaced when keys or terms change."""
+    """Who is known by what; ``directory`` changes with keys and terms."""
 
     def __init__(self, directory: Directory, *, local: bool, home: Home = NO_MORE) -> None:
         """Keep the keys; ``local`` says that the socket is bound to loopback."""
         self.directory = directory
         self._local = local
         self._home = home
+
+    def renew(self, directory: Directory) -> None:
+        """Take a directory, unless a newer one is here: one that was read first may arrive last."""
+        if directory.revision >= self.directory.revision:
+            self.directory = directory
 
     def identify(self, headers: Mapping[str, str], address: str, now_s: float) -> Member:
         """Return who calls; raises Unauthenticated where no key that is presented is ours.
@@ -126,9 +132,9 @@ class Keys:
             return directory.owner
         presented = presented_keys(headers)
         if not presented:
-            name = f"anonymous {address}"
-            caller = Caller(name, anonymous=True, balance=False, objection=objection)
-            return Member(caller, frozenset({Access.INFERENCE}), directory.anonymous)
+            member = directory.anonymous
+            name = f"{member.caller.name} {address}"
+            return replace(member, caller=replace(member.caller, name=name, objection=objection))
         found = next(filter(None, (directory.of_key(key, now_s) for key in presented)), None)
         if found is None:
             raise Unauthenticated(not_the_owners(UNKNOWN_KEY, objection))

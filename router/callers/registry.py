@@ -8,14 +8,17 @@ its last characters for people to tell keys apart.  Every change raises a number
 from __future__ import annotations
 
 import hashlib
+import logging
+import math
 import secrets as random
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from router.callers.directory import (
@@ -27,11 +30,14 @@ from router.callers.directory import (
     team_account,
 )
 from router.callers.keys import Key, fixed_holders, fixed_terms, reserved
+from router.callers.meters import END_S
 from router.callers.seal import Seal
 from router.callers.terms import ORG, Terms
 from router.errors import BadRequest, NotFound
 from router.storage import schema
 from router.storage.database import writing
+
+log = logging.getLogger(__name__)
 
 KEY_PREFIX: Final = "sk-auto-"
 KEY_BYTES: Final = 32
@@ -46,6 +52,14 @@ NAME_CHARS: Final = 100
 
 CALLERS: Final = "callers"
 """The revision that every change here raises."""
+
+
+FIRST_ADMIN: Final = "first-admin"
+FIRST_ADMIN_S: Final = 86_400.0
+"""How long the key opens that a gateway makes where none may administer it: a day to make another."""
+
+LOCK: Final = 7_204_116_552
+"""Names, in PostgreSQL's advisory locks, who makes that key; any number that nobody else uses."""
 
 
 class Made(NamedTuple):
@@ -89,8 +103,6 @@ class Registry:
         name, now_s = checked(name), self._clock()
         if name in self._fixed:
             raise BadRequest(f"there is a key called {name!r} in the settings; choose another name")
-        if expires_s is not None and expires_s <= now_s:
-            raise BadRequest("expires: that is in the past")
         with writing(self._engine) as connection:
             if _active(connection, name, now_s):
                 raise BadRequest(
@@ -98,20 +110,70 @@ class Registry:
                 )
             if team is not None:
                 _must_be_team(connection, team)
-            made = self._insert(connection, name, team, frozenset(scopes), expires_s)
-            told = {"team": team, "scopes": _joined(frozenset(scopes)), "expires_s": expires_s}
+            opens = frozenset(scopes)
+            made = self._insert(connection, name, team, opens, expires_s)
+            told = {"team": team, "scopes": _joined(opens), "expires_s": expires_s}
             self._note(connection, actor, "key.create", key_account(name), None, told)
+            self._follow_first(connection, name, opens, actor)
+        return made
+
+    def change(self, name: str, actor: str, **changes: Any) -> dict[str, Any]:
+        """Change a key's ``team``, ``scopes`` or ``expires_s``; return what holds then.
+
+        It holds for the newest of a name's keys and for one that was rotated, which opens no longer
+        than it did.
+        """
+        now_s = self._clock()
+        with writing(self._engine) as connection:
+            rows = self._must_open(connection, name, now_s)
+            newest = max(rows, key=lambda row: float(row["created_s"]))
+            before = {field: newest[field] for field in ("team", "scopes", "expires_s")}
+            if "scopes" in changes:
+                changes["scopes"] = _joined(frozenset(changes["scopes"]))
+            if changes.get("team") is not None:
+                _must_be_team(connection, changes["team"])
+            after = before | changes
+            until_s = _checked_end(after["expires_s"], now_s)
+            for row in rows:
+                old_s = None if row is newest else row["expires_s"]
+                ends_s = min(filter(None, (old_s, until_s)), default=None)
+                _set_key(connection, row["id"], **after | {"expires_s": ends_s})
+            self._note(connection, actor, "key.change", key_account(name), before, after)
+            self._follow_first(connection, name, _scopes(after["scopes"]), actor)
+        return {"name": name, **after}
+
+    def first_admin(self) -> Made | float | None:
+        """Make the first admin key where no key has that scope.
+
+        Returns it or, where it was made before and still opens, until when it does; None where there
+        is another.
+        """
+        now_s = self._clock()
+        with writing(self._engine) as connection:
+            if connection.dialect.name == "postgresql":  # of several replicas one makes it
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            rows = [
+                r for r in _active(connection, None, now_s) if Access.ADMIN in r["scopes"].split()
+            ]
+            fixed = any(Access.ADMIN in key.scopes for key in self._fixed.values())
+            if fixed or any(row["name"] != FIRST_ADMIN for row in rows):
+                return None
+            if rows:
+                return max(float(row["expires_s"] or END_S) for row in rows)
+            made = self._insert(
+                connection, FIRST_ADMIN, None, frozenset(Access), now_s + FIRST_ADMIN_S
+            )
+            told = {"scopes": _joined(frozenset(Access)), "expires_s": made.expires_s}
+            self._note(connection, "gateway", "key.create", key_account(FIRST_ADMIN), None, told)
         return made
 
     def rotate(self, name: str, actor: str, *, grace_s: float = GRACE_S) -> Made:
         """Make a new key for a name; the old one opens for ``grace_s`` seconds more."""
         now_s = self._clock()
         with writing(self._engine) as connection:
-            rows = _active(connection, name, now_s)
-            if not rows:
-                raise NotFound(f"there is no key called {name!r} that opens anything")
+            rows = self._must_open(connection, name, now_s)
             newest = max(rows, key=lambda row: float(row["created_s"]))
-            until_s = now_s + max(0.0, grace_s)
+            until_s = min(now_s + max(0.0, grace_s), END_S)
             ends = [(row["id"], min(row["expires_s"] or until_s, until_s)) for row in rows]
             for id_, end_s in ends:
                 _set_key(connection, id_, expires_s=end_s)
@@ -125,14 +187,32 @@ class Registry:
 
     def revoke(self, name: str, actor: str) -> None:
         """Let every key of a name open nothing any more."""
-        now_s = self._clock()
         with writing(self._engine) as connection:
-            rows = _active(connection, name, now_s)
-            if not rows:
-                raise NotFound(f"there is no key called {name!r} that opens anything")
+            self._must_open(connection, name, self._clock())
+            self._revoke(connection, name, actor)
+
+    def _revoke(self, connection: Connection, name: str, actor: str) -> None:
+        now_s = self._clock()
+        if rows := _active(connection, name, now_s):
             for row in rows:
                 _set_key(connection, row["id"], revoked_s=now_s)
             self._note(connection, actor, "key.revoke", key_account(name), None, None)
+
+    def _follow_first(
+        self, connection: Connection, name: str, scopes: frozenset[Access], actor: str
+    ) -> None:
+        """Revoke the first admin key once there is another."""
+        if Access.ADMIN in scopes and name != FIRST_ADMIN:
+            self._revoke(connection, FIRST_ADMIN, actor)
+
+    def _must_open(self, connection: Connection, name: str, now_s: float) -> list[dict[str, Any]]:
+        """Return the keys of a name that open something; raises BadRequest or NotFound for none."""
+        rows = _active(connection, name, now_s)
+        if not rows and name in self._fixed:
+            raise BadRequest(f"the key {name!r} is of the settings; change it there")
+        if not rows:
+            raise NotFound(f"there is no key called {name!r} that opens anything")
+        return rows
 
     def listed(self) -> list[dict[str, Any]]:
         """List keys, the newest first; no key is in it."""
@@ -150,6 +230,7 @@ class Registry:
         scopes: frozenset[Access],
         expires_s: float | None,
     ) -> Made:
+        expires_s = _checked_end(expires_s, self._clock())
         key = KEY_PREFIX + random.token_urlsafe(KEY_BYTES)
         row = {
             "id": random.token_hex(8),
@@ -182,13 +263,29 @@ class Registry:
 
     # Terms.
 
-    def set_terms(self, account: str, fields: Mapping[str, Any], actor: str) -> Terms:
-        """Say what holds for an account instead of what was said; nothing at all where ``fields`` is empty."""
-        terms = terms_in(fields)
+    def set_terms(
+        self,
+        account: str,
+        fields: Mapping[str, Any],
+        actor: str,
+        *,
+        patches: bool = False,
+        check: Callable[[Terms], None] = lambda terms: None,
+    ) -> Terms:
+        """Say what holds for an account instead of what was said; nothing at all where ``fields`` is empty.
+
+        One that ``patches`` changes the fields that it names, and says no more those that are None.
+        ``check`` raises BadRequest for terms that must not hold.
+        """
         table = schema.terms
         with writing(self._engine) as connection:
             self._must_exist(connection, account)
             before = _terms(connection).get(account)
+            if patches:
+                found = {**(before or {}), **fields}
+                fields = {name: value for name, value in found.items() if value is not None}
+            terms = terms_in(fields)
+            check(terms)
             connection.execute(delete(table).where(table.c.scope == account))
             if fields:
                 row = {"scope": account, "terms": _dumped(terms), "changed_s": self._clock()}
@@ -229,6 +326,11 @@ class Registry:
 
     # What was changed, and the newest state.
 
+    def forgotten(self, name: str, actor: str, n: int) -> None:
+        """Write down that ``n`` rows of a caller were deleted from the books."""
+        with writing(self._engine) as connection:
+            self._note(connection, actor, "rows.forget", key_account(name), None, {"rows": n})
+
     def history(self, account: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """List changes, the newest first."""
         table = schema.audit
@@ -240,24 +342,42 @@ class Registry:
 
     def revision(self) -> int:
         """Return a number that every change raises."""
-        table = schema.revisions
         with self._engine.connect() as connection:
-            query = select(table.c.number).where(table.c.name == CALLERS)
-            return int(connection.execute(query).scalar() or 0)
+            return _revision(connection)
 
     def directory(self) -> Directory:
-        """Return who may ask now, and under what."""
+        """Return who may ask now, and under what; it is at least as new as its revision."""
         with self._engine.connect() as connection:
+            revision = _revision(connection)
             rows = _active(connection, None, self._clock())
+            had_keys = connection.execute(select(schema.keys.c.id).limit(1)).first() is not None
         holders = [
             Holder(r["name"], r["sha256"], r["team"], _scopes(r["scopes"]), r["expires_s"])
             for r in rows
         ]
-        opened = {
-            account: {provider: key for provider, key in held.items() if key is not None}
-            for account, held in self.secrets().items()
-        }
-        return directory_of([*fixed_holders(self._fixed.values()), *holders], self.terms(), opened)
+        return directory_of(
+            [*fixed_holders(self._fixed.values()), *holders],
+            self.terms(),
+            self._opened(),
+            had_keys=had_keys,
+            revision=revision,
+        )
+
+    def _opened(self) -> dict[str, dict[str, str]]:
+        """Return account → provider → key, as far as they can be read."""
+        found: dict[str, dict[str, str]] = {}
+        for account, held in self.secrets().items():
+            for provider, key in held.items():
+                if key is not None:
+                    found.setdefault(account, {})[provider] = key
+                else:
+                    log.error(
+                        "the key of %s to %s was sealed by another secret_key and is not used: "
+                        "requests are billed to the gateway's; set it again",
+                        account,
+                        provider,
+                    )
+        return found
 
     def _must_exist(self, connection: Connection, account: str) -> None:
         kind, _, name = account.partition(":")
@@ -301,6 +421,8 @@ def terms_in(fields: Mapping[str, Any]) -> Terms:
     """Read terms; raises BadRequest naming the field at fault."""
     try:
         return Terms.model_validate_json(orjson.dumps(fields))
+    except TypeError as error:  # a number beyond 64 bits, half a character
+        raise BadRequest(f"terms: {error}") from None
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -309,12 +431,31 @@ def terms_in(fields: Mapping[str, Any]) -> Terms:
 
 def checked(name: str) -> str:
     """Return a name of a key or a team; raises BadRequest for what cannot be one."""
-    name = name.strip()
+    name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > NAME_CHARS or not name.isprintable():
         raise BadRequest(f"a name is one line of 1 to {NAME_CHARS} characters")
+    if "/" in name or not name.strip("."):
+        raise BadRequest("a name has no slash and is more than dots: it stands in addresses")
     if reserved(name):
         raise BadRequest(f"no key may be called {name}: that is somebody else's name")
     return name
+
+
+def _checked_end(expires_s: float | None, now_s: float) -> float | None:
+    """Return until when a key opens; raises BadRequest."""
+    if expires_s is None:
+        return None
+    if not math.isfinite(expires_s) or expires_s > END_S:
+        raise BadRequest("expires: that is beyond the year 2100; leave it out for never")
+    if expires_s <= now_s:
+        raise BadRequest("expires: that is in the past")
+    return expires_s
+
+
+def _revision(connection: Connection) -> int:
+    table = schema.revisions
+    query = select(table.c.number).where(table.c.name == CALLERS)
+    return int(connection.execute(query).scalar() or 0)
 
 
 def _dumped(terms: Terms) -> str:
@@ -358,5 +499,5 @@ def _active(connection: Connection, name: str | None, now_s: float) -> list[dict
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _set_key(connection: Connection, id_: str, **values: float) -> None:
+def _set_key(connection: Connection, id_: str, **values: Any) -> None:
     connection.execute(update(schema.keys).where(schema.keys.c.id == id_).values(**values))

@@ -8,18 +8,17 @@ at once, in others within a second.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+import orjson
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from router.books.find import forget
 from router.callers.directory import Access, Member, key_account, team_account
 from router.callers.meters import Charge, MeterReading, Resource
-from router.callers.overrides import checked
-from router.callers.registry import GRACE_S, Made, Registry, terms_in
+from router.callers.registry import GRACE_S, Made, Registry
 from router.callers.terms import ORG, Terms, allowances_of, limits_of
 from router.errors import BadRequest, NotFound
 from router.serving.entry import books_of_request, gateway_of, reads, rules
@@ -29,42 +28,54 @@ T = TypeVar("T")
 
 DAY_S: Final = 86_400.0
 
+Days = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Reader = Annotated[Member, Depends(reads)]
 Ruler = Annotated[Member, Depends(rules)]
 
 admin = APIRouter(prefix="/v1/admin", tags=["admin"])
 
 
-class Asked(BaseModel):
+class AdminBody(BaseModel):
     """Base of the bodies that are sent here: strict about their fields."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class NewKey(Asked):
+class NewKey(AdminBody):
     """A key that is to be made."""
 
     name: str = Field(description="Who holds it; scopes sessions, stands in logs and books.")
     team: str | None = Field(default=None, description="The team it belongs to.")
     scopes: list[Access] = Field(default=[Access.INFERENCE], description="What it opens.")
-    expires_in_days: float | None = Field(default=None, gt=0, description="Not set: never.")
+    expires_in_days: Days | None = Field(default=None, description="Not set: never.")
 
 
-class Rotation(Asked):
+class KeyChange(AdminBody):
+    """What of a key is to be otherwise; what is not named stays."""
+
+    team: str | None = Field(default=None, description="The team it belongs to; null: none.")
+    scopes: list[Access] = Field(default=[Access.INFERENCE], description="What it opens.")
+    expires_in_days: Days | None = Field(default=None, description="From now on; null: never.")
+
+
+class Rotation(AdminBody):
     """How a key is rotated."""
 
     grace_s: float = Field(
-        default=GRACE_S, ge=0, description="Seconds for which the old one opens."
+        default=GRACE_S,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds for which the old one opens.",
     )
 
 
-class NewTeam(Asked):
+class NewTeam(AdminBody):
     """A team that is to be made."""
 
     name: str
 
 
-class ProviderKey(Asked):
+class ProviderKey(AdminBody):
     """An account's own key to a provider."""
 
     key: str = Field(min_length=1, max_length=4096)
@@ -74,13 +85,16 @@ async def _changed(request: Request, change: Callable[[Registry], T]) -> T:
     """Make a change in another thread, and let it hold here at once."""
     registry = books_of_request(request).registry
     made = await asyncio.to_thread(change, registry)
-    gateway = gateway_of(request)
-    gateway.keys.directory = await asyncio.to_thread(registry.directory)
+    gateway_of(request).keys.renew(await asyncio.to_thread(registry.directory))
     return made
 
 
 async def _read(request: Request, look: Callable[[Registry], T]) -> T:
     return await asyncio.to_thread(look, books_of_request(request).registry)
+
+
+def _end_of(days: float | None, now_s: float) -> float | None:
+    return None if days is None else now_s + days * DAY_S
 
 
 def _told(made: Made) -> dict[str, Any]:
@@ -96,7 +110,7 @@ async def list_keys(request: Request, member: Reader) -> dict[str, Any]:
 @admin.post("/keys", status_code=201)
 async def create_key(request: Request, asked: NewKey, member: Ruler) -> dict[str, Any]:
     """Make a key; the answer is the only time that it is shown."""
-    expires_s = asked.expires_in_days and time.time() + asked.expires_in_days * DAY_S
+    expires_s = _end_of(asked.expires_in_days, gateway_of(request).now_s())
 
     def create(registry: Registry) -> Made:
         return registry.create(
@@ -108,6 +122,18 @@ async def create_key(request: Request, asked: NewKey, member: Ruler) -> dict[str
         )
 
     return _told(await _changed(request, create))
+
+
+@admin.patch("/keys/{name}")
+async def change_key(
+    request: Request, name: str, asked: KeyChange, member: Ruler
+) -> dict[str, Any]:
+    """Change a key's team, scopes or expiry; its holder goes on with it."""
+    changes = asked.model_dump(include=asked.model_fields_set & {"team", "scopes"})
+    if "expires_in_days" in asked.model_fields_set:
+        changes["expires_s"] = _end_of(asked.expires_in_days, gateway_of(request).now_s())
+    actor = member.caller.name
+    return await _changed(request, lambda registry: registry.change(name, actor, **changes))
 
 
 @admin.post("/keys/{name}/rotate")
@@ -151,7 +177,7 @@ async def list_terms(request: Request, member: Reader) -> dict[str, Any]:
 async def get_terms(request: Request, account: str, member: Reader) -> dict[str, Any]:
     """Return what an account says, and what holds there with what the accounts around it say."""
     said = await _read(request, lambda registry: registry.terms())
-    around = _around(request, account)
+    around = await _around(request, account)
     scopes = {name: said.get(name, Terms()) for name in around}
     limits = limits_of([*scopes.values()], Caller(account))
     return {
@@ -175,26 +201,28 @@ async def put_terms(request: Request, account: str, member: Ruler) -> dict[str, 
 @admin.patch("/terms/{account}")
 async def patch_terms(request: Request, account: str, member: Ruler) -> dict[str, Any]:
     """Change some of what an account says; a field that is null is said no more."""
-    said = await _read(request, lambda registry: registry.terms())
-    fields = _dumped(said.get(account, Terms())) | await _fields(request)
-    kept = {name: value for name, value in fields.items() if value is not None}
-    return await _set(request, account, kept, member)
+    return await _set(request, account, await _fields(request), member, patches=True)
 
 
 async def _set(
-    request: Request, account: str, fields: Mapping[str, Any], member: Member
+    request: Request,
+    account: str,
+    fields: Mapping[str, Any],
+    member: Member,
+    *,
+    patches: bool = False,
 ) -> dict[str, Any]:
-    data, terms = gateway_of(request).data.current, terms_in(fields)
-    if problems := checked(terms.tiers, terms.mappings, data.catalogue, data.names):
-        raise BadRequest(f"terms: {problems[0]}")
-    actor = member.caller.name
-    made = await _changed(request, lambda registry: registry.set_terms(account, fields, actor))
-    return {"account": account, "terms": _dumped(made)}
+    check, actor = gateway_of(request).data.check_terms, member.caller.name
+
+    def change(registry: Registry) -> Terms:
+        return registry.set_terms(account, fields, actor, patches=patches, check=check)
+
+    return {"account": account, "terms": _dumped(await _changed(request, change))}
 
 
 async def _fields(request: Request) -> dict[str, Any]:
     try:
-        fields = await request.json()
+        fields = orjson.loads(await request.body())
     except ValueError:
         raise BadRequest("the body is no JSON") from None
     if not isinstance(fields, dict):
@@ -202,14 +230,18 @@ async def _fields(request: Request) -> dict[str, Any]:
     return fields
 
 
-def _around(request: Request, account: str) -> list[str]:
+async def _around(request: Request, account: str) -> list[str]:
     """Return the accounts whose terms hold for one, the widest first; raises NotFound."""
-    if account == ORG or account.startswith("team:"):
-        return [ORG] if account == ORG else [ORG, account]
-    for member in gateway_of(request).keys.directory.by_digest.values():
-        if key_account(member.caller.name) == account:
-            team = member.caller.team
-            return [ORG, *([team_account(team)] if team else []), account]
+    if account == ORG:
+        return [ORG]
+    callers = [m.caller for m in gateway_of(request).keys.directory.by_digest.values()]
+    teams = {*await _read(request, lambda registry: registry.teams()), *(c.team for c in callers)}
+    if account in (team_account(team) for team in teams if team):
+        return [ORG, account]
+    for caller in callers:
+        if key_account(caller.name) == account:
+            team = [team_account(caller.team)] if caller.team else []
+            return [ORG, *team, account]
     raise NotFound(f"there is no account {account!r}: it is org, team:NAME or key:NAME")
 
 
@@ -287,10 +319,13 @@ async def list_provider_keys(request: Request, member: Reader) -> dict[str, Any]
 
 @admin.get("/audit")
 async def audit(
-    request: Request, member: Reader, account: str | None = None, limit: int = 100
+    request: Request,
+    member: Reader,
+    account: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """List changes of keys, teams and terms, the newest first: who, what, from what, to what."""
-    rows = await _read(request, lambda registry: registry.history(account, min(limit, 1000)))
+    rows = await _read(request, lambda registry: registry.history(account, limit))
     return {"object": "list", "data": rows}
 
 
@@ -298,4 +333,6 @@ async def audit(
 async def forget_caller(request: Request, name: str, member: Ruler) -> dict[str, Any]:
     """Delete everything that the books hold of a caller."""
     engine = books_of_request(request).database
-    return {"caller": name, "deleted": await asyncio.to_thread(forget, engine, name)}
+    n = await asyncio.to_thread(forget, engine, name)
+    await _read(request, lambda registry: registry.forgotten(name, member.caller.name, n))
+    return {"caller": name, "deleted": n}

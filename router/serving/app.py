@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,7 +33,7 @@ from uvicorn.supervisors import Multiprocess
 from router import __version__
 from router.books.record import Tell, telling_all, unrecorded
 from router.callers.keys import Keys
-from router.callers.registry import Registry
+from router.callers.registry import FIRST_ADMIN, FIRST_ADMIN_S, Made, Registry
 from router.decision.coverage import said_of_gaps
 from router.decision.engine import Engine
 from router.errors import RouterError
@@ -53,6 +54,7 @@ from router.serving.live import NOBODY_ASKED, LiveData, LoadEngine, untold
 from router.serving.logs import log_to_stderr
 from router.serving.lookup import lookup
 from router.serving.metrics import counting_together, metered
+from router.serving.own_key import own_key
 from router.serving.process import compute_on_one_thread, freeze, give_back_blocks
 from router.serving.routes import (
     OURS,
@@ -148,6 +150,7 @@ def create_app(
         alerts = books.database if books else alerts_database(settings, shared)
         beside.append(asyncio.create_task(watch.run(alerts)))
         yield
+        await gateway.ended()
         for task in beside:
             task.cancel()
         await upstream.aclose()
@@ -169,7 +172,7 @@ def create_app(
     app.state.watch = watch
     for prefix in PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
-    for routes in (own, lookup, admin, metered):
+    for routes in (own, lookup, own_key, admin, metered):
         app.include_router(routes)
     app.add_middleware(HotPaths, gateway=gateway)
     app.add_middleware(Front, admits=settings.home.admits, paths=OURS)
@@ -186,7 +189,7 @@ async def _keep_directory(keys: Keys, registry: Registry) -> None:
         try:
             newest = await asyncio.to_thread(registry.revision)
             if newest != held:
-                keys.directory = await asyncio.to_thread(registry.directory)
+                keys.renew(await asyncio.to_thread(registry.directory))
                 held = newest
             away = False
         except Exception:  # a database that is away: who is known stays known
@@ -289,7 +292,33 @@ def _try(settings: Settings, make: Callable[..., FastAPI], port: int) -> tuple[I
 
 
 def _greeting_of(app: FastAPI, settings: Settings, port: int) -> str:
-    return greeting(settings, port, app.state.gateway, Proxies.of(os.environ))
+    gateway: Gateway = app.state.gateway
+    admin = _first_admin(gateway, settings)
+    return greeting(settings, port, gateway, Proxies.of(os.environ), admin)
+
+
+def _first_admin(gateway: Gateway, settings: Settings) -> str:
+    """Make the first admin key where nobody else could; return what the greeting says of it.
+
+    On loopback the machine's owner administers.
+    """
+    if settings.local or gateway.books is None:
+        return ""
+    registry = gateway.books.registry
+    found = registry.first_admin()
+    gateway.keys.renew(registry.directory())
+    if found is None:
+        return ""
+    if isinstance(found, Made):
+        return (
+            f"{found.key}  (shown once; opens everything for {FIRST_ADMIN_S / 3600:.0f} hours, until there "
+            "is another key with the scope admin)"
+        )
+    until = datetime.fromtimestamp(found, UTC).strftime("%Y-%m-%d %H:%M")
+    return (
+        f"the key {FIRST_ADMIN} that was shown at an earlier start opens until {until} UTC; "
+        f"`auto-efficient keys rotate {FIRST_ADMIN}` makes a new one"
+    )
 
 
 def _config(settings: Settings, app: object, *, factory: bool = False) -> _Logged:
@@ -359,19 +388,24 @@ class _Greeting(Server):
         sys.stderr.flush()
 
 
-def greeting(settings: Settings, port: int, gateway: Gateway, proxies: Proxies) -> str:
-    """Say the address, who may call, what answers, by which proxy, and what to try."""
+def greeting(
+    settings: Settings, port: int, gateway: Gateway, proxies: Proxies, admin: str = ""
+) -> str:
+    """Say the address, who may call and administer, what answers, by which proxy, and what to try."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
     names = ", ".join(p.name for p in gateway.providers.configured)
-    if n := len(gateway.keys.directory.by_digest):
-        who = f"callers need one of {n} keys; without one, free models only"
+    directory = gateway.keys.directory
+    if directory.has_keys:
+        n = len(directory.by_digest)
+        who = f"callers need one of {n} key{'s' * (n != 1)}; without one, free models only"
     elif settings.local:
         who = "every caller on this machine is the owner; any API key or none will do"
     else:
         who = "no key is configured, so every caller is anonymous: free models only"
     if names == SIMULATED:
         names = "simulated (no provider key is set; no model is called)"
+    ruler = f"  admin       {admin}\n" if admin else ""
     proxy = f"  proxy       {proxies}\n" if proxies.by_scheme else ""
     problems = (gateway.data.problem, *gateway.stores.problems)
     problem = "".join(f"  problem     {said}\n" for said in problems if said)
@@ -382,7 +416,7 @@ def greeting(settings: Settings, port: int, gateway: Gateway, proxies: Proxies) 
     return f"""Auto Efficient listens on {url}
   providers   {names}
 {models}  callers     {who}
-{proxy}{unserved}{problem}  OpenAI      base URL {url}/v1, model kilo-auto/efficient
+{ruler}{proxy}{unserved}{problem}  OpenAI      base URL {url}/v1, model kilo-auto/efficient
   Anthropic   base URL {url}, model kilo-auto/efficient
   try         curl -i {url}/v1/chat/completions -d '{{"model": "kilo-auto/efficient", \\
               "messages": [{{"role": "user", "content": "Fix the failing test in parser.py"}}]}}'

@@ -12,9 +12,10 @@ from typing import Final
 
 from classifier.model import ARTEFACT_FILES
 from router.callers.overrides import checked
+from router.callers.terms import Terms
 from router.decision.picks import table_change
 from router.decision.tiers import Data, Decides
-from router.errors import BadArtefact
+from router.errors import BadArtefact, BadRequest
 from router.evidence.catalogue import (
     CATALOGUE_FILE,
     MODELS_DIR,
@@ -34,7 +35,7 @@ from router.evidence.table import TABLE_FILE
 from router.providers.endpoints import PROVIDERS_FILE, Providers
 from router.providers.inventory import Inventory
 from router.providers.stock import shelves_of, with_own
-from router.values import Caller, Interface
+from router.values import Caller, Interface, Limits
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,17 @@ class LiveData:
         before, self.inventory = self.inventory, inventory.after(self.inventory)
         return self.inventory.listed != before.listed and self._renewed()
 
+    def check_terms(self, terms: Terms) -> None:
+        """Raise BadRequest where terms name a model, a tier or an agent that there is not."""
+        data = self.current
+        if problem := misnamed(terms, terms, data.catalogue, data.names, self._unlisted()):
+            raise BadRequest(f"terms: {problem}")
+
+    def _unlisted(self) -> bool:
+        """Say whether some server of one's own has not said what it has, so a name may be its."""
+        own = self._providers.own
+        return any(server.provider.name not in self.inventory.listed for server in own)
+
     def _renewed(self) -> bool:
         last = self.current
         try:
@@ -150,7 +162,7 @@ class LiveData:
         for shelf in shelves.values():
             spellings |= shelf.spellings
         names = Names(catalogue, spellings, aggregators)
-        unlisted = any(s.provider.name not in self.inventory.listed for s in providers.own)
+        unlisted = self._unlisted()
         for name, to in self._aliases.items():
             named = "/" in to or unlisted or names.of(to).known
             if catalogue.tier(to) is None and (catalogue.names_tier(to) or not named):
@@ -215,12 +227,27 @@ class LiveData:
 
 def refuse_unknown(caller: Caller, catalogue: Catalogue, names: Names, *, unlisted: bool) -> None:
     """Raise BadArtefact where what a caller is allowed, or set, names what there is not."""
-    try:
-        names.within(caller.limits)
-    except UnknownName as error:
-        raise BadArtefact(f"callers: {caller.name}: {error}") from None
-    for problem in checked(caller.tiers, caller.mappings, catalogue, names, unlisted=unlisted):
+    if problem := misnamed(caller.limits, caller, catalogue, names, unlisted):
         raise BadArtefact(f"callers: {caller.name}: {problem}")
+
+
+def misnamed(
+    limits: Limits, said: Terms | Caller, catalogue: Catalogue, names: Names, unlisted: bool
+) -> str:
+    """Say what limits and overrides name that there is not; nothing where all is known.
+
+    ``unlisted``: some server of one's own has not said what it has, so a name may be its.
+    """
+    pin = limits.pin
+    try:
+        names.resolved({"allow": limits.allow, "deny": limits.deny})
+        if pin is not None and not unlisted:
+            names.listed([pin])
+    except UnknownName as error:
+        return str(error)
+    if pin is not None and "*" in pin:
+        return f"pin: {pin!r} is more than one model"
+    return next(iter(checked(said.tiers, said.mappings, catalogue, names, unlisted=unlisted)), "")
 
 
 def changes_between(last: Data, data: Data) -> tuple[Remapping, ...]:

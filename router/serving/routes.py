@@ -22,7 +22,7 @@ from router.books.changes import kept
 from router.decision.explain import as_json
 from router.errors import RouterError, UnknownModel
 from router.evidence.changelog import as_json as change_as_json
-from router.serving.asgi import Headers, Receive, Scope, Send, read_headers
+from router.serving.asgi import Headers, Message, Receive, Scope, Send, read_headers
 from router.serving.front import Paths
 from router.serving.gateway import Gateway, must_reach
 from router.serving.headers import error_headers
@@ -56,6 +56,15 @@ OURS: Final = Paths(
         }
     ),
 )
+
+READ: Final = (
+    "/route",
+    *(path.rpartition("}")[2] for format in FORMATS.values() if (path := format.COUNT_PATH)),
+)
+"""How paths end that take a request for a model without asking one."""
+
+SMALL_BYTES: Final = 1 << 20
+"""Longest body of every other: terms of a caller have some hundreds of bytes."""
 
 PATH_CHARS: Final = 200
 """Longest path that an error repeats."""
@@ -107,16 +116,37 @@ class HotPaths:
         for kind in PassThrough:
             for prefix in PREFIXES:
                 self._exact[prefix + kind.path] = partial(gateway.serve, kind)
+        self._longest = gateway.settings.requests.body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look the path up."""
         serve = self._served_by(scope.get("path", "")) if scope.get("method") == "POST" else None
-        await (serve or self._app)(scope, receive, send)
+        if serve is not None:
+            await serve(scope, receive, send)
+            return
+        reads = scope.get("path", "").endswith(READ)
+        longest = self._longest if reads else min(self._longest, SMALL_BYTES)
+        await self._app(scope, _bounded(receive, longest), send)
 
     def _served_by(self, path: str) -> Callable[..., Awaitable[None]] | None:
         if found := self._exact.get(path):
             return found
         return next((serve for pattern, serve in self._patterns if pattern.fullmatch(path)), None)
+
+
+def _bounded(receive: Receive, longest: int) -> Receive:
+    """Return the same, which ends at a body that is too long: the framework would hold all of it."""
+    read = 0
+
+    async def bounded() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > longest:
+            raise HTTPException(413, f"the body is longer than the {longest:,} bytes allowed")
+        return message
+
+    return bounded
 
 
 class Handed(Response):
