@@ -127,6 +127,12 @@ class Streamed:
         return self.relay.progress.usage
 
     @property
+    def whole(self) -> bool:
+        """Whether the answer came to its end, and with it what was billed."""
+        progress = self.relay.progress
+        return not progress.failed and (progress.finished or progress.ended)
+
+    @property
     def broke(self) -> bool:
         """Whether the stream ended in an error."""
         return self.relay.progress.failed

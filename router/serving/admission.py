@@ -19,6 +19,7 @@ from router.decision.economics import band_of
 from router.errors import BudgetSpent, RateLimited, RouterError
 from router.evidence.catalogue import Catalogue, Price
 from router.serving.asgi import Headers
+from router.serving.headers import ascii_of
 
 ANSWER_TOKENS: Final = 8192
 """What is reserved for an answer where the request names no bound: the longest that clients of coding
@@ -160,7 +161,7 @@ def claim_headers(claim: Claim | None) -> Headers:
         tightest = max(warned, key=lambda r: r.used / r.charge.meter.limit)
         meter = tightest.charge.meter
         said = f"{tightest.charge.account}: ${tightest.used:.2f} of ${meter.limit:g} of {WORDS[meter.period]} used"
-        headers.append((b"x-auto-budget-warning", said.encode("ascii", "replace")))
+        headers.append((b"x-auto-budget-warning", ascii_of(said)))
     return headers
 
 

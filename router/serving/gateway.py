@@ -8,6 +8,7 @@ record is told.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import secrets
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import Any, Final
 
 from router.books.others import others_of, saved_usd
 from router.books.record import Tell, unrecorded
@@ -31,12 +33,14 @@ from router.decision.tiers import Standing, heard_by, pinned, plan
 from router.errors import (
     BadRequest,
     Forbidden,
+    NoModelFits,
     RateLimited,
     RouterError,
     Unauthenticated,
     UnknownModel,
 )
 from router.evidence.embeddings import price_of
+from router.evidence.names import UnknownName
 from router.providers.attempts import Attempt
 from router.providers.endpoints import Endpoint, Providers
 from router.providers.outgoing import Order, no_signs
@@ -82,12 +86,16 @@ from router.sessions.steps import (
     on_wishes,
 )
 from router.settings import Settings
-from router.values import NO_LIMITS, Caller, Interface, PassThrough, Spoken, Target, Unit, Usage
+from router.values import Caller, Interface, PassThrough, Spoken, Target, Unit, Usage
 from router.wire.cost import with_cost
 from router.wire.format import FORMATS
 from router.wire.preferences import NO_PREFERENCES
 
 log = logging.getLogger("router.requests")
+
+
+ENDS_S: Final = 2.0
+"""How long a request that was cancelled at shutdown may take to settle: a store's slowest answer."""
 
 
 class Gateway:
@@ -126,6 +134,7 @@ class Gateway:
             home=settings.home,
         )
         self._session_clock = session_clock
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     def now_s(self) -> float:
         """Return the time in seconds since 1970."""
@@ -170,7 +179,7 @@ class Gateway:
         now_s = self._session_clock()
         member = self.keys.identify(headers, address, now_s)
         caller = member.caller
-        if Access.INFERENCE not in member.scopes and not lists:
+        if not lists and not member.opens(Access.INFERENCE):
             raise Forbidden(
                 f"the key of {caller.name} opens no models, but {', '.join(sorted(member.scopes))}; "
                 "create one with the scope inference"
@@ -206,8 +215,12 @@ class Gateway:
         """Return a caller under what the request's headers wish, and that; raises BadRequest."""
         wished = read_wishes(headers)
         names = self.data.current.names
-        if caller.limits is not NO_LIMITS:
+        try:
             caller = replace(caller, limits=names.within(caller.limits))
+        except UnknownName as error:  # of a model that there was when it was said
+            raise NoModelFits(
+                f"what holds for {caller.name} cannot be kept: {error}; have its terms changed"
+            ) from None
         wished = resolved(wished, names)
         return narrowed(caller, wished), wished
 
@@ -301,6 +314,9 @@ class Gateway:
         passes = asked_in if isinstance(asked_in, PassThrough) else None
         interface = asked_in if isinstance(asked_in, Interface) else None
         passage = Passage(self.call_of(interface, scope, receive, send), self.share(), passes)
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
         try:
             await self._serve(passage)
         except Disconnected:
@@ -317,6 +333,12 @@ class Gateway:
                 await self._settle(passage)
             finally:
                 self._note(passage)
+                self._under_way.discard(task)
+
+    async def ended(self) -> None:
+        """Wait until what was under way is settled and noted: stores and books must outlast it."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=ENDS_S)
 
     async def _serve(self, passage: Passage) -> None:
         call = passage.call
@@ -347,7 +369,12 @@ class Gateway:
         charges = charges_of(member.allowances, estimate)
         if not charges:
             return
-        passage.claim = await self.stores.accounts.claim(charges, self._session_clock())
+        claiming = asyncio.ensure_future(self.stores.accounts.claim(charges, self._session_clock()))
+        try:
+            passage.claim = await asyncio.shield(claiming)
+        except asyncio.CancelledError:  # what is reserved all the same must be settled
+            passage.claim = await claiming
+            raise
         if not passage.claim.admitted:
             raise refusal(passage.claim)
 
@@ -365,7 +392,8 @@ class Gateway:
         passage.passing = passing = await self.intake.read_passing(call, kind, passage.share)
         keys = {**member.own_keys, **own_keys(call.headers, self.providers.names)}
         attempts = admitted(passing, caller, self.data.current, self.providers, keys)
-        await self._admit(passage, member, estimated_passing(passing, self.data.current.catalogue))
+        model, catalogue = attempts[0].target.unit.model, self.data.current.catalogue
+        await self._admit(passage, member, estimated_passing(passing, model, catalogue))
         async with watched(call) as watch:
             try:
                 passed = await self.upstream.pass_on(

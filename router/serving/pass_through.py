@@ -60,13 +60,15 @@ def _nobody(passing: Passing, name: str, providers: Providers) -> UnknownModel:
     )
 
 
-def estimated_passing(passing: Passing, catalogue: Catalogue) -> Estimate:
-    """Return the most that a request can be expected to come to."""
+def estimated_passing(passing: Passing, model: str, catalogue: Catalogue) -> Estimate:
+    """Return the most that a request to a model can be expected to come to."""
     if passing.kind is PassThrough.EMBEDDINGS:
-        return estimated([price_of(passing.model) or DEAREST], passing.input_tokens, 0)
+        listed = prices_of([model], catalogue) if catalogue.model(model) else None
+        prices = [price_of(model) or DEAREST] if listed is None else listed
+        return estimated(prices, passing.input_tokens, 0)
     bound = passing.fields.get("max_tokens")
     answer = bound if isinstance(bound, int) and bound > 0 else LEGACY_TOKENS
-    return estimated(prices_of([passing.model], catalogue), passing.input_tokens, answer)
+    return estimated(prices_of([model], catalogue), passing.input_tokens, answer)
 
 
 async def relayed(call: Call, passed: PassedAnswer, more: Headers) -> None:

@@ -191,7 +191,7 @@ def record_of(passage: Passage, now_s: float, at_s: float) -> Record:
 
 
 def spent_on(passage: Passage) -> Estimate:
-    """Return what a request came to; where nobody told its usage, what was sent of it.
+    """Return what a request came to; where nobody told its usage, or not to the end, what was sent of it.
 
     A request that no upstream answered came to nothing.
     """
@@ -199,14 +199,18 @@ def spent_on(passage: Passage) -> Estimate:
     if reply is None or reply.status >= 400:
         return NOTHING
     most, usage = passage.estimate, reply.usage
+    told = NOTHING
     if usage is not None:
         usd = most.usd if reply.usd is None else reply.usd
-        return Estimate(usd, usage.input_tokens + usage.output_tokens)
+        told = Estimate(usd, usage.input_tokens + usage.output_tokens)
+        if not isinstance(reply, Streamed) or reply.whole:
+            return told
     if not isinstance(reply, Streamed) or most.tokens <= 0:
         return most
     asked = passage.inbound.request.needs.input_tokens or 0 if passage.inbound else 0
     tokens = min(most.tokens, asked + passage.call.events * TOKENS_AN_EVENT)
-    return Estimate(most.usd * tokens / most.tokens, tokens)
+    sent = most.usd * tokens / most.tokens
+    return Estimate(max(told.usd, sent), max(told.tokens, tokens))
 
 
 def _workings_of(routed: Routed) -> Callable[[], Workings] | None:
