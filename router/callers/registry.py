@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import secrets as random
 import time
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
-from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, delete, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, delete, insert, select, text
 
 from router.callers.directory import (
     Access,
@@ -29,8 +25,24 @@ from router.callers.directory import (
     key_account,
     team_account,
 )
-from router.callers.keys import Key, fixed_holders, fixed_terms, reserved
+from router.callers.keys import Key, fixed_holders, fixed_terms
 from router.callers.meters import END_S
+from router.callers.rows import (
+    CALLERS,
+    active,
+    checked,
+    checked_end,
+    dumped,
+    joined,
+    must_be_team,
+    raise_revision,
+    revision_of,
+    scopes_in,
+    set_key,
+    teams_in,
+    terms_in,
+    terms_kept,
+)
 from router.callers.seal import Seal
 from router.callers.terms import ORG, Terms
 from router.errors import BadRequest, NotFound
@@ -47,11 +59,6 @@ HINT_CHARS: Final = 4
 
 GRACE_S: Final = 86_400.0
 """How long a key that was rotated still opens: a day to put the new one where the old one was."""
-
-NAME_CHARS: Final = 100
-
-CALLERS: Final = "callers"
-"""The revision that every change here raises."""
 
 
 FIRST_ADMIN: Final = "first-admin"
@@ -104,15 +111,15 @@ class Registry:
         if name in self._fixed:
             raise BadRequest(f"there is a key called {name!r} in the settings; choose another name")
         with writing(self._engine) as connection:
-            if _active(connection, name, now_s):
+            if active(connection, name, now_s):
                 raise BadRequest(
                     f"there is a key called {name!r}; rotate it, or choose another name"
                 )
             if team is not None:
-                _must_be_team(connection, team)
+                must_be_team(connection, team)
             opens = frozenset(scopes)
             made = self._insert(connection, name, team, opens, expires_s)
-            told = {"team": team, "scopes": _joined(opens), "expires_s": expires_s}
+            told = {"team": team, "scopes": joined(opens), "expires_s": expires_s}
             self._note(connection, actor, "key.create", key_account(name), None, told)
             self._follow_first(connection, name, opens, actor)
         return made
@@ -129,17 +136,17 @@ class Registry:
             newest = max(rows, key=lambda row: float(row["created_s"]))
             before = {field: newest[field] for field in ("team", "scopes", "expires_s")}
             if "scopes" in changes:
-                changes["scopes"] = _joined(frozenset(changes["scopes"]))
+                changes["scopes"] = joined(frozenset(changes["scopes"]))
             if changes.get("team") is not None:
-                _must_be_team(connection, changes["team"])
+                must_be_team(connection, changes["team"])
             after = before | changes
-            until_s = _checked_end(after["expires_s"], now_s)
+            until_s = checked_end(after["expires_s"], now_s)
             for row in rows:
                 old_s = None if row is newest else row["expires_s"]
                 ends_s = min(filter(None, (old_s, until_s)), default=None)
-                _set_key(connection, row["id"], **after | {"expires_s": ends_s})
+                set_key(connection, row["id"], **after | {"expires_s": ends_s})
             self._note(connection, actor, "key.change", key_account(name), before, after)
-            self._follow_first(connection, name, _scopes(after["scopes"]), actor)
+            self._follow_first(connection, name, scopes_in(after["scopes"]), actor)
         return {"name": name, **after}
 
     def first_admin(self) -> Made | float | None:
@@ -153,7 +160,7 @@ class Registry:
             if connection.dialect.name == "postgresql":  # of several replicas one makes it
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             rows = [
-                r for r in _active(connection, None, now_s) if Access.ADMIN in r["scopes"].split()
+                r for r in active(connection, None, now_s) if Access.ADMIN in r["scopes"].split()
             ]
             fixed = any(Access.ADMIN in key.scopes for key in self._fixed.values())
             if fixed or any(row["name"] != FIRST_ADMIN for row in rows):
@@ -163,7 +170,7 @@ class Registry:
             made = self._insert(
                 connection, FIRST_ADMIN, None, frozenset(Access), now_s + FIRST_ADMIN_S
             )
-            told = {"scopes": _joined(frozenset(Access)), "expires_s": made.expires_s}
+            told = {"scopes": joined(frozenset(Access)), "expires_s": made.expires_s}
             self._note(connection, "gateway", "key.create", key_account(FIRST_ADMIN), None, told)
         return made
 
@@ -176,9 +183,9 @@ class Registry:
             until_s = min(now_s + max(0.0, grace_s), END_S)
             ends = [(row["id"], min(row["expires_s"] or until_s, until_s)) for row in rows]
             for id_, end_s in ends:
-                _set_key(connection, id_, expires_s=end_s)
+                set_key(connection, id_, expires_s=end_s)
             made = self._insert(
-                connection, name, newest["team"], _scopes(newest["scopes"]), newest["expires_s"]
+                connection, name, newest["team"], scopes_in(newest["scopes"]), newest["expires_s"]
             )
             self._note(
                 connection, actor, "key.rotate", key_account(name), None, {"old_until_s": until_s}
@@ -193,9 +200,9 @@ class Registry:
 
     def _revoke(self, connection: Connection, name: str, actor: str) -> None:
         now_s = self._clock()
-        if rows := _active(connection, name, now_s):
+        if rows := active(connection, name, now_s):
             for row in rows:
-                _set_key(connection, row["id"], revoked_s=now_s)
+                set_key(connection, row["id"], revoked_s=now_s)
             self._note(connection, actor, "key.revoke", key_account(name), None, None)
 
     def _follow_first(
@@ -207,7 +214,7 @@ class Registry:
 
     def _must_open(self, connection: Connection, name: str, now_s: float) -> list[dict[str, Any]]:
         """Return the keys of a name that open something; raises BadRequest or NotFound for none."""
-        rows = _active(connection, name, now_s)
+        rows = active(connection, name, now_s)
         if not rows and name in self._fixed:
             raise BadRequest(f"the key {name!r} is of the settings; change it there")
         if not rows:
@@ -230,7 +237,7 @@ class Registry:
         scopes: frozenset[Access],
         expires_s: float | None,
     ) -> Made:
-        expires_s = _checked_end(expires_s, self._clock())
+        expires_s = checked_end(expires_s, self._clock())
         key = KEY_PREFIX + random.token_urlsafe(KEY_BYTES)
         row = {
             "id": random.token_hex(8),
@@ -238,7 +245,7 @@ class Registry:
             "sha256": hashlib.sha256(key.encode()).hexdigest(),
             "hint": key[-HINT_CHARS:],
             "team": team,
-            "scopes": _joined(scopes),
+            "scopes": joined(scopes),
             "created_s": self._clock(),
             "expires_s": expires_s,
         }
@@ -251,7 +258,7 @@ class Registry:
         """Make a team."""
         name = checked(name)
         with writing(self._engine) as connection:
-            if name in _teams(connection):
+            if name in teams_in(connection):
                 raise BadRequest(f"there is a team called {name!r}")
             connection.execute(insert(schema.teams), {"name": name, "created_s": self._clock()})
             self._note(connection, actor, "team.create", team_account(name), None, None)
@@ -259,7 +266,7 @@ class Registry:
     def teams(self) -> list[str]:
         """List the teams."""
         with self._engine.connect() as connection:
-            return sorted(_teams(connection))
+            return sorted(teams_in(connection))
 
     # Terms.
 
@@ -280,7 +287,7 @@ class Registry:
         table = schema.terms
         with writing(self._engine) as connection:
             self._must_exist(connection, account)
-            before = _terms(connection).get(account)
+            before = terms_kept(connection).get(account)
             if patches:
                 found = {**(before or {}), **fields}
                 fields = {name: value for name, value in found.items() if value is not None}
@@ -288,16 +295,16 @@ class Registry:
             check(terms)
             connection.execute(delete(table).where(table.c.scope == account))
             if fields:
-                row = {"scope": account, "terms": _dumped(terms), "changed_s": self._clock()}
+                row = {"scope": account, "terms": dumped(terms), "changed_s": self._clock()}
                 connection.execute(insert(table), row)
-            after = orjson.loads(_dumped(terms)) if fields else None
+            after = orjson.loads(dumped(terms)) if fields else None
             self._note(connection, actor, "terms.set", account, before, after)
         return terms
 
     def terms(self) -> dict[str, Terms]:
         """Return what every account says of its own."""
         with self._engine.connect() as connection:
-            said = {scope: terms_in(fields) for scope, fields in _terms(connection).items()}
+            said = {scope: terms_in(fields) for scope, fields in terms_kept(connection).items()}
         return said | fixed_terms(self._fixed.values())
 
     # Own provider keys.
@@ -343,16 +350,16 @@ class Registry:
     def revision(self) -> int:
         """Return a number that every change raises."""
         with self._engine.connect() as connection:
-            return _revision(connection)
+            return revision_of(connection)
 
     def directory(self) -> Directory:
         """Return who may ask now, and under what; it is at least as new as its revision."""
         with self._engine.connect() as connection:
-            revision = _revision(connection)
-            rows = _active(connection, None, self._clock())
+            revision = revision_of(connection)
+            rows = active(connection, None, self._clock())
             had_keys = connection.execute(select(schema.keys.c.id).limit(1)).first() is not None
         holders = [
-            Holder(r["name"], r["sha256"], r["team"], _scopes(r["scopes"]), r["expires_s"])
+            Holder(r["name"], r["sha256"], r["team"], scopes_in(r["scopes"]), r["expires_s"])
             for r in rows
         ]
         return directory_of(
@@ -384,9 +391,9 @@ class Registry:
         if kind == "key" and name in self._fixed:
             raise BadRequest(f"the key {name!r} is of the settings; change it there")
         if kind == "team" and name:
-            _must_be_team(connection, name)
+            must_be_team(connection, name)
         elif kind == "key" and name:
-            if not _active(connection, name, self._clock()):
+            if not active(connection, name, self._clock()):
                 raise NotFound(f"there is no key called {name!r} that opens anything")
         elif account != ORG:
             raise BadRequest(f"{account!r} is neither org nor team:NAME nor key:NAME")
@@ -405,99 +412,3 @@ class Registry:
         }
         connection.execute(insert(schema.audit), row)
         raise_revision(connection, CALLERS)
-
-
-def raise_revision(connection: Connection, name: str) -> None:
-    """Raise a number that others look at."""
-    table = schema.revisions
-    made = postgresql if connection.dialect.name == "postgresql" else sqlite
-    upsert = made.insert(table).values(name=name, number=1)
-    connection.execute(
-        upsert.on_conflict_do_update(index_elements=["name"], set_={"number": table.c.number + 1})
-    )
-
-
-def terms_in(fields: Mapping[str, Any]) -> Terms:
-    """Read terms; raises BadRequest naming the field at fault."""
-    try:
-        return Terms.model_validate_json(orjson.dumps(fields))
-    except TypeError as error:  # a number beyond 64 bits, half a character
-        raise BadRequest(f"terms: {error}") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(f"terms: {place}: {first['msg']}") from None
-
-
-def checked(name: str) -> str:
-    """Return a name of a key or a team; raises BadRequest for what cannot be one."""
-    name = unicodedata.normalize("NFC", name.strip())
-    if not name or len(name) > NAME_CHARS or not name.isprintable():
-        raise BadRequest(f"a name is one line of 1 to {NAME_CHARS} characters")
-    if "/" in name or not name.strip("."):
-        raise BadRequest("a name has no slash and is more than dots: it stands in addresses")
-    if reserved(name):
-        raise BadRequest(f"no key may be called {name}: that is somebody else's name")
-    return name
-
-
-def _checked_end(expires_s: float | None, now_s: float) -> float | None:
-    """Return until when a key opens; raises BadRequest."""
-    if expires_s is None:
-        return None
-    if not math.isfinite(expires_s) or expires_s > END_S:
-        raise BadRequest("expires: that is beyond the year 2100; leave it out for never")
-    if expires_s <= now_s:
-        raise BadRequest("expires: that is in the past")
-    return expires_s
-
-
-def _revision(connection: Connection) -> int:
-    table = schema.revisions
-    query = select(table.c.number).where(table.c.name == CALLERS)
-    return int(connection.execute(query).scalar() or 0)
-
-
-def _dumped(terms: Terms) -> str:
-    return terms.model_dump_json(exclude_unset=True)
-
-
-def _joined(scopes: frozenset[Access]) -> str:
-    if not scopes:
-        raise BadRequest(f"scopes: at least one of {', '.join(Access)}")
-    return " ".join(sorted(scopes))
-
-
-def _scopes(text: str) -> frozenset[Access]:
-    known = set(Access)
-    return frozenset(Access(word) for word in text.split() if word in known)
-
-
-def _teams(connection: Connection) -> set[str]:
-    return set(connection.execute(select(schema.teams.c.name)).scalars())
-
-
-def _must_be_team(connection: Connection, name: str) -> None:
-    teams = _teams(connection)
-    if name not in teams:
-        known = f"; there are {', '.join(sorted(teams))}" if teams else "; create it first"
-        raise NotFound(f"there is no team called {name!r}{known}")
-
-
-def _terms(connection: Connection) -> dict[str, dict[str, Any]]:
-    rows = connection.execute(select(schema.terms.c.scope, schema.terms.c.terms))
-    return {scope: orjson.loads(text) for scope, text in rows}
-
-
-def _active(connection: Connection, name: str | None, now_s: float) -> list[dict[str, Any]]:
-    """Return the keys, all or those of a name, that open something now."""
-    table = schema.keys
-    expires = table.c.expires_s
-    query = select(table).where(table.c.revoked_s.is_(None), expires.is_(None) | (expires > now_s))
-    if name is not None:
-        query = query.where(table.c.name == name)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def _set_key(connection: Connection, id_: str, **values: Any) -> None:
-    connection.execute(update(schema.keys).where(schema.keys.c.id == id_).values(**values))

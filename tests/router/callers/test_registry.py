@@ -11,7 +11,8 @@ from sqlalchemy import text
 from router.callers.directory import Access
 from router.callers.keys import Key
 from router.callers.meters import END_S
-from router.callers.registry import FIRST_ADMIN, FIRST_ADMIN_S, Made, Registry, terms_in
+from router.callers.registry import FIRST_ADMIN, FIRST_ADMIN_S, Made, Registry
+from router.callers.rows import terms_in
 from router.callers.seal import Seal
 from router.errors import BadRequest, NotFound
 from router.storage.database import file_url, open_database
