@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from contextlib import AsyncExitStack
 
@@ -10,7 +11,11 @@ import httpx
 import pytest
 
 from router.callers.meters import Charge, Meter, Period, Resource
+from router.callers.registry import Registry
+from router.callers.seal import seal_of
+from router.serving.books import BOOKS_FILE
 from router.serving.routes import PREFIXES
+from router.storage.database import file_url, open_database
 from router.values import Interface
 from tests.gateway_rig import (
     PATHS,
@@ -25,6 +30,7 @@ from tests.gateway_rig import (
     replies,
     streams,
 )
+from tests.router.serving.test_replicas import served
 from tests.services import redis_server, soon
 
 MODEL = "openai/gpt-5.5"
@@ -75,7 +81,7 @@ async def settled(client, account="key:anna"):
 # Reserved up front.
 
 
-async def at_once(clients, fake, n=100) -> list[int]:
+async def at_once(clients, fake, n=100, headers=ANNA) -> list[int]:
     """Ask all at once, while the upstream holds its answers until the others are refused."""
     release = asyncio.Event()
 
@@ -84,7 +90,9 @@ async def at_once(clients, fake, n=100) -> list[int]:
         return await good(seen, writer)
 
     fake.play = held
-    asked = {asyncio.create_task(chat(clients[i % len(clients)])) for i in range(n)}
+    asked = {
+        asyncio.create_task(chat(clients[i % len(clients)], headers=headers)) for i in range(n)
+    }
     waiting = asked
     while len(waiting) > 11:
         _, waiting = await asyncio.wait(waiting, timeout=15, return_when=asyncio.FIRST_COMPLETED)
@@ -128,6 +136,49 @@ async def test_two_gateways_on_one_redis_count_together():
             assert len(fake.seen) == said.count(200) in (10, 11)
             spent = sum(r.usd for client in (a, b) for r in client.records if r.usd)
             assert await settled(a) == pytest.approx(spent)
+
+
+@pytest.mark.slow
+async def test_two_workers_count_together_and_one_start_shows_one_admin_key(tmp_path):
+    engine = open_database(file_url(tmp_path / BOOKS_FILE))
+    registry = Registry(engine, seal_of("", tmp_path))
+    key = registry.create("anna", "test").key
+    registry.set_terms("key:anna", monthly(ROOM), "test")
+    async with AsyncExitStack() as stack:
+        fake = await stack.enter_async_context(fake_upstream())
+        gate = served(state_dir=tmp_path, workers=2, upstream=fake.url, host="0.0.0.0")
+        _, url, said = await asyncio.to_thread(gate.__enter__)
+        try:
+            assert "".join(said).count("sk-auto-") == 1
+            base = url.replace("0.0.0.0", "127.0.0.1")
+            headers = {"authorization": f"Bearer {key}"}
+            clients = [
+                await stack.enter_async_context(
+                    httpx.AsyncClient(base_url=base, timeout=60, headers=headers)
+                )
+                for _ in range(10)
+            ]
+            for client in clients:
+                await up(client)
+            answers = await at_once(clients, fake, headers={})
+            assert len(fake.seen) == answers.count(200) in (10, 11)
+            assert answers.count(402) == 100 - len(fake.seen)
+        finally:
+            await asyncio.to_thread(gate.__exit__, None, None, None)
+    engine.dispose()
+    async with fake_upstream() as fake, gateway(fake, state_dir=tmp_path) as client:
+        assert (await meter(client)).held == 0
+        assert (await meter(client)).spent > 0
+
+
+async def up(client) -> None:
+    """Wait until a gateway answers."""
+    for _ in range(300):
+        with contextlib.suppress(httpx.TransportError):
+            await client.get("/healthz")
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("nobody answers")
 
 
 # Settled at every end.
