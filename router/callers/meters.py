@@ -190,7 +190,7 @@ def window_of(period: Period, now_s: float) -> Window:
     if (length_s := SLIDING_S.get(period)) is not None:
         return window_at(period, int(now_s // length_s))
     if period is Period.TOTAL:
-        return window_at(period, 0)
+        return window_at(period, int(now_s // END_S))
     days = int(now_s // DAY_S)
     if period is Period.DAY:
         return window_at(period, days)
