@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
+from pydantic import ValidationError
 
 from router.errors import BadArtefact
 from router.settings import Settings
@@ -59,3 +62,9 @@ def test_names_and_origins_are_read_from_a_file_or_one_variable_and_checked():
     for name, value in (("own_names", "http://x"), ("own_names", "*"), ("allowed_origins", "null")):
         with pytest.raises(BadArtefact, match=name):
             Settings.load(environ={}, overrides={name: [value]})
+
+
+def test_two_keys_of_one_digest_are_refused_by_name():
+    rows = "".join(f'[[callers]]\nname = "{name}"\nsha256 = "{"0" * 64}"\n' for name in ("a", "b"))
+    with pytest.raises(ValidationError, match="a and b have the same sha256"):
+        Settings.model_validate(tomllib.loads(rows))
