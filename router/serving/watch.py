@@ -188,9 +188,8 @@ class Watch:
 
 def budgets_of(directory: Directory) -> list[Charge]:
     """Return the budgets of all accounts, each once."""
-    members = (directory.owner, *directory.by_digest.values())
-    held = (directory.anonymous, *(member.allowances for member in members))
-    found = (Charge(account, meter) for allowances in held for account, meter in allowances)
+    members = (directory.owner, directory.anonymous, *directory.by_digest.values())
+    found = (Charge(*allowance) for member in members for allowance in member.allowances)
     return [*{charge.key: charge for charge in found if charge.meter.booked}.values()]
 
 
