@@ -248,7 +248,7 @@ class RedisAccounts:
             await self._pay_all()
         except Away as error:
             log.warning("what was spent without the shared store is lost to it: %s", error)
-        await self._redis.aclose()
+        await self._redis.aclose(close_connection_pool=True)
 
     async def _counted(self, charges: Sequence[Charge], now_s: float, *, takes: bool) -> Claim:
         self._now_s = now_s
