@@ -19,6 +19,8 @@ from tests.processes import served
 from tests.services import soon
 
 LOAD_S = 4.0
+CONNECTIONS = 24
+"""So many that every worker has some."""
 
 
 def port_of(running):
@@ -39,7 +41,7 @@ def summed(folder):
 async def loaded(running, until):
     """Ask a gateway until something happened; return what was answered."""
     answered = Answered()
-    asking = asyncio.create_task(answered.ask(port_of(running)))
+    asking = asyncio.create_task(answered.ask(port_of(running), CONNECTIONS))
     await until()
     answered.stop()
     await asking
@@ -55,7 +57,7 @@ def check(answered, ended_s, folder):
 
 
 @pytest.mark.slow
-async def test_a_killed_gateway_has_booked_what_ended_a_second_before(tmp_path, record_property):
+async def test_a_killed_gateway_has_booked_what_ended_a_second_before(tmp_path):
     with served(state_dir=tmp_path) as running:
 
         async def killed():
@@ -66,10 +68,7 @@ async def test_a_killed_gateway_has_booked_what_ended_a_second_before(tmp_path, 
         running.process.wait(20)
         ended_s = max(answered.at.values())
     with served(state_dir=tmp_path):
-        lost = check(answered, ended_s, tmp_path)
-        assert lost < len(answered.at) / LOAD_S, "of the last second only"
-        record_property("answered", len(answered.at))
-        record_property("lost of the last second", lost)
+        assert check(answered, ended_s, tmp_path) < len(answered.at) / LOAD_S
 
 
 @pytest.mark.slow
