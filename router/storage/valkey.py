@@ -60,6 +60,7 @@ async def within(period_s: float) -> AsyncIterator[None]:
     """
     loop = asyncio.get_running_loop()
     due_s, cpu_s, looks = loop.time() + period_s, time.thread_time(), 0
+    timer = loop.call_at(due_s, lambda: look())
 
     def look() -> None:
         nonlocal due_s, cpu_s, looks, timer
@@ -70,7 +71,6 @@ async def within(period_s: float) -> AsyncIterator[None]:
         due_s, cpu_s = now_s + period_s, used_s
         timer = loop.call_at(due_s, look)
 
-    timer = loop.call_at(due_s, look)
     try:
         async with asyncio.timeout(None) as limit:
             yield
