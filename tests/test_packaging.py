@@ -80,7 +80,7 @@ def always(tree):
 
 def imported(*folders, walk=ast.walk):
     """Return the distributions that the code under the folders imports, wherever ``walk`` goes."""
-    own = {"auto_efficient", "router", "classifier", "benchmarks", "examples", "tests"}
+    own = {"auto_efficient", "router", "classifier", "benchmarks", "deploy", "examples", "tests"}
     found = set()
     for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
         for node in walk(ast.parse(file.read_bytes())):
