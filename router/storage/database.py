@@ -25,6 +25,12 @@ NEWEST: Final = "0003"
 BUSY_S: Final = 10.0
 """How long a write waits for another process's; one takes milliseconds, a retention run a second."""
 
+TODO: Final = {
+    "postgresql": "start the database, or correct `database`",
+    "sqlite": "make its folder writable, or name another by `state_dir` or `database`",
+}
+"""What helps when a database cannot be used."""
+
 WRITES: Final = "auto_writes"
 
 LOCK: Final = 7_204_116_551
@@ -39,7 +45,8 @@ def open_database(url: str, *, pool: int = 5) -> Engine:
         _migrate(engine)
     except (SQLAlchemyError, OSError) as error:
         told = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise BadArtefact(f"database: {shown(url)} cannot be used: {told}") from error
+        todo = TODO[parsed.get_backend_name()]
+        raise BadArtefact(f"database: {shown(url)} cannot be used: {told}; {todo}") from error
     return engine
 
 
