@@ -74,11 +74,21 @@ async def test_a_killed_gateway_has_booked_what_ended_a_second_before(tmp_path):
 @pytest.mark.slow
 async def test_three_workers_of_one_machine_book_every_reply_when_they_are_told_to_stop(tmp_path):
     with served(state_dir=tmp_path, workers=3) as running:
-        answered = await loaded(running, lambda: asyncio.sleep(LOAD_S))
+
+        async def backed_up():
+            await asyncio.sleep(LOAD_S / 2)
+            with contextlib.closing(sqlite3.connect(tmp_path / "books.db")) as books:
+                books.execute("VACUUM INTO ?", [str(tmp_path / "backup.db")])
+            await asyncio.sleep(LOAD_S / 2)
+
+        answered = await loaded(running, backed_up)
         assert running.stop() in (0, -15)
         assert "locked" not in running.said
         assert "Traceback" not in running.said
     assert check(answered, time.monotonic() + 1.0, tmp_path) == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "backup.db")) as backup:
+        [copied] = backup.execute("SELECT count(*) FROM requests").fetchone()
+    assert 0 < copied < len(answered.at)
 
 
 @pytest.mark.slow
