@@ -35,9 +35,7 @@ def costs(sources: Sources) -> str:
     """Show CPU per request, and requests per second and core, by kind of traffic."""
     found = sources.result("capacity")
     kept = list(found["memory_mb"])
-    lines = [
-        [kind, *(_cost(by[name]) for name in kept)] for kind, by in found["cpu_us"].items()
-    ]
+    lines = [[kind, *(_cost(by[name]) for name in kept)] for kind, by in found["cpu_us"].items()]
     note = (
         f"CPU milliseconds of a request (median of {found['rounds']} rounds, lowest and highest), and how many of them a core "
         f"has room for in a second. {found['machine']}."
@@ -66,10 +64,17 @@ def sizing(sources: Sources) -> str:
         ms = _mixed_ms(cpu, name)
         cores = mean * PEAK * ms / 1000 / BUSY
         lines.append(
-            [name, f"{ms:.2f}", f"{mean * PEAK * ms / 1000:.2f}", f"{cores:.2f}", str(math.ceil(cores) + 1)]
+            [
+                name,
+                f"{ms:.2f}",
+                f"{mean * PEAK * ms / 1000:.2f}",
+                f"{cores:.2f}",
+                str(math.ceil(cores) + 1),
+            ]
         )
     kinds = ", ".join(
-        f"{part:.0%} {kind}{' (streamed)' if kind in STREAMED else ''}" for kind, part in MIX.items()
+        f"{part:.0%} {kind}{' (streamed)' if kind in STREAMED else ''}"
+        for kind, part in MIX.items()
     )
     assumed = (
         f"{DEVELOPERS} developers, {AT_WORK:.0%} of them with an agent at work in the busiest hour, {PER_HOUR} requests an hour each: "
@@ -84,9 +89,11 @@ def sizing(sources: Sources) -> str:
 
 def _mixed_ms(cpu: Mapping[str, Any], name: str) -> float:
     """Return the CPU milliseconds of a request of the mix; a stream's events come on top of reading it."""
-    of = {kind: by[name]["median"] / 1000 for kind, by in cpu.items()}
+    of: dict[str, float] = {kind: by[name]["median"] / 1000 for kind, by in cpu.items()}
     events = max(0.0, of[STREAM] - of[SHORT])
-    return sum(part * (of[kind] + (events if kind in STREAMED else 0.0)) for kind, part in MIX.items())
+    return sum(
+        part * (of[kind] + (events if kind in STREAMED else 0.0)) for kind, part in MIX.items()
+    )
 
 
 BLOCKS: Final[dict[str, Block]] = {

@@ -145,8 +145,7 @@ def create_app(
         if inventory is None:
             await _restock(data, providers, carrier)
         freeze()
-        if settings.shutdown_delay_s:
-            defer_stop(partial(setattr, gateway, "draining", True), settings.shutdown_delay_s)
+        defer_stop(partial(setattr, gateway, "draining", True), settings.shutdown_delay_s)
         beside = [asyncio.create_task(_keep_fresh(data, settings.reload_s, providers, carrier))]
         if stores.bulletin is not None:
             beside.append(asyncio.create_task(Gossip(upstream, stores.bulletin).run()))

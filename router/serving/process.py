@@ -74,8 +74,11 @@ def give_back_blocks() -> None:
 def defer_stop(tell: Callable[[], None], delay_s: float) -> None:
     """Have SIGTERM ``tell`` at once, and reach whoever handles it ``delay_s`` seconds later; a second one at once.
 
-    Called on the event loop.  Signals are the main thread's, so one that runs elsewhere is left alone.
+    Called on the event loop.  Signals are the main thread's, so one that runs elsewhere is left alone; so is all
+    where there is nothing to wait for.
     """
+    if not delay_s:
+        return
     stop = signal.getsignal(signal.SIGTERM)
     if not callable(stop) or threading.current_thread() is not threading.main_thread():
         return
