@@ -15,8 +15,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import hashlib
 import json
 import math
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,6 +43,14 @@ PER_HOUR: Final = 40
 """What a stranger may ask in an hour, at all replicas together."""
 AWAY_SHARE: Final = 0.25
 """Of what is left of a limit a replica admits so much while the store is away."""
+KEY: Final = "sk-test"
+"""Of the caller that asks all the time; it stands in the settings, the others are made by the command."""
+PER_MINUTE: Final = 20
+BUDGET_USD: Final = 0.25
+TERMS: Final = {
+    "key:rated": {"requests_per_minute": PER_MINUTE},
+    "key:bounded": {"budgets": [{"usd": BUDGET_USD, "per": "week"}]},
+}
 GRACE_S: Final = 1.0
 """Replies that ended so long before a kill must be in the books."""
 RECOVERS_S: Final = 10.0
@@ -65,8 +76,9 @@ class Verdict:
 class Replica:
     """A gateway that can be killed and started again with what it kept."""
 
-    def __init__(self, folder: Path, store: Service, database: Service) -> None:
+    def __init__(self, folder: Path, config: Path, store: Service, database: Service) -> None:
         self._environ = {
+            "config": config,
             "state_dir": folder,
             "store": store.url,
             "database": database.url,
@@ -97,6 +109,26 @@ class Replica:
     def port(self) -> int:
         """Where it listens."""
         return httpx.URL(self.running.url).port or 0
+
+
+CONFIG: Final = f"""
+[[callers]]
+name = "load"
+sha256 = "{hashlib.sha256(KEY.encode()).hexdigest()}"
+"""
+
+
+def make_key(database: Service, account: str, said: object) -> str:
+    """Make a key by the command, and say what holds for it; returns the key."""
+    command = [sys.executable, "-m", "auto_efficient"]
+    environ = os.environ | {"AUTO_EFFICIENT_DATABASE": database.url}
+    name = account.removeprefix("key:")
+    some = ["keys", "create", name], ["terms", "set", account, json.dumps(said)]
+    made, _ = (
+        subprocess.run([*command, *rest], env=environ, check=True, capture_output=True, text=True)
+        for rest in some
+    )
+    return made.stdout.strip()
 
 
 # The load balancer.
@@ -146,6 +178,8 @@ async def asked(
     """Ask a replica, on a connection of its own."""
     body = ask(Interface.CHAT, model, text=text)
     told = {name.replace("_", "-"): value for name, value in headers.items()}
+    if "x-forwarded-for" not in told:
+        told = {"authorization": f"Bearer {KEY}"} | told
     async with httpx.AsyncClient(timeout=30) as client:
         return await client.post(
             replica.running.url + PATHS[Interface.CHAT], json=body, headers=told
@@ -172,17 +206,56 @@ async def sessions_hold(replicas: Sequence[Replica], n: int = 10) -> bool:
     return True
 
 
-async def admitted(replicas: Sequence[Replica], address: str, n: int) -> int:
-    """Ask ``n`` times from an address, all at once and at all replicas; return how often it was let in.
-
-    What limits other accounts (dollars of a team, tokens a minute of a key) is counted by the same
-    meters in the same store; its trial belongs here, beside this one.
-    """
-    who = {"x_forwarded_for": address}
+async def admitted(replicas: Sequence[Replica], n: int, **who: str) -> int:
+    """Ask ``n`` times as somebody, all at once and at all replicas; return how often that was let in."""
     some = (asked(replicas[i % len(replicas)], "kilo-auto/free", **who) for i in range(n))
     found = [answer.status_code for answer in await asyncio.gather(*some)]
     assert set(found) <= {200, 429}, found
     return found.count(200)
+
+
+async def limits_hold(
+    replicas: Sequence[Replica], rated: str, bounded: str, verdict: Verdict
+) -> None:
+    """Use up an address's hour, a key's minute and a key's budget at both replicas."""
+    n = await admitted(replicas, 2 * PER_HOUR, x_forwarded_for="203.0.113.1")
+    verdict.numbers["admitted of a stranger's hour, at once at both"] = [n, PER_HOUR]
+    verdict.kept["a limit of an hour holds across replicas"] = holds(n, PER_HOUR, replicas)
+    while time.time() % 60 > 50:  # noqa: ASYNC110 - all in one minute, so that none of it slides away
+        await asyncio.sleep(0.5)
+    n = await admitted(replicas, 3 * PER_MINUTE, authorization=f"Bearer {rated}")
+    verdict.numbers["admitted of a key's minute, at once at both"] = [n, PER_MINUTE]
+    verdict.kept["a limit of a minute holds across replicas"] = holds(n, PER_MINUTE, replicas)
+    verdict.numbers["times that a replica found the store too slow by then"] = slow(replicas)
+    costs = await spent_by(replicas, authorization=f"Bearer {bounded}")
+    verdict.numbers["dollars spent of a budget"] = [round(sum(costs), 4), BUDGET_USD, len(costs)]
+    verdict.kept["a budget holds across replicas"] = 0 < sum(costs) <= BUDGET_USD + max(costs)
+
+
+def slow(replicas: Sequence[Replica]) -> int:
+    """Return how often a replica had no answer from the store in time: on a machine that does much else."""
+    return sum(replica.running.said.count("the shared store is away") for replica in replicas)
+
+
+def holds(n: int, limit: int, replicas: Sequence[Replica]) -> bool:
+    """Say whether a limit held exactly; by its share for each replica that found the store too slow."""
+    alone = min(slow(replicas), len(replicas))
+    return limit <= n <= limit + alone * math.ceil(AWAY_SHARE * limit)
+
+
+async def spent_by(replicas: Sequence[Replica], **who: str) -> list[float]:
+    """Ask in fours, at all replicas, until the budget is used up; return what each request cost."""
+    costs: list[float] = []
+    for _ in range(100):
+        some = (
+            asked(replicas[i % len(replicas)], "openai/gpt-5.5", "x" * 4000, **who)
+            for i in range(4)
+        )
+        found = await asyncio.gather(*some)
+        costs += [float(a.headers["x-auto-cost-usd"]) for a in found if a.status_code == 200]
+        if all(answer.status_code == 402 for answer in found):
+            return costs
+    raise AssertionError(f"the budget is not used up: {costs}")
 
 
 async def healthy(replicas: Sequence[Replica]) -> float:
@@ -218,10 +291,10 @@ async def without_store(
     store: Service, replicas: Sequence[Replica], phase_s: float, verdict: Verdict
 ) -> None:
     """Stop the store and start it again."""
-    address, half = "203.0.113.2", PER_HOUR // 2
-    before = await admitted(replicas, address, half)
+    who, half = {"x_forwarded_for": "203.0.113.2"}, PER_HOUR // 2
+    before = await admitted(replicas, half, **who)
     store.stop()
-    meanwhile = await admitted(replicas, address, 2 * PER_HOUR)
+    meanwhile = await admitted(replicas, 2 * PER_HOUR, **who)
     verdict.numbers["admitted of a limit, store away"] = [before, meanwhile, PER_HOUR]
     most = len(replicas) * math.ceil(AWAY_SHARE * PER_HOUR)
     verdict.kept["without the store a limit opens no further than its share"] = (
@@ -231,7 +304,7 @@ async def without_store(
     await asyncio.sleep(phase_s)
     store.start()
     verdict.numbers["seconds until the store is used again"] = await healthy(replicas)
-    rest = await admitted(replicas, address, 2 * PER_HOUR)
+    rest = await admitted(replicas, 2 * PER_HOUR, **who)
     verdict.kept["what was admitted meanwhile is counted after"] = (
         before + meanwhile + rest <= PER_HOUR
     )
@@ -260,11 +333,16 @@ async def trial(phase_s: float) -> Verdict:
         store = held.enter_context(redis_server(keeps=True))
         database = held.enter_context(postgres_server())
         root = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="trial-")))
-        replicas = [Replica(root / name, store, database) for name in ("one", "other")]
+        (root / "auto-efficient.toml").write_text(CONFIG, "utf-8")
+        replicas = [
+            Replica(root / name, root / "auto-efficient.toml", store, database)
+            for name in ("one", "other")
+        ]
         for replica in replicas:
             held.callback(replica.stop)
         await asyncio.gather(*(asyncio.to_thread(replica.start) for replica in replicas))
-        ended_s, answered = await _under_load(replicas, store, database, phase_s, verdict)
+        keys = [await asyncio.to_thread(make_key, database, *said) for said in TERMS.items()]
+        ended_s, answered = await _under_load(replicas, keys, store, database, phase_s, verdict)
         for replica in replicas:
             await asyncio.to_thread(replica.stop)
         _count(answered, ended_s, booked(database), verdict)
@@ -273,6 +351,7 @@ async def trial(phase_s: float) -> Verdict:
 
 async def _under_load(
     replicas: Sequence[Replica],
+    keys: Sequence[str],
     store: Service,
     database: Service,
     phase_s: float,
@@ -284,9 +363,7 @@ async def _under_load(
         await asked(replicas[0], EFFICIENT, **PINNED, x_auto_pin=PIN)
         verdict.kept["a pin set at one replica holds at both"] = await pin_holds(replicas)
         verdict.kept["sessions go on at the other replica"] = await sessions_hold(replicas)
-        n = await admitted(replicas, "203.0.113.1", 2 * PER_HOUR)
-        verdict.numbers["admitted of a limit, at once at both"] = [n, PER_HOUR]
-        verdict.kept["a limit holds across replicas"] = n == PER_HOUR
+        await limits_hold(replicas, *keys, verdict)
         await asyncio.sleep(phase_s)
         ended_s = await killed(replicas, phase_s, verdict)
         await without_store(store, replicas, phase_s, verdict)

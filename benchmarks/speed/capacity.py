@@ -42,7 +42,7 @@ SETTLES_S: Final = 0.6
 OFF, FILE, SHARED = "nothing kept", "SQLite", "PostgreSQL and Redis"
 
 
-class Traffic(NamedTuple):
+class Workload(NamedTuple):
     """One kind of request."""
 
     made: Callable[[int, int], Iterator[bytes]]
@@ -75,13 +75,13 @@ def _embeddings(n: int, round_: int) -> Iterator[bytes]:
         yield orjson.dumps({"model": "text-embedding-3-small", "input": text})
 
 
-TRAFFIC: Final = {
-    "short chat, whole": Traffic(partial(_short, stream=False)),
-    "short chat, a stream of 256 events": Traffic(partial(_short, stream=True), part=0.2),
-    "first request of a coding agent, 50 KB": Traffic(_agents, part=0.5),
-    "repeat turn of one, 50 KB": Traffic(_repeated, part=0.5),
-    "a model by its name": Traffic(_named),
-    "embeddings": Traffic(_embeddings, EMBEDDINGS),
+WORKLOADS: Final = {
+    "short chat, whole": Workload(partial(_short, stream=False)),
+    "short chat, a stream of 256 events": Workload(partial(_short, stream=True), part=0.2),
+    "first request of a coding agent, 50 KB": Workload(_agents, part=0.5),
+    "repeat turn of one, 50 KB": Workload(_repeated, part=0.5),
+    "a model by its name": Workload(_named),
+    "embeddings": Workload(_embeddings, EMBEDDINGS),
 }
 
 
@@ -117,7 +117,7 @@ def measure(database: str, store: str, rounds: int, n: int) -> dict[str, Any]:
     fake = Server("upstream", (sys.executable, "-m", "benchmarks.speed.upstream", "PORT"), CONCRETE)
     upstream = Running(fake, free_port())
     started = [upstream]
-    cpu: dict[str, dict[str, list[float]]] = {kind: {} for kind in TRAFFIC}
+    cpu: dict[str, dict[str, list[float]]] = {kind: {} for kind in WORKLOADS}
     try:
         with tempfile.TemporaryDirectory() as folder:
             at = f"http://127.0.0.1:{upstream.port}"
@@ -125,10 +125,10 @@ def measure(database: str, store: str, rounds: int, n: int) -> dict[str, Any]:
                 started.append(Running(server, upstream.port))
             fresh_mb = {one.server.name: one.memory_mb() for one in started[1:]}
             for round_ in range(rounds + 1):  # the first warms up
-                for kind, traffic in TRAFFIC.items():
+                for kind, workload in WORKLOADS.items():
                     for one in started[1:]:
-                        made = traffic.made(max(CONNECTIONS, int(n * traffic.part)), round_)
-                        cpu_us = _cpu_us(one, list(made), traffic.path)
+                        made = workload.made(max(CONNECTIONS, int(n * workload.part)), round_)
+                        cpu_us = _cpu_us(one, list(made), workload.path)
                         if round_:
                             cpu[kind].setdefault(one.server.name, []).append(cpu_us)
             full_mb = {one.server.name: one.memory_mb() for one in started[1:]}
