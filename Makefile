@@ -43,7 +43,11 @@ table: $(VENV)/dev.installed
 lock: $(VENV)/installer
 	$(LOCK) requirements/dev.txt pyproject.toml --all-extras --group dev
 	$(LOCK) requirements/serve.txt pyproject.toml --constraints requirements/dev.txt
+	$(LOCK) requirements/deploy.txt pyproject.toml $(addprefix --extra ,$(DEPLOYED)) --constraints requirements/dev.txt
 	$(LOCK) requirements/install.txt --group install --constraints requirements/dev.txt
+
+# What an image needs beside: a database and a store in the network, and traces.
+DEPLOYED = postgres redis otel
 
 # One version of each package for every system and Python, and no word of where it was found.
 LOCK = $(BIN)/uv pip compile --quiet --no-config --universal --fork-strategy fewest \

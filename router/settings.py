@@ -221,6 +221,12 @@ class Settings(Entry):
     shutdown_s: int = Field(
         default=30, ge=0, description="Seconds that open streams have to end on shutdown."
     )
+    shutdown_delay_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Seconds that a gateway told to stop (SIGTERM) goes on taking requests while `/readyz` "
+        "already says no, so that load balancers send none that would be refused.",
+    )
     reload_s: float = Field(
         default=2.0, gt=0, description="Seconds between looks for changed data."
     )

@@ -22,8 +22,10 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 BASE = PYPROJECT["project"]["dependencies"]
 EXTRAS = [r for extra in PYPROJECT["project"]["optional-dependencies"].values() for r in extra]
 GROUPS = PYPROJECT["dependency-groups"]
+EXTRAS_OF = PYPROJECT["project"]["optional-dependencies"]
 LOCKS = {
     "serve": BASE,
+    "deploy": [*BASE, *EXTRAS_OF["postgres"], *EXTRAS_OF["redis"], *EXTRAS_OF["otel"]],
     "dev": [*BASE, *EXTRAS, *GROUPS["dev"]],
     "install": GROUPS["install"],
 }
@@ -62,10 +64,10 @@ def test_locks_hold_hashes_and_name_no_place(name):
 
 def test_locks_agree_on_every_version():
     dev = locked("dev")
-    for name in ("serve", "install"):
+    for name in ("serve", "deploy", "install"):
         for package, (version, _) in locked(name).items():
             assert dev.get(package, (version,))[0] == version, package
-    assert locked("serve").keys() <= dev.keys()
+    assert locked("serve").keys() < locked("deploy").keys() < dev.keys()
 
 
 def always(tree):
@@ -78,7 +80,7 @@ def always(tree):
 
 def imported(*folders, walk=ast.walk):
     """Return the distributions that the code under the folders imports, wherever ``walk`` goes."""
-    own = {"auto_efficient", "router", "classifier", "benchmarks", "examples", "tests"}
+    own = {"auto_efficient", "router", "classifier", "benchmarks", "deploy", "examples", "tests"}
     found = set()
     for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
         for node in walk(ast.parse(file.read_bytes())):

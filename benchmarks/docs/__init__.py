@@ -15,6 +15,7 @@ import typer
 
 from benchmarks.docs import (
     api,
+    capacity,
     card,
     claims,
     commands,
@@ -33,6 +34,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 BLOCKS: Final[dict[str, Block]] = {
     **api.BLOCKS,
+    **capacity.BLOCKS,
     **claims.BLOCKS,
     **commands.BLOCKS,
     **evidence.BLOCKS,

@@ -12,7 +12,6 @@ never confirmed is not made twice.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections import deque
@@ -43,7 +42,7 @@ from router.callers.meters import (
     window_of,
 )
 from router.errors import BadArtefact
-from router.storage.valkey import checked
+from router.storage.valkey import LOOKS, checked, within
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -296,7 +295,7 @@ class RedisAccounts:
         from redis.exceptions import RedisError
 
         try:
-            async with asyncio.timeout(AWAY_S):
+            async with within(AWAY_S):
                 return await script
         except (RedisError, OSError, TimeoutError) as error:
             raise Away(str(error) or f"no answer in {AWAY_S} s") from error
@@ -403,9 +402,7 @@ def _client(url: str) -> Redis:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=AWAY_S,
-            socket_timeout=AWAY_S,
-            socket_connect_timeout=AWAY_S,
+            timeout=LOOKS * AWAY_S,  # ``within`` is what ends a wait
             retry=Retry(NoBackoff(), 0),
         )
     except ValueError as error:

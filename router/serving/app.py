@@ -55,7 +55,12 @@ from router.serving.logs import log_to_stderr
 from router.serving.lookup import lookup
 from router.serving.metrics import counting_together, metered
 from router.serving.own_key import own_key
-from router.serving.process import compute_on_one_thread, freeze, give_back_blocks
+from router.serving.process import (
+    compute_on_one_thread,
+    defer_stop,
+    freeze,
+    give_back_blocks,
+)
 from router.serving.routes import (
     OURS,
     PREFIXES,
@@ -142,6 +147,7 @@ def create_app(
         if inventory is None:
             await _restock(data, providers, carrier)
         freeze()
+        defer_stop(partial(setattr, gateway, "draining", True), settings.shutdown_delay_s)
         beside = [asyncio.create_task(_keep_fresh(data, settings.reload_s, providers, carrier))]
         if stores.bulletin is not None:
             beside.append(asyncio.create_task(Gossip(upstream, stores.bulletin).run()))

@@ -126,6 +126,8 @@ class Gateway:
         self.stores = stores
         self.books = books
         self.intake = Intake(settings.requests)
+        self.draining = False
+        """It was told to stop, and goes on for a while."""
         self._record = record
         self._clock = clock
         self.keys = Keys(

@@ -393,8 +393,14 @@ async def healthz() -> Response:
 
 @own.get("/readyz")
 async def readyz(request: Request) -> Response:
-    """Say whether data and stores are good; the last good data serves while it is not."""
+    """Say whether data and stores are good; the last good data serves while it is not.
+
+    503 when it was told to stop: what is sent from now on may be refused.
+    """
     gateway = _gateway(request)
+    if gateway.draining:
+        told = "it was told to stop; ask another replica"
+        return Json({"status": "draining", "problem": told}, status_code=503)
     data = gateway.data
     stores = (problem.partition(":")[0] for problem in gateway.stores.problems)
     problem = "; ".join(filter(None, (data.problem, *stores)))

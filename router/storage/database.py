@@ -25,6 +25,12 @@ NEWEST: Final = "0003"
 BUSY_S: Final = 10.0
 """How long a write waits for another process's; one takes milliseconds, a retention run a second."""
 
+TODO: Final = {
+    "postgresql": "start the database, or correct `database`",
+    "sqlite": "make its folder writable, or name another by `state_dir` or `database`",
+}
+"""What helps when a database cannot be used."""
+
 WRITES: Final = "auto_writes"
 
 PATIENCE: Final = (
@@ -54,7 +60,9 @@ def open_database(url: str, *, pool: int = 5) -> Engine:
         engine = _engine(parsed, pool)
         _migrate(engine)
     except (SQLAlchemyError, OSError) as error:
-        raise BadArtefact(f"database: {shown(url)} cannot be used: {said_of(error)}") from error
+        todo = TODO[parsed.get_backend_name()]
+        told = f"{shown(url)} cannot be used: {said_of(error)}; {todo}"
+        raise BadArtefact(f"database: {told}") from error
     return engine
 
 

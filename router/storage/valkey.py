@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -30,6 +31,13 @@ SCHEMES: Final = {
 ANSWER_S: Final = 0.25
 """How long a command may take, a connection included: on the same network it takes a millisecond."""
 
+BUSY: Final = 0.2
+"""Part of a period.  A loop that computed so much of it, or looked at the time so much too late, may have an
+answer that it had no time to read: to connect and ask takes it ten turns, among those of all requests."""
+
+LOOKS: Final = 5
+"""Periods after which nobody waits longer, however busy this process is."""
+
 AGAIN_S: Final = 1.0
 """How long nobody asks a server that failed."""
 
@@ -42,6 +50,32 @@ CONNECTIONS: Final = 64
 
 class StoreAway(Exception):
     """The server does not answer, or not as it should."""
+
+
+@asynccontextmanager
+async def within(period_s: float) -> AsyncIterator[None]:
+    """Give a server so long to answer; raises TimeoutError.  While this process was too busy to look it begins anew.
+
+    ``asyncio.timeout`` would take a server for away whose answer waits to be read.
+    """
+    loop = asyncio.get_running_loop()
+    due_s, cpu_s, looks = loop.time() + period_s, time.thread_time(), 0
+    timer = loop.call_at(due_s, lambda: look())
+
+    def look() -> None:
+        nonlocal due_s, cpu_s, looks, timer
+        now_s, used_s, looks = loop.time(), time.thread_time(), looks + 1
+        if max(now_s - due_s, used_s - cpu_s) < BUSY * period_s or looks == LOOKS:
+            limit.reschedule(now_s)
+            return
+        due_s, cpu_s = now_s + period_s, used_s
+        timer = loop.call_at(due_s, look)
+
+    try:
+        async with asyncio.timeout(None) as limit:
+            yield
+    finally:
+        timer.cancel()
 
 
 def checked(url: str) -> str:
@@ -97,7 +131,7 @@ class Valkey:
                 raise StoreAway(self.problem)
             self._again_s = now_s + AGAIN_S
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with within(ANSWER_S):
                 answer = await self._server.execute_command(*command)
         except Exception as error:  # whatever the library raises, the request goes on
             self._again_s = self._clock() + AGAIN_S
@@ -124,7 +158,11 @@ def _pooled(url: str) -> Any:
     from redis.backoff import NoBackoff
 
     pool: Any = BlockingConnectionPool.from_url(
-        url, max_connections=CONNECTIONS, timeout=ANSWER_S, retry=Retry(NoBackoff(), 1), protocol=2
+        url,
+        max_connections=CONNECTIONS,
+        timeout=LOOKS * ANSWER_S,
+        retry=Retry(NoBackoff(), 1),
+        protocol=2,
     )
     pool.make_connection()  # raises TypeError for an option that there is not
     return Redis.from_pool(pool)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
 import pytest
 
 from router.errors import BadArtefact
-from router.storage.valkey import AGAIN_S, ANSWER_S, StoreAway, Valkey, checked
+from router.storage.valkey import AGAIN_S, ANSWER_S, LOOKS, StoreAway, Valkey, checked, within
 from tests.services import free_port, redis_server
 
 SECRET = "s3cret"
@@ -120,3 +121,33 @@ def test_a_malformed_url_is_refused_without_being_repeated(url):
 def test_an_option_that_there_is_not_is_refused(option):
     with pytest.raises(BadArtefact, match=r"store: .*(nonsense|socket_timeout)"):
         Valkey(f"redis://:{SECRET}@127.0.0.1:1/0?{option}")
+
+
+async def test_a_busy_process_takes_no_server_for_away_whose_answer_waits():
+    loop, answer = asyncio.get_running_loop(), asyncio.Event()
+    loop.call_later(0.11, answer.set)
+    loop.call_soon(time.sleep, 0.2)
+    async with within(0.1):
+        await asyncio.sleep(0)
+        await answer.wait()
+
+
+async def test_a_server_that_does_not_answer_is_away_however_busy_the_process():
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with within(0.1):
+            await asyncio.Event().wait()
+    assert 0.09 < time.monotonic() - began < 2.0
+
+    async def be_busy():
+        while True:
+            sum(range(100_000))
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(be_busy())
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with within(0.1):
+            await asyncio.Event().wait()
+    assert 0.09 < time.monotonic() - began < LOOKS * 0.1 + 2.0
+    busy.cancel()
