@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from router.callers.accounts import MAX_COUNTERS, Base, Bases, Counters, nothing_spent
 from router.callers.meters import (
@@ -43,9 +43,6 @@ from router.callers.meters import (
 )
 from router.errors import BadArtefact
 from router.storage.valkey import LOOKS, checked, within
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 log = logging.getLogger("router.requests")
 
@@ -390,7 +387,7 @@ class RedisAccounts:
             counters.put((charge,), {charge.key: counter})
 
 
-def _client(url: str) -> Redis:
+def _client(url: str) -> Any:
     try:
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
