@@ -14,7 +14,18 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from router.storage.schema import DAY_KEYS, HOUR_KEYS, LATENCY_S, SUMS, days, hours, times
+from router.storage.schema import (
+    DAY_BY_KEYS,
+    DAY_KEYS,
+    GROUPS,
+    HOUR_KEYS,
+    LATENCY_S,
+    SUMS,
+    days,
+    days_by,
+    hours,
+    times,
+)
 
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
@@ -41,6 +52,18 @@ def summed(rows: Iterable[Row]) -> tuple[Sums, Sums]:
             for name, value in (*counted.items(), *more.items()):
                 found[name] += value
     return by_hour, by_day
+
+
+def alone(by_day: Sums) -> Sums:
+    """Sum days further, by each of ``GROUPS`` alone."""
+    found: Sums = defaultdict(lambda: defaultdict(float))
+    for key, sums in by_day.items():
+        named = dict(zip(DAY_KEYS, key, strict=True))
+        for by in GROUPS:
+            kept = found[named["day_s"], by, named[by]]
+            for name, value in sums.items():
+                kept[name] += value
+    return found
 
 
 def counts_of(row: Row) -> dict[str, float]:
@@ -71,6 +94,7 @@ def add(connection: Connection, rows: Iterable[Row]) -> None:
     every_hour = (*SUMS, *times("first"), *times("total"))
     _add(connection, hours, HOUR_KEYS, every_hour, by_hour)
     _add(connection, days, DAY_KEYS, SUMS, by_day)
+    _add(connection, days_by, DAY_BY_KEYS, SUMS, alone(by_day))
 
 
 def _add(

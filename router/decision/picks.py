@@ -1,6 +1,6 @@
-"""Whom a table picks in each of its cells, to tell two tables apart.  Pure.
+"""Whom a table picks in each of its cells, to tell two tables apart and to draw one.  Pure.
 
-A pick is what the dial's middle stop buys on a task that is surely of the cell, when no failure is seen
+A pick is what a stop of the dial buys on a task that is surely of the cell, when no failure is seen
 and no session runs: what else bears on a decision is of its request.
 """
 
@@ -16,9 +16,8 @@ from router.evidence.table import Table
 from router.values import DEFAULT_DIAL, DIALS, Unit
 
 
-def picks(table: Table) -> tuple[Unit, ...]:
-    """Return the unit that is picked in each cell, types × levels in order."""
-    margin = DIALS[DEFAULT_DIAL].margin
+def picks(table: Table, margin: float = DIALS[DEFAULT_DIAL].margin) -> tuple[Unit, ...]:
+    """Return the unit that is picked in each cell at a margin of the dial, types × levels in order."""
     price, rungs = table.price_of(margin), rungs_of(table, margin)
     ladder = ladder_of(rungs, price)
     shape = rungs.quality.shape

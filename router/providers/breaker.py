@@ -133,6 +133,11 @@ class Breaker:
         changed, self._changed = self._changed, {}
         return {key: self._held(key, now) for key in changed}
 
+    def standing(self, now: float) -> dict[Key, Suspicion]:
+        """Return what is held against whom, for people to see."""
+        held = {key: self._held(key, now) for key in self._states}
+        return {key: found for key, found in held.items() if found != Suspicion()}
+
     def take_in(self, key: Key, held: Suspicion, now: float) -> None:
         """Hold what another breaker does too, or forget what that forgot."""
         if held == Suspicion():

@@ -57,6 +57,10 @@ class Memory:
         """Return what changed of our own keys since this was asked last."""
         return self._ours.changes(self._clock())
 
+    def standing(self) -> dict[Key, Suspicion]:
+        """Return what is held against our own keys, for people to see."""
+        return self._ours.standing(self._clock())
+
     def take_in(self, key: Key, held: Suspicion) -> None:
         """Hold against one of our own keys what another process does."""
         self._ours.take_in(key, held, self._clock())

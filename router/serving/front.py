@@ -49,12 +49,16 @@ class Paths(NamedTuple):
     """Their first parts."""
     endings: frozenset[str]
     """What follows a prefix; by it a path is known that lacks one."""
+    pages: frozenset[str]
+    """What is a page for who reads HTML, whatever it is for others."""
 
-    def spelled(self, path: str) -> str:
+    def spelled(self, path: str, *, html: bool = False) -> str:
         """Return the one spelling of a path; one that is not ours is left as it is."""
         found = re.sub("/{2,}", "/", path) if "//" in path else path
         if found.endswith("/") and len(found) > 1:
             found = found[:-1]
+        if html and found in self.pages:
+            return found
         while found.startswith(VERSION + VERSION + "/"):
             found = found.removeprefix(VERSION)
         if found in self.endings or found.startswith("/models/"):
@@ -86,7 +90,8 @@ class Front:
 
     def _inward(self, scope: Scope) -> Scope:
         """Return the request in its one spelling; HEAD is a GET, whose body the server leaves out."""
-        path = self._paths.spelled(scope["path"])
+        html = any(n == b"accept" and b"text/html" in value for n, value in scope["headers"])
+        path = self._paths.spelled(scope["path"], html=html)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         if path == scope["path"] and method == scope["method"]:
             return scope

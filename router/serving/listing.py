@@ -135,13 +135,13 @@ def _member(model: Model, backing: Backing | None) -> dict[str, Any]:
     return {
         "model": model.id,
         "pricing": _pricing(model.price),
-        "support": _support_of(measured) if backing else None,
+        "support": support_of(measured) if backing else None,
         "items": measured.items,
         "measured_cells": measured.measured_cells,
     }
 
 
-def _support_of(backing: Backing) -> Support:
+def support_of(backing: Backing) -> Support:
     """Say what is known of a model over all kinds of task, as decisions say it of one kind."""
     if backing.measured_cells:
         return Support.MEASURED

@@ -28,7 +28,8 @@ from router.serving.gateway import Gateway, must_reach
 from router.serving.headers import error_headers
 from router.serving.listing import entries
 from router.serving.live import history
-from router.serving.passage import Inbound
+from router.serving.pages.html import PLACES
+from router.serving.passage import Inbound, Routed
 from router.values import Interface, PassThrough, Spoken
 from router.wire.format import FORMATS, pattern_of, spoken_in
 from router.wire.loose import dumps
@@ -45,7 +46,11 @@ PREFIXES: Final = (
 
 OURS: Final = Paths(
     roots=frozenset(
-        {*(prefix.split("/")[1] for prefix in PREFIXES), "", "docs", "healthz", "metrics", "readyz"}
+        {
+            *(prefix.split("/")[1] for prefix in PREFIXES),
+            *("", "docs", "healthz", "metrics", "readyz", "static"),
+            *(place.path.split("/")[1] for place in PLACES),
+        }
     ),
     endings=frozenset(
         {
@@ -55,6 +60,7 @@ OURS: Final = Paths(
             *("/models", "/route", "/changelog", "/generation", "/feedback"),
         }
     ),
+    pages=frozenset(place.path for place in PLACES),
 )
 
 READ: Final = (
@@ -350,27 +356,30 @@ async def route(request: Request, format: Interface | None = None) -> Response:
     gateway = _gateway(request)
     routed = await gateway.choose(inbound)
     must_reach(routed, gateway.providers)
+    return Json(told_of(routed))
+
+
+def told_of(routed: Routed) -> dict[str, Any]:
+    """Return what would serve a request, and why, as JSON."""
     made, first = routed.plan, routed.plan.targets[0]
     decided: Mapping[str, Any] = (
         as_json(made.assessment, made.decision) if made.assessment and made.decision else {}
     )
-    return Json(
-        {
-            "tier": made.tier,
-            "interface": inbound.request.interface.value,
-            "session": routed.key,
-            "model": first.unit.model,
-            "effort": first.unit.effort,
-            "verbosity": first.verbosity,
-            "fallbacks": [target.unit.model for target in made.targets[1:]],
-            "attempts": [
-                {"model": a.target.unit.model, "provider": a.endpoint.provider.name}
-                for a in routed.attempts
-            ],
-            "why": made.why,
-            **{k: v for k, v in decided.items() if k not in {"why", "model"}},
-        }
-    )
+    return {
+        "tier": made.tier,
+        "interface": routed.inbound.request.interface.value,
+        "session": routed.key,
+        "model": first.unit.model,
+        "effort": first.unit.effort,
+        "verbosity": first.verbosity,
+        "fallbacks": [target.unit.model for target in made.targets[1:]],
+        "attempts": [
+            {"model": a.target.unit.model, "provider": a.endpoint.provider.name}
+            for a in routed.attempts
+        ],
+        "why": made.why,
+        **{k: v for k, v in decided.items() if k not in {"why", "model"}},
+    }
 
 
 @own.get("/v1/changelog", responses=ERRORS)
@@ -419,12 +428,6 @@ async def readyz(request: Request) -> Response:
 async def hello() -> Response:
     """Answer a client that asks whether its server is there, as Claude Code does."""
     return Json({"message": "hello"})
-
-
-@own.get("/", include_in_schema=False)
-async def root() -> Response:
-    """Say what this is."""
-    return Json({"service": "auto-efficient", "try": "GET /v1/models, POST /v1/route"})
 
 
 # Errors, in the format of the client that asks.

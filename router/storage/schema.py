@@ -1,8 +1,8 @@
 """The tables, the same on SQLite and PostgreSQL.  Times are seconds since 1970, UTC; money is US dollars.
 
-``requests`` is the ledger: one row per request, at its end.  ``hours`` and ``days`` are sums of it, kept
-as rows are written, so that what people look at costs the same after ten million rows; ``days``
-knows callers, ``hours`` how long answers took.  No table holds a prompt or an answer but ``asks``, which
+``requests`` is the ledger: one row per request, at its end.  ``hours``, ``days`` and ``days_by`` are sums of
+it, kept as rows are written, so that what people look at costs the same after ten million rows; ``hours``
+knows how long answers took, ``days`` callers, ``days_by`` is by one thing alone.  No table holds a prompt or an answer but ``asks``, which
 stays empty unless it is switched on.
 """
 
@@ -91,6 +91,9 @@ requests = Table(
     Index("ix_requests_session", "session", "at_s"),
     Index("ix_requests_caller", "caller", "at_s"),
     Index("ix_requests_answer", "answer_id"),
+    Index("ix_requests_caller_seq", "caller", "seq"),
+    Index("ix_requests_model_seq", "model", "seq"),
+    Index("ix_requests_end_seq", "end", "seq"),
     sqlite_autoincrement=True,  # a number is never given twice: who reads on from one misses nothing
 )
 
@@ -172,6 +175,20 @@ days = Table(
     metadata,
     Column("day_s", BigInteger, primary_key=True),
     *(Column(name, String(256), primary_key=True) for name in DAY_KEYS[1:]),
+    *_sums(),
+)
+
+DAY_BY_KEYS: Final = ("day_s", "by", "name")
+GROUPS: Final = ("tier", "model", "task", "caller", "team")
+"""What days are summed up by, each alone: months of it are some thousand rows, where those of ``days``
+are a million with some hundred callers."""
+
+days_by = Table(
+    "days_by",
+    metadata,
+    Column("day_s", BigInteger, primary_key=True),
+    Column("by", String(16), primary_key=True),
+    Column("name", String(256), primary_key=True),
     *_sums(),
 )
 
