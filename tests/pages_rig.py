@@ -68,6 +68,9 @@ class Shown:
             "models": "/models",
             "changelog": "/changelog",
             "playground": "/playground",
+            "keys": "/keys",
+            "account": "/keys/org",
+            "login": "/login",
         }
 
 

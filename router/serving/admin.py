@@ -81,7 +81,7 @@ class ProviderKey(AdminBody):
     key: str = Field(min_length=1, max_length=4096)
 
 
-async def _changed(request: Request, change: Callable[[Registry], T]) -> T:
+async def changed(request: Request, change: Callable[[Registry], T]) -> T:
     """Make a change in another thread, and let it hold here at once."""
     registry = books_of_request(request).registry
     made = await asyncio.to_thread(change, registry)
@@ -89,7 +89,8 @@ async def _changed(request: Request, change: Callable[[Registry], T]) -> T:
     return made
 
 
-async def _read(request: Request, look: Callable[[Registry], T]) -> T:
+async def looked(request: Request, look: Callable[[Registry], T]) -> T:
+    """Look something up in another thread."""
     return await asyncio.to_thread(look, books_of_request(request).registry)
 
 
@@ -104,7 +105,7 @@ def _told(made: Made) -> dict[str, Any]:
 @admin.get("/keys")
 async def list_keys(request: Request, member: Reader) -> dict[str, Any]:
     """List keys, the newest first: names, scopes, last characters, dates; never a key itself."""
-    return {"object": "list", "data": await _read(request, lambda registry: registry.listed())}
+    return {"object": "list", "data": await looked(request, lambda registry: registry.listed())}
 
 
 @admin.post("/keys", status_code=201)
@@ -121,7 +122,7 @@ async def create_key(request: Request, asked: NewKey, member: Ruler) -> dict[str
             expires_s=expires_s,
         )
 
-    return _told(await _changed(request, create))
+    return _told(await changed(request, create))
 
 
 @admin.patch("/keys/{name}")
@@ -133,7 +134,7 @@ async def change_key(
     if "expires_in_days" in asked.model_fields_set:
         changes["expires_s"] = _end_of(asked.expires_in_days, gateway_of(request).now_s())
     actor = member.caller.name
-    return await _changed(request, lambda registry: registry.change(name, actor, **changes))
+    return await changed(request, lambda registry: registry.change(name, actor, **changes))
 
 
 @admin.post("/keys/{name}/rotate")
@@ -143,46 +144,46 @@ async def rotate_key(
     """Make a new key for a name; the old one opens for ``grace_s`` seconds more, a day by default."""
     grace_s = (asked or Rotation()).grace_s
     actor = member.caller.name
-    return _told(await _changed(request, lambda r: r.rotate(name, actor, grace_s=grace_s)))
+    return _told(await changed(request, lambda r: r.rotate(name, actor, grace_s=grace_s)))
 
 
 @admin.delete("/keys/{name}")
 async def revoke_key(request: Request, name: str, member: Ruler) -> dict[str, Any]:
     """Let every key of a name open nothing any more."""
-    await _changed(request, lambda registry: registry.revoke(name, member.caller.name))
+    await changed(request, lambda registry: registry.revoke(name, member.caller.name))
     return {"name": name, "revoked": True}
 
 
 @admin.get("/teams")
 async def list_teams(request: Request, member: Reader) -> dict[str, Any]:
     """List the teams."""
-    return {"object": "list", "data": await _read(request, lambda registry: registry.teams())}
+    return {"object": "list", "data": await looked(request, lambda registry: registry.teams())}
 
 
 @admin.post("/teams", status_code=201)
 async def create_team(request: Request, asked: NewTeam, member: Ruler) -> dict[str, Any]:
     """Make a team."""
-    await _changed(request, lambda registry: registry.create_team(asked.name, member.caller.name))
+    await changed(request, lambda registry: registry.create_team(asked.name, member.caller.name))
     return {"name": asked.name.strip()}
 
 
 @admin.get("/terms")
 async def list_terms(request: Request, member: Reader) -> dict[str, Any]:
     """List what every account says of its own."""
-    said = await _read(request, lambda registry: registry.terms())
-    return {account: _dumped(terms) for account, terms in said.items()}
+    said = await looked(request, lambda registry: registry.terms())
+    return {account: dumped(terms) for account, terms in said.items()}
 
 
 @admin.get("/terms/{account}")
 async def get_terms(request: Request, account: str, member: Reader) -> dict[str, Any]:
     """Return what an account says, and what holds there with what the accounts around it say."""
-    said = await _read(request, lambda registry: registry.terms())
-    around = await _around(request, account)
+    said = await looked(request, lambda registry: registry.terms())
+    around = await around_of(request, account)
     scopes = {name: said.get(name, Terms()) for name in around}
     limits = limits_of([*scopes.values()], Caller(account))
     return {
         "account": account,
-        "terms": _dumped(said.get(account, Terms())),
+        "terms": dumped(said.get(account, Terms())),
         "inherits_from": around[:-1],
         "limits": limits.model_dump(mode="json", exclude_defaults=True),
         "meters": [
@@ -195,16 +196,16 @@ async def get_terms(request: Request, account: str, member: Reader) -> dict[str,
 @admin.put("/terms/{account}")
 async def put_terms(request: Request, account: str, member: Ruler) -> dict[str, Any]:
     """Say what holds for an account, instead of all that was said; ``{}`` says nothing."""
-    return await _set(request, account, await _fields(request), member)
+    return await set_terms_of(request, account, await _fields(request), member)
 
 
 @admin.patch("/terms/{account}")
 async def patch_terms(request: Request, account: str, member: Ruler) -> dict[str, Any]:
     """Change some of what an account says; a field that is null is said no more."""
-    return await _set(request, account, await _fields(request), member, patches=True)
+    return await set_terms_of(request, account, await _fields(request), member, patches=True)
 
 
-async def _set(
+async def set_terms_of(
     request: Request,
     account: str,
     fields: Mapping[str, Any],
@@ -212,12 +213,13 @@ async def _set(
     *,
     patches: bool = False,
 ) -> dict[str, Any]:
+    """Say what holds for an account, or change some of it; raises BadRequest or NotFound."""
     check, actor = gateway_of(request).data.check_terms, member.caller.name
 
     def change(registry: Registry) -> Terms:
         return registry.set_terms(account, fields, actor, patches=patches, check=check)
 
-    return {"account": account, "terms": _dumped(await _changed(request, change))}
+    return {"account": account, "terms": dumped(await changed(request, change))}
 
 
 async def _fields(request: Request) -> dict[str, Any]:
@@ -230,12 +232,12 @@ async def _fields(request: Request) -> dict[str, Any]:
     return fields
 
 
-async def _around(request: Request, account: str) -> list[str]:
+async def around_of(request: Request, account: str) -> list[str]:
     """Return the accounts whose terms hold for one, the widest first; raises NotFound."""
     if account == ORG:
         return [ORG]
     callers = [m.caller for m in gateway_of(request).keys.directory.by_digest.values()]
-    teams = {*await _read(request, lambda registry: registry.teams()), *(c.team for c in callers)}
+    teams = {*await looked(request, lambda registry: registry.teams()), *(c.team for c in callers)}
     if account in (team_account(team) for team in teams if team):
         return [ORG, account]
     for caller in callers:
@@ -245,7 +247,8 @@ async def _around(request: Request, account: str) -> list[str]:
     raise NotFound(f"there is no account {account!r}: it is org, team:NAME or key:NAME")
 
 
-def _dumped(terms: Terms) -> dict[str, Any]:
+def dumped(terms: Terms) -> dict[str, Any]:
+    """Return what terms say, and nothing of what they do not speak of."""
     return terms.model_dump(mode="json", exclude_unset=True)
 
 
@@ -290,7 +293,7 @@ async def put_provider_key(
     if provider not in known:
         raise NotFound(f"there is no provider {provider!r}; there are {', '.join(sorted(known))}")
     actor = member.caller.name
-    await _changed(request, lambda r: r.set_secret(account, provider, asked.key, actor))
+    await changed(request, lambda r: r.set_secret(account, provider, asked.key, actor))
     return {"account": account, "provider": provider, "set": True}
 
 
@@ -300,14 +303,14 @@ async def delete_provider_key(
 ) -> dict[str, Any]:
     """Forget an account's own key to a provider."""
     actor = member.caller.name
-    await _changed(request, lambda r: r.set_secret(account, provider, None, actor))
+    await changed(request, lambda r: r.set_secret(account, provider, None, actor))
     return {"account": account, "provider": provider, "set": False}
 
 
 @admin.get("/provider-keys")
 async def list_provider_keys(request: Request, member: Reader) -> dict[str, Any]:
     """List which accounts have keys of their own to which providers; never a key itself."""
-    held = await _read(request, lambda registry: registry.secrets())
+    held = await looked(request, lambda registry: registry.secrets())
     return {
         account: {
             provider: "readable" if key else "sealed by another secret_key"
@@ -325,7 +328,7 @@ async def audit(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """List changes of keys, teams and terms, the newest first: who, what, from what, to what."""
-    rows = await _read(request, lambda registry: registry.history(account, limit))
+    rows = await looked(request, lambda registry: registry.history(account, limit))
     return {"object": "list", "data": rows}
 
 
@@ -334,5 +337,5 @@ async def forget_caller(request: Request, name: str, member: Ruler) -> dict[str,
     """Delete everything that the books hold of a caller."""
     engine = books_of_request(request).database
     n = await asyncio.to_thread(forget, engine, name)
-    await _read(request, lambda registry: registry.forgotten(name, member.caller.name, n))
+    await looked(request, lambda registry: registry.forgotten(name, member.caller.name, n))
     return {"caller": name, "deleted": n}

@@ -56,6 +56,7 @@ from router.serving.lookup import lookup
 from router.serving.metrics import counting_together, metered
 from router.serving.own_key import own_key
 from router.serving.pages import pages
+from router.serving.pages.accounts import accounts
 from router.serving.process import (
     compute_on_one_thread,
     defer_stop,
@@ -179,7 +180,7 @@ def create_app(
     app.state.watch = watch
     for prefix in PREFIXES:
         app.include_router(api, prefix=prefix, include_in_schema=prefix == PREFIXES[0])
-    for routes in (own, lookup, own_key, admin, metered, pages):
+    for routes in (own, lookup, own_key, admin, metered, accounts, pages):
         app.include_router(routes)
     app.add_middleware(HotPaths, gateway=gateway)
     app.add_middleware(Front, admits=settings.home.admits, paths=OURS)

@@ -48,7 +48,7 @@ OURS: Final = Paths(
     roots=frozenset(
         {
             *(prefix.split("/")[1] for prefix in PREFIXES),
-            *("", "docs", "healthz", "metrics", "readyz", "static"),
+            *("", "docs", "healthz", "login", "logout", "metrics", "readyz", "static"),
             *(place.path.split("/")[1] for place in PLACES),
         }
     ),

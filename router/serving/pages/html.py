@@ -9,12 +9,14 @@ from typing import Any, Final, NamedTuple
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from router.errors import RouterError
+from router.serving.entry import COOKIE, SignIn, gateway_of
 from router.serving.pages.shown import FILTERS, share
 
 HERE: Final = Path(__file__).parent
@@ -50,6 +52,7 @@ PLACES: Final = (
     Destination("/sessions", "Sessions"),
     Destination("/table", "Table"),
     Destination("/models", "Models"),
+    Destination("/keys", "Keys"),
     Destination("/changelog", "Changelog"),
     Destination("/playground", "Playground"),
 )
@@ -100,6 +103,7 @@ def page(request: Request, template: str, *, status: int = 200, **shown: Any) ->
     """Return a page; ``shown`` is what its template names."""
     theme = request.cookies.get("theme", "")
     here = {"url": request.url, "theme": theme if theme in THEMES else ""}
+    here["signed_in"] = COOKIE in request.cookies
     html = ENVIRONMENT.get_template(template).render(**here, **shown)
     headers = {**HEADERS, "vary": "accept, cookie"}
     return Response(html, status, headers, media_type="text/html")
@@ -131,6 +135,10 @@ class PageRoute(APIRoute):
         async def answered(request: Request) -> Response:
             try:
                 return await answer(request)
+            except SignIn as error:
+                if request.method == "GET" and gateway_of(request).keys.directory.has_keys:
+                    return RedirectResponse("/login", 303)
+                return refused(request, error.status, str(error))
             except RouterError as error:
                 return refused(request, error.status, str(error))
             except HTTPException as error:

@@ -205,3 +205,31 @@ async def test_without_scripts_everything_is_there(tmp_path):
         await page.click("button.main")
         assert await page.locator("section h2").first.inner_text() != ""
         assert "Expected quality" in await page.content()
+
+
+async def test_a_first_key_is_made_and_signed_in_with_in_the_browser(tmp_path):
+    """The whole way of one who sets up a gateway: a budget, a key of one's own, signing in and out."""
+    chromium()
+    async with shown(tmp_path, history=0) as gateway, browsing(viewport=WIDE) as page:
+        await page.goto(gateway.url + "/keys/org")
+        await page.get_by_label("Dollars a month").fill("200")
+        await page.get_by_role("button", name="Save").click()
+        await expect(page.get_by_label("Dollars a month")).to_have_value("200")
+        await page.goto(gateway.url + "/keys")
+        made = page.locator("form[action='/keys']")
+        await made.get_by_label("Name").fill("boss")
+        await expect(made.get_by_label("admin")).to_be_checked()
+        await made.get_by_role("button", name="Create the key").click()
+        key = await page.locator("pre").inner_text()
+        assert key.startswith("sk-auto-")
+        await page.goto(gateway.url + "/keys")
+        assert page.url.endswith("/login")
+        await page.get_by_label("A key").fill(key)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.goto(gateway.url + "/keys")
+        await expect(page.get_by_role("link", name="boss")).to_be_visible()
+        assert key not in await page.content()
+        await page.get_by_role("button", name="Sign out").click()
+        await page.goto(gateway.url + "/keys")
+        assert page.url.endswith("/login")
+        assert page.problems == []
