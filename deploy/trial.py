@@ -321,6 +321,7 @@ async def without_store(
     verdict.numbers["seconds until the store is used again"] = await healthy(replicas)
     await paid(replicas)
     rest = await admitted(replicas, 2 * PER_HOUR, **who)
+    verdict.numbers["admitted of a limit, store back"] = rest
     verdict.kept["what was admitted meanwhile is counted after"] = (
         before + meanwhile + rest <= PER_HOUR
     )
