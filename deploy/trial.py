@@ -232,6 +232,21 @@ async def limits_hold(
     verdict.kept["a budget holds across replicas"] = 0 < sum(costs) <= BUDGET_USD + max(costs)
 
 
+async def paid(replicas: Sequence[Replica]) -> None:
+    """Ask as another stranger until each replica has told the store what it admitted alone.
+
+    A replica does so with its next request that is counted, a second or more after it failed.
+    """
+    until = time.monotonic() + RECOVERS_S
+    for replica in replicas:
+        while replica.running.said.count("store is back") < replica.running.said.count(
+            "store is away"
+        ):
+            assert time.monotonic() < until, replica.running.said
+            await asked(replica, "kilo-auto/free", x_forwarded_for="203.0.113.3")
+            await asyncio.sleep(0.2)
+
+
 def slow(replicas: Sequence[Replica]) -> int:
     """Return how often a replica had no answer from the store in time: on a machine that does much else."""
     return sum(replica.running.said.count("the shared store is away") for replica in replicas)
@@ -304,7 +319,9 @@ async def without_store(
     await asyncio.sleep(phase_s)
     store.start()
     verdict.numbers["seconds until the store is used again"] = await healthy(replicas)
+    await paid(replicas)
     rest = await admitted(replicas, 2 * PER_HOUR, **who)
+    verdict.numbers["admitted of a limit, store back"] = rest
     verdict.kept["what was admitted meanwhile is counted after"] = (
         before + meanwhile + rest <= PER_HOUR
     )

@@ -348,6 +348,8 @@ class RedisAccounts:
             return False
         self._probe_s, self._probing = now_s + PROBE_S, True
         try:
+            pool = self._redis.connection_pool
+            await pool.disconnect(inuse_connections=False)  # they lead to who was there before
             await self._run(self._redis.ping())
             await self._pay_all()
         except Away:

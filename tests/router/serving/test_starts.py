@@ -43,8 +43,8 @@ def test_a_database_that_is_away_ends_the_start(workers, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_that_cannot_be_written_ends_the_start(tmp_path):
+def test_a_file_that_is_named_and_cannot_be_made_ends_the_start(tmp_path):
     (tmp_path / "file").touch()
-    said, _ = refused(state_dir=tmp_path / "file" / "folder")
+    said, _ = refused(database=f"sqlite:///{tmp_path}/file/folder/books.db", state_dir="")
     assert "database: sqlite" in said.splitlines()[-1]
     assert "make its folder writable" in said.splitlines()[-1]
