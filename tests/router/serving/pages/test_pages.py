@@ -106,8 +106,8 @@ async def test_pages_are_the_owners(tmp_path):
     async with gateway(callers=[key], state_dir=tmp_path) as client:
         for place in PLACES:
             page = await client.get(place.path, headers=HTML)
-            assert page.status_code == 401, place.path
-            assert "scope read or admin" in page.text
+            assert (page.status_code, page.headers["location"]) == (303, "/login"), place.path
+        assert "scope read or admin" in (await client.get("/login", headers=HTML)).text
         assert (await client.post("/playground", content="text=x", headers=HTML)).status_code == 401
     foreign = HTML | {"origin": "https://evil.example"}
     async with gateway(state_dir=tmp_path) as client:
