@@ -48,6 +48,23 @@ def _cost(us: Mapping[str, float]) -> str:
     return f"{median:.2f} [{low:.2f}, {high:.2f}]: {1000 / median:,.0f}/s"
 
 
+def added(sources: Sources) -> str:
+    """Show how long an answer takes alone, and what is added to it where something is kept."""
+    found = sources.result("capacity")["alone_ms"]
+    kept = list(next(iter(found.values())))
+    lines = [
+        [f"{kind}, {at}", *(_added(by, name, at, kept[0]) for name in kept)]
+        for kind, by in found.items()
+        for at in ("p50", "p99")
+    ]
+    return grid(("milliseconds", *kept), lines)
+
+
+def _added(by: Mapping[str, Mapping[str, float]], name: str, at: str, first: str) -> str:
+    took, bare = by[name][at], by[first][at]
+    return f"{took:.2f}" if name == first else f"{took:.2f} ({took - bare:+.2f})"
+
+
 def memory(sources: Sources) -> str:
     """Show what a worker holds, before and after the measurement."""
     found = sources.result("capacity")["memory_mb"]
@@ -98,6 +115,7 @@ def _mixed_ms(cpu: Mapping[str, Any], name: str) -> float:
 
 BLOCKS: Final[dict[str, Block]] = {
     "capacity": costs,
+    "capacity-added": added,
     "capacity-memory": memory,
     "capacity-sizing": sizing,
 }

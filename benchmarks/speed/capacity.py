@@ -5,6 +5,9 @@ threads (the ledger's too) spent on a request, as the kernel counts it; what the
 database and the store spend is not in it, and neither is waiting for a core that others use.  Rounds go over the
 kinds and the gateways in turn; the median round is shown, beside the lowest and the highest.
 
+*Alone*: how long an answer takes when one client asks one thing after the other, less what the upstream
+takes being in all of them alike: what the books and limits add shows as the difference.
+
 ``--database`` and ``--store`` name a PostgreSQL and a Redis or Valkey; without them that column is left
 out.  ``deploy/trial.py`` shows how to have them.
 """
@@ -15,17 +18,19 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 
 from benchmarks.speed.gateway import CONCRETE, PATH, Running, Server, bodies, free_port
+from benchmarks.speed.load import Load
 from benchmarks.speed.ratios import TIER, asking, repeated, spend, spread
 
 EMBEDDINGS: Final = "/v1/embeddings"
@@ -36,10 +41,21 @@ AGENT_BYTES: Final = 50_000
 PACE_S: Final = 0.002
 """Between two events of a stream, so that each is relayed by itself, as from a model."""
 
+ALONE: Final = ("short chat, whole", "repeat turn of one, 50 KB", "a model by its name")
+"""Kinds that are also asked one after the other."""
+
+ALONE_ROUNDS: Final = 1000
+"""Number of the first such round: their sessions are none of those before."""
+
 SETTLES_S: Final = 0.6
 """After which the ledger has written what a round came to: two of its batches."""
 
 OFF, FILE, SHARED = "nothing kept", "SQLite", "PostgreSQL and Redis"
+
+
+T = TypeVar("T")
+Measured = dict[str, dict[str, list[T]]]
+"""Kind → where the books are → a value a round."""
 
 
 class Workload(NamedTuple):
@@ -117,20 +133,14 @@ def measure(database: str, store: str, rounds: int, n: int) -> dict[str, Any]:
     fake = Server("upstream", (sys.executable, "-m", "benchmarks.speed.upstream", "PORT"), CONCRETE)
     upstream = Running(fake, free_port())
     started = [upstream]
-    cpu: dict[str, dict[str, list[float]]] = {kind: {} for kind in WORKLOADS}
     try:
         with tempfile.TemporaryDirectory() as folder:
             at = f"http://127.0.0.1:{upstream.port}"
             for server in gateways(at, Path(folder), database, store).values():
                 started.append(Running(server, upstream.port))
             fresh_mb = {one.server.name: one.memory_mb() for one in started[1:]}
-            for round_ in range(rounds + 1):  # the first warms up
-                for kind, workload in WORKLOADS.items():
-                    for one in started[1:]:
-                        made = workload.made(max(CONNECTIONS, int(n * workload.part)), round_)
-                        cpu_us = _cpu_us(one, list(made), workload.path)
-                        if round_:
-                            cpu[kind].setdefault(one.server.name, []).append(cpu_us)
+            cpu = _shared(started[1:], rounds, n)
+            took = _asked_alone(started[1:], rounds, n // 2)
             full_mb = {one.server.name: one.memory_mb() for one in started[1:]}
             for one in reversed(started[1:]):
                 one.stop()
@@ -142,8 +152,36 @@ def measure(database: str, store: str, rounds: int, n: int) -> dict[str, Any]:
         "rounds": rounds,
         "requests": n,
         "cpu_us": {kind: {k: spread(v) for k, v in by.items()} for kind, by in cpu.items()},
+        "alone_ms": {
+            kind: {name: _times(loads) for name, loads in by.items()} for kind, by in took.items()
+        },
         "memory_mb": {k: [round(fresh_mb[k]), round(full_mb[k])] for k in fresh_mb},
     }
+
+
+def _shared(servers: Sequence[Running], rounds: int, n: int) -> Measured[float]:
+    """Return CPU microseconds of a request, a value a round."""
+    cpu: Measured[float] = {kind: {} for kind in WORKLOADS}
+    for round_ in range(rounds + 1):  # the first warms up
+        for kind, workload in WORKLOADS.items():
+            for one in servers:
+                made = workload.made(max(CONNECTIONS, int(n * workload.part)), round_)
+                cpu_us = _cpu_us(one, list(made), workload.path)
+                if round_:
+                    cpu[kind].setdefault(one.server.name, []).append(cpu_us)
+    return cpu
+
+
+def _asked_alone(servers: Sequence[Running], rounds: int, n: int) -> Measured[Load]:
+    """Return how long answers took to one client that asks one thing after the other."""
+    took: Measured[Load] = {kind: {} for kind in ALONE}
+    for round_ in range(ALONE_ROUNDS, ALONE_ROUNDS + rounds):
+        for kind in ALONE:
+            for one in servers:
+                made = WORKLOADS[kind].made(n, round_)
+                load = spend(one, made, 1, WORKLOADS[kind].path).load
+                took[kind].setdefault(one.server.name, []).append(load)
+    return took
 
 
 def _cpu_us(running: Running, made: Sequence[bytes], path: str) -> float:
@@ -152,6 +190,14 @@ def _cpu_us(running: Running, made: Sequence[bytes], path: str) -> float:
     spend(running, iter(made), CONNECTIONS, path)
     time.sleep(SETTLES_S)
     return (running.cpu_s() - before_s) / len(made) * 1e6
+
+
+def _times(loads: Sequence[Load]) -> dict[str, float]:
+    """Return the median round's median and 99th percentile, in milliseconds."""
+    return {
+        "p50": round(statistics.median(load.p50_ms for load in loads), 3),
+        "p99": round(statistics.median(load.p99_ms for load in loads), 3),
+    }
 
 
 def _processor() -> str:
