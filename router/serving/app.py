@@ -426,6 +426,7 @@ def greeting(
 {models}  callers     {who}
 {ruler}{proxy}{unserved}{problem}  OpenAI      base URL {url}/v1, model kilo-auto/efficient
   Anthropic   base URL {url}, model kilo-auto/efficient
+  pages       {url}/
   try         curl -i {url}/v1/chat/completions -d '{{"model": "kilo-auto/efficient", \\
               "messages": [{{"role": "user", "content": "Fix the failing test in parser.py"}}]}}'
 """

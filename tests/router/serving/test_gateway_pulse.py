@@ -56,7 +56,7 @@ def after(go: asyncio.Event, play):
 @EACH
 async def test_a_silent_wait_is_filled_and_the_answer_comes_whole(interface):
     go = asyncio.Event()
-    async with fake_upstream() as fake, gateway(fake, timeouts=BEATING) as client:
+    async with fake_upstream() as fake, gateway(fake, timeouts=BEATING, reply_cost=False) as client:
         fake.play = after(go, good)
         headers, got = await heard(client, interface, "kilo-auto/frontier", 3, go)
         assert headers["x-auto-tier"] == "kilo-auto/frontier"
@@ -79,7 +79,7 @@ async def test_once_begun_the_next_model_can_still_serve(interface):
             return await after(go, replies(500, b"{}"))(seen, writer)
         return await good(seen, writer)
 
-    async with fake_upstream() as fake, gateway(fake, timeouts=BEATING) as client:
+    async with fake_upstream() as fake, gateway(fake, timeouts=BEATING, reply_cost=False) as client:
         fake.play = play
         _, got = await heard(client, interface, "kilo-auto/frontier", 1, go)
         assert b": x-auto-model: anthropic/claude-opus-4.7\n" in got
@@ -93,7 +93,7 @@ async def test_once_begun_the_next_model_can_still_serve(interface):
 async def test_once_begun_a_refusal_is_an_error_event(interface, status, text):
     go = asyncio.Event()
     error = b'{"error":{"message":"the prompt is too long","code":"context_length_exceeded"}}'
-    async with fake_upstream() as fake, gateway(fake, timeouts=BEATING) as client:
+    async with fake_upstream() as fake, gateway(fake, timeouts=BEATING, reply_cost=False) as client:
         fake.play = after(go, replies(status, error, "retry-after: 7"))
         _, got = await heard(client, interface, MODEL, 1, go)
         assert text in error_of(interface, got)
@@ -115,7 +115,7 @@ async def test_between_words_there_is_a_pulse_too_and_never_within_an_event(inte
         writer.write(chunk(last[9:]) + b"0\r\n\r\n")
         return True
 
-    async with fake_upstream() as fake, gateway(fake, timeouts=BEATING) as client:
+    async with fake_upstream() as fake, gateway(fake, timeouts=BEATING, reply_cost=False) as client:
         fake.play = play
         _, got = await heard(client, interface, MODEL, 3, go)
         ping = {"type": "ping"}
@@ -151,7 +151,7 @@ async def test_comments_of_the_upstream_renew_its_wait_and_the_client_is_told_in
         writer.write(b"0\r\n\r\n")
         return True
 
-    async with fake_upstream() as fake, gateway(fake, timeouts=times) as client:
+    async with fake_upstream() as fake, gateway(fake, timeouts=times, reply_cost=False) as client:
         fake.play = play
         _, got = await heard(client, interface, MODEL, 1, asyncio.Event())
         assert b": PROCESSING\n\n" * 8 in got
@@ -185,7 +185,7 @@ async def test_a_silence_amid_a_stream_is_the_idle_limit_whatever_the_first_wait
         await seen.left.wait()
         return False
 
-    async with fake_upstream() as fake, gateway(fake, timeouts=times) as client:
+    async with fake_upstream() as fake, gateway(fake, timeouts=times, reply_cost=False) as client:
         fake.play = play
         began = time.monotonic()
         body = ask(Interface.CHAT, MODEL, stream=True)
