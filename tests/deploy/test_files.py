@@ -148,6 +148,11 @@ def test_one_port_is_meant_everywhere():
     assert (target["names"], target["port"]) == (["gateway"], int(port))
 
 
+def test_no_address_of_a_service_is_taken_for_a_setting():
+    service = of("Service")["metadata"]["name"].upper().replace("-", "_")
+    assert not f"{service}_PORT".startswith(PREFIX) or POD["enableServiceLinks"] is False
+
+
 def test_one_name_is_meant_by_those_who_select():
     [labels] = {tuple(labels.items()) for labels in selected()}
     assert dict(labels) == of("Deployment")["spec"]["template"]["metadata"]["labels"]
