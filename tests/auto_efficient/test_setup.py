@@ -269,6 +269,30 @@ def test_a_whole_file_is_replaced_by_force_alone(tmp_path):
     assert path.read_text() == "mine: 1\n"
 
 
+def test_a_whole_file_that_was_changed_since_stays_and_so_does_what_was_there_before(tmp_path):
+    path, backup = tmp_path / "config.yaml", tmp_path / f"config.yaml{BACKUP}"
+    path.write_text("mine: 1\n")
+    create(path, "yaml", "ours: 1\n", force=True)
+    path.write_text("ours: 1\nmine: 2\n")
+    with pytest.raises(NotChanged, match="--undo"):
+        create(path, "yaml", "ours: 2\n", force=True)
+    assert backup.name in undo(path)[0]
+    assert (path.read_text(), backup.read_text()) == ("ours: 1\nmine: 2\n", "mine: 1\n")
+    with pytest.raises(NotChanged, match="move it away"):
+        create(path, "yaml", "ours: 1\n", force=True)
+    assert set(listing(tmp_path)) == {path.name, backup.name}
+
+
+def test_a_file_that_was_deleted_since_is_as_it_was_before(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b'{"mine": 1}')
+    path.chmod(0o640)
+    change(path, "jsonc", always({("a",): 1}))
+    path.unlink()
+    assert undo(path) == []
+    assert (listing(tmp_path), path.stat().st_mode & 0o777) == ({"file": b'{"mine": 1}'}, 0o640)
+
+
 # The clients.
 
 
