@@ -49,6 +49,9 @@ ROUTES = {
 }
 
 
+TOKENS = {"tokens_per_minute": 10**6}
+
+
 def monthly(usd: float) -> dict:
     return {"budgets": [{"usd": usd, "per": "month"}]}
 
@@ -61,9 +64,9 @@ async def chat(client, model=MODEL, headers=ANNA, **more):
     return await client.post(PATHS[Interface.CHAT], json=body(model, **more), headers=headers)
 
 
-async def meter(client, account="key:anna", period=Period.MONTH):
+async def meter(client, account="key:anna", period=Period.MONTH, resource=Resource.USD):
     running = client.app.state.gateway
-    charge = Charge(account, Meter(Resource.USD, period, 1e9))
+    charge = Charge(account, Meter(resource, period, 1e9))
     (reading,) = await running.stores.accounts.readings((charge,), running.now_s())
     return reading
 
@@ -112,6 +115,34 @@ async def test_with_room_for_ten_of_a_hundred_at_once_at_most_eleven_are_asked()
         assert len(fake.seen) == said.count(200) in (10, 11)
         assert said.count(402) == 100 - len(fake.seen)
         assert await settled(client) == pytest.approx(sum(r.usd for r in client.records if r.usd))
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "n"),
+    [
+        (PATHS[Interface.CHAT], ask(Interface.CHAT, MODEL) | {"n": 8}, 8),
+        ("/v1/completions", ROUTES["/v1/completions"] | {"n": 2, "best_of": 8}, 8),
+        ("/v1/completions", ROUTES["/v1/completions"] | {"prompt": ["a", "b"], "n": 3}, 6),
+        ("/v1/completions", ROUTES["/v1/completions"] | {"prompt": [[1, 2], [3]]}, 2),
+        ("/v1/completions", ROUTES["/v1/completions"] | {"prompt": [1, 2, 3]}, 1),
+    ],
+)
+async def test_every_answer_that_is_asked_for_is_reserved(path, asked, n):
+    async with fake_upstream() as fake, gateway(fake, callers=[KEY | TOKENS]) as client:
+        release = asyncio.Event()
+
+        async def held(seen, writer):
+            await release.wait()
+            return await good(seen, writer)
+
+        fake.play = held
+        told = asked | {"max_tokens": ANSWER}
+        waits = asyncio.create_task(client.post(path, json=told, headers=ANNA))
+        await fake.arrived.wait()
+        reserved = (await meter(client, period=Period.MINUTE, resource=Resource.TOKENS)).held
+        release.set()
+        await waits
+        assert n * ANSWER <= reserved < (n + 1) * ANSWER
 
 
 async def test_two_gateways_on_one_file_count_together(tmp_path):
