@@ -178,11 +178,20 @@ def undo(path: Path) -> list[str]:
 
 
 def _without_ours(text: str, before: str, note: ChangeNote) -> tuple[str, list[str]]:
-    """Take out what is ours of a file that others changed too; also return what stays, and why."""
+    """Take out what is ours of a file that others changed too; also return what stays, and why.
+
+    Raises NotChanged for a text that cannot be read.
+    """
     syntax, left = SYNTAXES[note.syntax], []
+    try:
+        held, had = syntax.values(text), syntax.values(before)
+    except (ValueError, RecursionError) as error:
+        raise NotChanged(f"it is as it was ({error}): mend it, and take ours out then") from None
     for told, ours in note.set.items():
         path: Keys = tuple(json.loads(told))
         now, was = syntax.find(text, path), syntax.find(before, path)
+        if now is None and any(at[: len(path)] == path and at not in had for at in held):
+            left.append(f"{'.'.join(path)} was written in another way since: take it out by hand")
         if now == was or now is None:
             continue
         if now != ours:

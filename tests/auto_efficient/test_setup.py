@@ -283,6 +283,30 @@ def test_a_whole_file_that_was_changed_since_stays_and_so_does_what_was_there_be
     assert set(listing(tmp_path)) == {path.name, backup.name}
 
 
+def test_what_others_wrote_in_another_way_is_told(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine = 1\n")
+    change(path, "toml", always({("servers", "auto", "key"): "sk-1"}))
+    path.write_text('mine = 2\n[servers]\nauto = {key = "sk-1"}\n')
+    [said] = undo(path)
+    assert said.startswith("servers.auto.key was written in another way")
+
+
+def test_what_others_broke_is_left_until_it_is_mended(tmp_path):
+    path = tmp_path / "file"
+    path.write_text('{"mine": 1}')
+    change(path, "jsonc", always({("a",): 1}))
+    whole = path.read_text()
+    path.write_text(f'{{"other": 1, {whole[1:-1]}')
+    broken = listing(tmp_path)
+    with pytest.raises(NotChanged, match="mend it"):
+        undo(path)
+    assert listing(tmp_path) == broken
+    path.write_text(f'{{"other": 1, {whole[1:]}')
+    assert undo(path) == []
+    assert json.loads(path.read_text()) == {"other": 1, "mine": 1}
+
+
 def test_a_file_that_was_deleted_since_is_as_it_was_before(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b'{"mine": 1}')
