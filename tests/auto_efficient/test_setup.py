@@ -292,6 +292,15 @@ def test_what_others_wrote_in_another_way_is_told(tmp_path):
     assert said.startswith("servers.auto.key was written in another way")
 
 
+def test_a_comment_that_was_added_after_our_table_does_not_hold_it(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine = 1\n")
+    change(path, "toml", always({("servers", "auto", "key"): "sk-1"}))
+    path.write_text(f"{path.read_text()}\n# mine\n[servers.mine]\nkey = 1\n")
+    assert undo(path) == []
+    assert path.read_text() == "mine = 1\n\n# mine\n[servers.mine]\nkey = 1\n"
+
+
 def test_what_others_broke_is_left_until_it_is_mended(tmp_path):
     path = tmp_path / "file"
     path.write_text('{"mine": 1}')
