@@ -165,6 +165,7 @@ async def test_two_gateways_on_one_redis_count_together():
             a.timeout = b.timeout = 30
             said = await at_once([a, b], fake)
             assert len(fake.seen) == said.count(200) in (10, 11)
+            await soon(lambda: len(a.records) + len(b.records) == len(said), 10)
             spent = sum(r.usd for client in (a, b) for r in client.records if r.usd)
             assert await settled(a) == pytest.approx(spent)
 
@@ -222,6 +223,7 @@ async def test_what_was_served_costs_what_it_took(interface, stream):
         asked = ask(interface, MODEL, stream=stream)
         got = await client.post(PATHS[interface], json=asked, headers=ANNA)
         assert got.status_code == 200
+        await soon(lambda: client.records, 10)
         assert await settled(client) == pytest.approx(client.records[-1].usd)
         assert client.records[-1].usd > 0
 
