@@ -23,6 +23,8 @@ from auto_efficient.config_text.trees import Keys
 BACKUP: Final = ".auto-efficient.bak"
 NOTE: Final = ".auto-efficient.json"
 
+CHANGED: Final = "it was changed since it was written here"
+
 PRIVATE: Final = 0o600
 """Who may read a new file that may hold a key: its owner."""
 
@@ -117,6 +119,11 @@ def create(path: Path, name: str, content: str, *, force: bool) -> bool:
         raise NotChanged(
             "it is there already and is not edited here: add the lines, or give --force"
         )
+    note, backup = note_of(path), _beside(path, BACKUP)
+    if note is not None and path.exists() and digest_of(path.read_bytes()) != note.digest:
+        raise NotChanged(f"{CHANGED}; take it back with --undo first")
+    if note is None and backup.exists():
+        raise NotChanged(f"what was here before lies in {backup.name} still: move it away first")
     _write(path, new, {}, name)
     return True
 
@@ -151,27 +158,40 @@ def undo(path: Path) -> list[str]:
     backup = _beside(path, BACKUP)
     before = backup.read_bytes() if note.existed else b""
     left: list[str] = []
-    if data is not None and digest_of(data) == note.digest and not note.others:
+    if data is None and note.existed:
+        _replace(path, before, _mode_of(backup))
+    elif data is not None and digest_of(data) == note.digest and not note.others:
         if note.existed:
             _replace(path, before, _mode_of(path))
         else:
             path.unlink()
-    elif data is not None:
+    elif data is not None and note.set:
         text, left = _without_ours(read_text(data), read_text(before), note)
         _replace(path, as_before(text, data), _mode_of(path))
-    for leftover in (backup, _beside(path, NOTE)):
-        leftover.unlink(missing_ok=True)
+    elif data is not None:
+        kept = f"; what was here before is in {backup.name}" if note.existed else ""
+        left = [f"{CHANGED}: it stays as it is{kept}"]
+    if note.set or not left:
+        backup.unlink(missing_ok=True)
+    _beside(path, NOTE).unlink()
     return left
 
 
 def _without_ours(text: str, before: str, note: ChangeNote) -> tuple[str, list[str]]:
-    """Take out what is ours of a file that others changed too; also return what stays, and why."""
+    """Take out what is ours of a file that others changed too; also return what stays, and why.
+
+    Raises NotChanged for a text that cannot be read.
+    """
     syntax, left = SYNTAXES[note.syntax], []
-    if not note.set:
-        return text, ["it was changed since it was written here: it stays as it is"]
+    try:
+        held, had = syntax.values(text), syntax.values(before)
+    except (ValueError, RecursionError) as error:
+        raise NotChanged(f"it is as it was ({error}): mend it, and take ours out then") from None
     for told, ours in note.set.items():
         path: Keys = tuple(json.loads(told))
         now, was = syntax.find(text, path), syntax.find(before, path)
+        if now is None and any(at[: len(path)] == path and at not in had for at in held):
+            left.append(f"{'.'.join(path)} was written in another way since: take it out by hand")
         if now == was or now is None:
             continue
         if now != ours:

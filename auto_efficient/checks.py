@@ -29,6 +29,7 @@ from router.providers.endpoints import SIMULATED, Endpoint
 from router.providers.inventory import said_of
 from router.providers.proxies import Proxies
 from router.settings import CONFIG_FILE, PREFIX, Settings
+from router.storage.valkey import checked
 
 PYTHONS: Final = ((3, 11), (3, 14))
 """The lowest and the highest that the tests run on."""
@@ -205,6 +206,11 @@ def database(examined: Examined) -> Iterator[Finding]:
         return
     if found == storage.NEWEST:
         yield Finding("database", Health.OK, f"{shown}, version {found}")
+    elif found is not None and found > storage.NEWEST:
+        told = f"{shown} is of version {found}, and this gateway knows {storage.NEWEST}"
+        yield Finding(
+            "database", Health.FAILURE, told, "run the newer gateway, or another database"
+        )
     else:
         do = f"`serve` brings it to {storage.NEWEST}"
         yield Finding("database", Health.WARNING, f"{shown} is at version {found or 'none'}", do)
@@ -220,9 +226,10 @@ def store(examined: Examined) -> Iterator[Finding]:
         do = "install auto-efficient with its redis extra"
         yield Finding("store", Health.FAILURE, "the redis client is not installed", do)
         return
-    host = urlsplit(url.get_secret_value()).hostname or "the store"
+    read = checked(url.get_secret_value())
+    host = urlsplit(read).hostname or "the store"
     try:
-        with redis.from_url(url.get_secret_value(), socket_timeout=REACH_S) as client:
+        with redis.from_url(read, socket_timeout=REACH_S, socket_connect_timeout=REACH_S) as client:
             client.ping()
     except Exception as error:  # a URL with a password may stand in what it says
         told = f"{host} does not answer ({type(error).__name__})"

@@ -55,19 +55,30 @@ def put(text: str, path: Keys, raw: str) -> str:
 
 
 def cut(text: str, path: Keys) -> str:
-    """Return the text without what stands at a path, and without its table when that is left empty."""
+    """Return the text without what stands at a path, and without its table when that is left empty.
+
+    Comments stay: those at a table's end are mostly about the next.
+    """
     lines = text.split("\n")
     at = _line_of(lines, path)
     if at is None:
         return text
     del lines[at]
     section = _section(lines, path[:-1])
-    if path[:-1] and section and not any(line.strip() for line in lines[slice(*section)]):
+    if path[:-1] and section and not any(map(_says, lines[slice(*section)])):
         begin, end = section
+        notes = next((i for i in range(begin, end) if lines[i].strip()), None)
+        if notes is not None:
+            del lines[begin - 1 : notes]
+            return "\n".join(lines)
         begin -= 2 if begin > 1 and not lines[begin - 2].strip() else 1
         kept = [""] if end == len(lines) and begin and lines[end - 1 :] == [""] else []
         lines[begin:end] = kept
     return "\n".join(lines)
+
+
+def _says(line: str) -> bool:
+    return bool(line.partition("#")[0].strip())
 
 
 def _key(key: str) -> str:

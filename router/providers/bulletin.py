@@ -40,6 +40,9 @@ CREATE TABLE IF NOT EXISTS notices (
     id INTEGER PRIMARY KEY AUTOINCREMENT, told_s REAL NOT NULL, text BLOB NOT NULL
 )"""
 
+OVER_S: Final = 0.0
+"""Until when nothing is held."""
+
 BUSY_S: Final = 1.0
 """How long a write waits for another process's."""
 
@@ -149,7 +152,10 @@ class Gossip:
             "at": now_s,
             "key": key,
             "witnesses": list(held.witnesses),
-            "until": [now_s + held.open_s, now_s + held.doubted_s, now_s + held.penalty_s],
+            "until": [
+                now_s + left_s if left_s else OVER_S  # also for a clock that is behind this one
+                for left_s in (held.open_s, held.doubted_s, held.penalty_s)
+            ],
         }
 
     def _take_in(self, notices: Iterable[dict[str, Any]]) -> None:

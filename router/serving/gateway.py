@@ -362,7 +362,7 @@ class Gateway:
         """Return the most that a request can be expected to come to."""
         needs, catalogue = routed.inbound.request.needs, self.data.current.catalogue
         models = dict.fromkeys(attempt.target.unit.model for attempt in routed.attempts)
-        answer = needs.output_tokens or ANSWER_TOKENS
+        answer = (needs.output_tokens or ANSWER_TOKENS) * routed.inbound.request.n_answers
         return estimated(prices_of(models, catalogue), needs.input_tokens or 0, answer)
 
     async def _admit(self, passage: Passage, member: Member, estimate: Estimate) -> None:

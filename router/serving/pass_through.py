@@ -17,6 +17,7 @@ from router.serving.admission import Estimate, estimated, prices_of
 from router.serving.asgi import Call, Headers
 from router.serving.headers import STREAM_HEADERS, decision_headers
 from router.values import Caller, Interface, Needs, PassThrough, Target, Unit
+from router.wire.parts import positive_int
 from router.wire.pass_through import Passing
 
 LEGACY_TOKENS: Final = 16
@@ -66,9 +67,9 @@ def estimated_passing(passing: Passing, model: str, catalogue: Catalogue) -> Est
         listed = prices_of([model], catalogue) if catalogue.model(model) else None
         prices = [price_of(model) or DEAREST] if listed is None else listed
         return estimated(prices, passing.input_tokens, 0)
-    bound = passing.fields.get("max_tokens")
-    answer = bound if isinstance(bound, int) and bound > 0 else LEGACY_TOKENS
-    return estimated(prices_of([model], catalogue), passing.input_tokens, answer)
+    answer = positive_int(passing.fields.get("max_tokens")) or LEGACY_TOKENS
+    output_tokens = answer * passing.n_answers
+    return estimated(prices_of([model], catalogue), passing.input_tokens, output_tokens)
 
 
 async def relayed(call: Call, passed: PassedAnswer, more: Headers) -> None:

@@ -66,6 +66,8 @@ class ValkeySessions:
     async def update(self, key: str, change: Callable[[Session], Session]) -> Session:
         """Change a session; start over where another replica was faster."""
         session = await self._known.get(key)
+        if session is NEW:  # forgotten here, which says nothing of what the server holds
+            self._seen.pop(key, None)
         while True:
             made = change(session)
             data = made.dump()

@@ -20,7 +20,7 @@ from router.errors import BadRequest
 from router.values import Interface, PassThrough, Usage
 from router.wire.choosers import Choosers, read_choosers, settled
 from router.wire.format import FORMATS
-from router.wire.parts import in_body, tools_of
+from router.wire.parts import in_body, positive_int, tools_of
 from router.wire.preferences import FIELD as PREFERENCES
 from router.wire.request import BYTES_PER_TOKEN, loaded
 from router.wire.splice import set_fields, without
@@ -51,6 +51,15 @@ class Passing:
     def input_tokens(self) -> int:
         """An estimate of all that is sent."""
         return int(len(self.body) / BYTES_PER_TOKEN)
+
+    @property
+    def n_answers(self) -> int:
+        """How many are written, those that nobody is told included."""
+        prompts = self.fields.get("prompt")
+        several = isinstance(prompts, list) and not all(isinstance(part, int) for part in prompts)
+        n_prompts = len(prompts) if isinstance(prompts, list) and several else 1
+        each = (positive_int(self.fields.get(name)) for name in ("n", "best_of"))
+        return n_prompts * max(1, *each)
 
     def written(self, model: str, *, keeps_preferences: bool) -> bytes:
         """Return the body with the name that its provider gives the model, else as it came.

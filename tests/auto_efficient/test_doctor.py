@@ -12,11 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from auto_efficient.checks import CHECKS, EXTRAS, Health, examine
 from auto_efficient.examined import Examined
 from router.evidence.catalogue import MODELS_DIR
+from router.storage.database import NEWEST, file_url, open_database
 from tests.gateway_rig import fake_upstream, gateway, lists, replies
+from tests.services import redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,6 +155,28 @@ async def test_own_servers_tell_what_they_have(tmp_path):
     (own,) = of(findings, "own servers")
     assert own.health is Health.OK
     assert "llama3" in own.found
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+def test_a_store_is_asked_under_any_of_its_names(tmp_path, scheme):
+    with redis_server() as server:
+        url = server.url.replace("redis", scheme, 1)
+        (store,) = of(found(tmp_path, AUTO_EFFICIENT_STORE=url), "store")
+    assert (store.health, store.found) == (Health.OK, "127.0.0.1 answers")
+
+
+@pytest.mark.parametrize(
+    ("version", "health"),
+    [("0001", Health.WARNING), (NEWEST, Health.OK), ("9999", Health.FAILURE)],
+)
+def test_a_database_that_serve_would_refuse_is_a_failure(tmp_path, version, health):
+    url = file_url(tmp_path / "books.db")
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+    engine.dispose()
+    (database,) = of(found(tmp_path, AUTO_EFFICIENT_DATABASE=url), "database")
+    assert database.health is health
 
 
 def test_what_nobody_serves_is_told_with_the_way_out(tmp_path):

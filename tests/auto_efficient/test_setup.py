@@ -269,6 +269,63 @@ def test_a_whole_file_is_replaced_by_force_alone(tmp_path):
     assert path.read_text() == "mine: 1\n"
 
 
+def test_a_whole_file_that_was_changed_since_stays_and_so_does_what_was_there_before(tmp_path):
+    path, backup = tmp_path / "config.yaml", tmp_path / f"config.yaml{BACKUP}"
+    path.write_text("mine: 1\n")
+    create(path, "yaml", "ours: 1\n", force=True)
+    path.write_text("ours: 1\nmine: 2\n")
+    with pytest.raises(NotChanged, match="--undo"):
+        create(path, "yaml", "ours: 2\n", force=True)
+    assert backup.name in undo(path)[0]
+    assert (path.read_text(), backup.read_text()) == ("ours: 1\nmine: 2\n", "mine: 1\n")
+    with pytest.raises(NotChanged, match="move it away"):
+        create(path, "yaml", "ours: 1\n", force=True)
+    assert set(listing(tmp_path)) == {path.name, backup.name}
+
+
+def test_what_others_wrote_in_another_way_is_told(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine = 1\n")
+    change(path, "toml", always({("servers", "auto", "key"): "sk-1"}))
+    path.write_text('mine = 2\n[servers]\nauto = {key = "sk-1"}\n')
+    [said] = undo(path)
+    assert said.startswith("servers.auto.key was written in another way")
+
+
+def test_a_comment_that_was_added_after_our_table_does_not_hold_it(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine = 1\n")
+    change(path, "toml", always({("servers", "auto", "key"): "sk-1"}))
+    path.write_text(f"{path.read_text()}\n# mine\n[servers.mine]\nkey = 1\n")
+    assert undo(path) == []
+    assert path.read_text() == "mine = 1\n\n# mine\n[servers.mine]\nkey = 1\n"
+
+
+def test_what_others_broke_is_left_until_it_is_mended(tmp_path):
+    path = tmp_path / "file"
+    path.write_text('{"mine": 1}')
+    change(path, "jsonc", always({("a",): 1}))
+    whole = path.read_text()
+    path.write_text(f'{{"other": 1, {whole[1:-1]}')
+    broken = listing(tmp_path)
+    with pytest.raises(NotChanged, match="mend it"):
+        undo(path)
+    assert listing(tmp_path) == broken
+    path.write_text(f'{{"other": 1, {whole[1:]}')
+    assert undo(path) == []
+    assert json.loads(path.read_text()) == {"other": 1, "mine": 1}
+
+
+def test_a_file_that_was_deleted_since_is_as_it_was_before(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b'{"mine": 1}')
+    path.chmod(0o640)
+    change(path, "jsonc", always({("a",): 1}))
+    path.unlink()
+    assert undo(path) == []
+    assert (listing(tmp_path), path.stat().st_mode & 0o777) == ({"file": b'{"mine": 1}'}, 0o640)
+
+
 # The clients.
 
 

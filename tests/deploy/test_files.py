@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -17,6 +20,7 @@ import yaml
 
 from router.settings import PREFIX, Settings
 from tests.conftest import ROOT
+from tests.processes import served
 from tests.services import Service, free_port, program
 
 DEPLOY = ROOT / "deploy"
@@ -138,7 +142,7 @@ def test_the_image_is_nobodys_and_writes_where_it_may():
 def test_one_port_is_meant_everywhere():
     [port] = instructions("EXPOSE")
     assert str(default("port")) == port
-    assert f":{port}/healthz" in CONTAINERFILE
+    assert f"HTTPConnection('127.0.0.1', {port}," in CONTAINERFILE
     assert [p["containerPort"] for p in CONTAINER["ports"]] == [int(port)]
     policy = of("NetworkPolicy")["spec"]["ingress"]
     assert [p["port"] for rule in policy for p in rule["ports"]] == [int(port)]
@@ -146,6 +150,11 @@ def test_one_port_is_meant_everywhere():
     [job] = loaded(DEPLOY / "prometheus.yml")["scrape_configs"]
     [target] = job["dns_sd_configs"]
     assert (target["names"], target["port"]) == (["gateway"], int(port))
+
+
+def test_no_address_of_a_service_is_taken_for_a_setting():
+    service = of("Service")["metadata"]["name"].upper().replace("-", "_")
+    assert not f"{service}_PORT".startswith(PREFIX) or POD["enableServiceLinks"] is False
 
 
 def test_one_name_is_meant_by_those_who_select():
@@ -182,6 +191,20 @@ def test_probes_ask_what_there_is():
     assert CONTAINER["readinessProbe"]["httpGet"]["path"] == "/readyz"
     assert CONTAINER["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert instructions("STOPSIGNAL") == ["SIGTERM"]
+
+
+def test_the_image_is_well_behind_a_proxy_while_its_gateway_answers():
+    [said] = instructions("HEALTHCHECK")
+    _, *command = json.loads(said.partition("CMD")[2])
+    proxied = os.environ | {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}
+
+    def asked(port):
+        here = [sys.executable, *(word.replace("4000", str(port)) for word in command)]
+        return subprocess.run(here, env=proxied, capture_output=True).returncode
+
+    with served() as gateway:
+        assert asked(urlsplit(gateway.url).port) == 0
+    assert asked(free_port()) != 0
 
 
 def test_services_that_are_waited_for_can_say_that_they_are_well():

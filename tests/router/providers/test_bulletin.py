@@ -106,6 +106,22 @@ async def test_who_answers_in_one_process_is_asked_again_in_all(processes):
     assert [p.admits() for p in (a, b)] == [Admission.YES] * 2
 
 
+async def test_who_answers_is_asked_again_by_processes_whose_clocks_are_behind(processes):
+    a, b = processes(), processes()
+    a.fail(THRESHOLD)
+    await turns(a, b)
+    log, told = b.turn.__self__._bulletin, []
+    log.tell = lambda text: noted(told, text)
+    b.breaker.succeeded([KEY])
+    await b.turn()
+    [[notice]] = map(orjson.loads, told)
+    assert all(until == 0 for until in notice["until"])
+
+
+async def noted(told, text):
+    told.append(text)
+
+
 async def test_penalties_and_doubts_are_shared_with_the_time_that_is_left(processes):
     a, b = processes(), processes()
     now = time.monotonic()

@@ -49,6 +49,9 @@ ROUTES = {
 }
 
 
+TOKENS = {"tokens_per_minute": 10**6}
+
+
 def monthly(usd: float) -> dict:
     return {"budgets": [{"usd": usd, "per": "month"}]}
 
@@ -61,9 +64,9 @@ async def chat(client, model=MODEL, headers=ANNA, **more):
     return await client.post(PATHS[Interface.CHAT], json=body(model, **more), headers=headers)
 
 
-async def meter(client, account="key:anna", period=Period.MONTH):
+async def meter(client, account="key:anna", period=Period.MONTH, resource=Resource.USD):
     running = client.app.state.gateway
-    charge = Charge(account, Meter(Resource.USD, period, 1e9))
+    charge = Charge(account, Meter(resource, period, 1e9))
     (reading,) = await running.stores.accounts.readings((charge,), running.now_s())
     return reading
 
@@ -114,6 +117,34 @@ async def test_with_room_for_ten_of_a_hundred_at_once_at_most_eleven_are_asked()
         assert await settled(client) == pytest.approx(sum(r.usd for r in client.records if r.usd))
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "n"),
+    [
+        (PATHS[Interface.CHAT], ask(Interface.CHAT, MODEL) | {"n": 8}, 8),
+        ("/v1/completions", ROUTES["/v1/completions"] | {"n": 2, "best_of": 8}, 8),
+        ("/v1/completions", ROUTES["/v1/completions"] | {"prompt": ["a", "b"], "n": 3}, 6),
+        ("/v1/completions", ROUTES["/v1/completions"] | {"prompt": [[1, 2], [3]]}, 2),
+        ("/v1/completions", ROUTES["/v1/completions"] | {"prompt": [1, 2, 3]}, 1),
+    ],
+)
+async def test_every_answer_that_is_asked_for_is_reserved(path, asked, n):
+    async with fake_upstream() as fake, gateway(fake, callers=[KEY | TOKENS]) as client:
+        release = asyncio.Event()
+
+        async def held(seen, writer):
+            await release.wait()
+            return await good(seen, writer)
+
+        fake.play = held
+        told = asked | {"max_tokens": ANSWER}
+        waits = asyncio.create_task(client.post(path, json=told, headers=ANNA))
+        await fake.arrived.wait()
+        reserved = (await meter(client, period=Period.MINUTE, resource=Resource.TOKENS)).held
+        release.set()
+        await waits
+        assert n * ANSWER <= reserved < (n + 1) * ANSWER
+
+
 async def test_two_gateways_on_one_file_count_together(tmp_path):
     limits = {"callers": [KEY | monthly(ROOM)], "timeouts": PATIENT, "state_dir": tmp_path}
     async with fake_upstream() as fake, gateway(fake, **limits) as a, gateway(fake, **limits) as b:
@@ -134,6 +165,7 @@ async def test_two_gateways_on_one_redis_count_together():
             a.timeout = b.timeout = 30
             said = await at_once([a, b], fake)
             assert len(fake.seen) == said.count(200) in (10, 11)
+            await soon(lambda: len(a.records) + len(b.records) == len(said), 10)
             spent = sum(r.usd for client in (a, b) for r in client.records if r.usd)
             assert await settled(a) == pytest.approx(spent)
 
@@ -191,6 +223,7 @@ async def test_what_was_served_costs_what_it_took(interface, stream):
         asked = ask(interface, MODEL, stream=stream)
         got = await client.post(PATHS[interface], json=asked, headers=ANNA)
         assert got.status_code == 200
+        await soon(lambda: client.records, 10)
         assert await settled(client) == pytest.approx(client.records[-1].usd)
         assert client.records[-1].usd > 0
 

@@ -121,3 +121,13 @@ async def test_no_more_is_remembered_here_than_the_limit(server):
     assert (len(store._known), len(store._seen)) == (10, 10)
     assert (await store.update("0", called_once_more)).task.calls == 2
     await shared.aclose()
+
+
+async def test_what_was_forgotten_here_is_read_again_before_it_is_changed(server):
+    shared, now_s = Valkey(server.url), [0.0]
+    idle_s = 60.0
+    store = ValkeySessions(shared, "late:", limit=10, idle_s=idle_s, clock=lambda: now_s[0])
+    await store.update("one", pinned("openai/gpt-5.5"))
+    now_s[0] += idle_s  # this clock goes faster than the server's
+    assert (await store.update("one", called_once_more)).wishes.pin == "openai/gpt-5.5"
+    await shared.aclose()
