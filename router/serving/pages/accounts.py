@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
@@ -169,7 +170,7 @@ async def _account(
         history=await looked(request, lambda registry: registry.history(account, HISTORY)),
         dials=list(DIALS),
         periods=PERIODS,
-        budgets={budget["per"]: f"{budget['usd']:g}" for budget in own.get("budgets", ())},
+        budgets={budget["per"]: _written(budget["usd"]) for budget in own.get("budgets", ())},
         may_change=_may_change(member),
         problem=problem,
     )
@@ -201,7 +202,7 @@ def _terms_in(form: Mapping[str, str]) -> dict[str, Any]:
         fields["open_weights_only"] = True
     for name in ("requests_per_minute", "tokens_per_minute"):
         if (value := _number(form, name)) is not None:
-            fields[name] = int(value)
+            fields[name] = int(value) if value.is_integer() else value
     budgets = [
         {"usd": usd, "per": period}
         for period in PERIODS
@@ -216,9 +217,17 @@ def _number(form: Mapping[str, str], name: str) -> float | None:
     if not text:
         return None
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise BadRequest(f"{name.replace('_', ' ')}: {text[:40]!r} is no number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadRequest(f"{name.replace('_', ' ')}: {text[:40]!r} is no number")
+    return value
+
+
+def _written(usd: float) -> str:
+    """Write dollars with every digit: what a form shows it sends back."""
+    return str(usd).removesuffix(".0")
 
 
 def _pretty(fields: Mapping[str, Any]) -> str:

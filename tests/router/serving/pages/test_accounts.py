@@ -34,6 +34,9 @@ async def test_terms_are_set_by_a_form_and_kept_as_they_were_said(tmp_path):
     [
         ({"rest": "{"}, "no JSON"),
         ({"rest": "[]"}, "JSON object"),
+        ({"requests_per_minute": "inf"}, "is no number"),
+        ({"tokens_per_minute": "nan"}, "is no number"),
+        ({"requests_per_minute": "1.5"}, "requests_per_minute"),
         ({"usd_day": "much"}, "is no number"),
         ({"rest": '{"dail": "economy"}'}, "dail"),
         ({"rest": '{"tiers": {"code": "kilo-auto/nothing"}}'}, "kilo-auto/nothing"),
@@ -45,6 +48,17 @@ async def test_a_form_that_cannot_hold_says_why_and_keeps_what_was_written(tmp_p
         assert told.status_code == 400
         assert said in told.text
         assert registry(client).terms() == {}
+
+
+@pytest.mark.parametrize("usd", ["12345.67", "1234567.89", "0.000001", "50"])
+async def test_a_budget_that_is_saved_as_it_is_shown_stays_what_it_was(tmp_path, usd):
+    async with gateway(state_dir=tmp_path) as client:
+        await client.post("/keys/org", data={"usd_month": usd}, headers=HTML)
+        shown = (await client.get("/keys/org", headers=HTML)).text
+        value = shown.partition('name="usd_month"')[2].partition('value="')[2].partition('"')[0]
+        await client.post("/keys/org", data={"usd_month": value}, headers=HTML)
+        [budget] = registry(client).terms()["org"].budgets
+        assert budget.usd == float(usd)
 
 
 async def test_a_key_is_shown_once_rotated_and_revoked(tmp_path):
