@@ -177,7 +177,10 @@ async def test_without_a_database_what_nobody_can_read_has_not_ended(receiver, t
 async def test_two_webhooks_of_one_address_are_not_each_other_s_end(receiver):
     alerts = [{"url": receiver.url, "on": ["provider"], "open_s": 0}]
     alerts += [{"url": receiver.url, "on": ["errors"]}]
-    async with fake_upstream() as fake, watched(receiver, fake, alerts=alerts) as (client, watch, _):
+    async with (
+        fake_upstream() as fake,
+        watched(receiver, fake, alerts=alerts) as (client, watch, _),
+    ):
         fake.play = replies(503, b"{}")
         for i in range(5):
             await client.post(CHAT, json=ask(Interface.CHAT, FIRST, text=f"ask {i}"))

@@ -76,6 +76,14 @@ async def test_every_page_is_there_with_books_in_postgresql_too(tmp_path):
                 assert (await gateway.html(path)).status_code == 200, path
 
 
+async def test_a_number_that_no_row_has_is_refused_with_its_reason(tmp_path):
+    async with shown(tmp_path) as gateway:
+        for path in ("/decisions?before=", "/sessions?before=", "/decisions/newer?after="):
+            page = await gateway.html(path + "9" * 30)
+            assert page.status_code == 400
+            assert "less than or equal" in page.text
+
+
 async def test_every_link_of_every_page_leads_somewhere(tmp_path):
     async with shown(tmp_path, history=300) as gateway:
         seen, waiting = set(), list(gateway.pages.values())
