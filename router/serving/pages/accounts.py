@@ -24,7 +24,7 @@ from router.serving.admin import (
     set_terms_of,
     standing,
 )
-from router.serving.entry import gateway_of, reads, rules, sign_in, sign_out
+from router.serving.entry import gateway_of, must_be_own_page, reads, rules, sign_in, sign_out
 from router.serving.pages import html
 from router.values import DIALS
 
@@ -246,6 +246,7 @@ async def login(request: Request) -> Response:
 @accounts.post("/login")
 async def enter(request: Request) -> Response:
     """Let a browser stay signed in by a key."""
+    must_be_own_page(request)
     form = await form_of(request)
     response = RedirectResponse("/", 303)
     try:
@@ -260,6 +261,7 @@ async def enter(request: Request) -> Response:
 @accounts.post("/logout")
 async def leave(request: Request) -> Response:
     """Let a browser forget who signed in."""
+    must_be_own_page(request)
     response = RedirectResponse("/login", 303)
     sign_out(response)
     return response

@@ -109,6 +109,27 @@ async def test_a_form_of_another_origin_changes_nothing(tmp_path):
         assert registry(client).terms() == {}
 
 
+async def test_no_page_of_another_origin_signs_a_browser_in_or_out(tmp_path):
+    async with gateway(state_dir=tmp_path) as client:
+        boss = registry(client).create("boss", "test", scopes=["admin"]).key
+        client.app.state.gateway.keys.renew(registry(client).directory())
+        foreign = HTML | {"origin": "https://evil.example"}
+        for path in ("/login", "/logout"):
+            told = await client.post(path, data={"key": boss}, headers=foreign)
+            assert told.status_code == 403
+            assert "set-cookie" not in told.headers
+
+
+async def test_a_list_that_looks_for_newer_rows_is_not_sent_to_sign_in(tmp_path):
+    async with gateway(state_dir=tmp_path) as client:
+        registry(client).create("boss", "test", scopes=["admin"])
+        client.app.state.gateway.keys.renew(registry(client).directory())
+        path = "/decisions/newer?after=0"
+        told = await client.get(path, headers={"hx-request": "true"})
+        assert told.status_code == 401
+        assert (await client.get(path, headers=HTML)).headers["location"] == "/login"
+
+
 async def test_a_wrong_key_does_not_sign_in(tmp_path):
     async with gateway(state_dir=tmp_path) as client:
         registry(client).create("boss", "test", scopes=["admin"])
