@@ -26,6 +26,7 @@ from router.serving.admin import (
 )
 from router.serving.entry import gateway_of, must_be_own_page, reads, rules, sign_in, sign_out
 from router.serving.pages import html
+from router.serving.watch import unknown
 from router.values import DIALS
 
 accounts = APIRouter(route_class=html.PageRoute, include_in_schema=False)
@@ -84,6 +85,7 @@ async def _keys(
         readings=await standing(request),
         made=made,
         problem=problem,
+        unknown=unknown,
         scopes=list(Access),
         may_change=_may_change(member),
         has_keys=gateway_of(request).keys.directory.has_keys,
@@ -173,6 +175,7 @@ async def _account(
         budgets={budget["per"]: _written(budget["usd"]) for budget in own.get("budgets", ())},
         may_change=_may_change(member),
         problem=problem,
+        unknown=unknown,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from router.callers.meters import held_back
 from tests.gateway_rig import gateway
 
 HTML = {"accept": "text/html"}
@@ -139,6 +142,25 @@ async def test_a_wrong_key_does_not_sign_in(tmp_path):
             told = await client.post("/login", data={"key": key}, headers=HTML)
             assert told.status_code == status
             assert "set-cookie" not in told.headers
+
+
+class Unreadable:
+    """Accounts whose ledger is away."""
+
+    async def readings(self, charges, now_s):
+        return held_back(charges, "the ledger cannot be read", 1.0).readings
+
+
+async def test_a_budget_that_cannot_be_read_is_not_shown_as_whole(tmp_path):
+    async with gateway(state_dir=tmp_path) as client:
+        await client.post("/keys/org", data={"usd_month": "50"}, headers=HTML)
+        running = client.app.state.gateway
+        stores, running.stores = running.stores, replace(running.stores, accounts=Unreadable())
+        for path in ("/keys", "/keys/org"):
+            page = await client.get(path, headers=HTML)
+            assert page.status_code == 200
+            assert "$0.00" not in page.text
+        running.stores = stores
 
 
 async def test_a_form_that_is_too_long_is_refused(tmp_path):
