@@ -208,6 +208,32 @@ class AlertChanges(NamedTuple):
     ended: Sequence[Alert] = ()
 
 
+class Sighting(NamedTuple):
+    """An alert that stands, and when it was last seen to."""
+
+    alert: Alert
+    seen_s: float
+
+
+def alone(
+    kept: Mapping[str, Sighting],
+    found: Sequence[Alert],
+    topics: Collection[Topic],
+    now_s: float,
+    quiet_s: float = QUIET_S,
+) -> tuple[dict[str, Sighting], AlertChanges]:
+    """Return what stands by its id, and what of it is to be told, as ``claim`` does where nobody else tells."""
+    seen = {alert.id: Sighting(alert, now_s) for alert in found}
+    gone = [
+        id_
+        for id_, sighting in kept.items()
+        if id_ not in seen and sighting.seen_s < now_s - quiet_s and id_.partition(":")[0] in topics
+    ]
+    stands = {id_: sighting for id_, sighting in kept.items() if id_ not in gone} | seen
+    begun = [alert for alert in found if alert.id not in kept]
+    return stands, AlertChanges(begun, [kept[id_].alert._replace(details={}) for id_ in gone])
+
+
 def claim(
     engine: Engine,
     hook: str,

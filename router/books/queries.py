@@ -66,6 +66,9 @@ WINDOW: Final = 100_000
 RECENT: Final = 4000
 """Requests whose sessions are listed at a time."""
 
+LISTED_AT_ONCE: Final = 200
+"""Sessions of a page, which reaches less far back where ``RECENT`` requests have more."""
+
 STEPS: Final = 400
 """Requests of a session that are told, the last ones."""
 
@@ -100,6 +103,13 @@ def grouped(engine: Engine, span: Span, now_s: float, by: str) -> list[Row]:
         .order_by(sums["usd"].desc(), sums["requests"].desc(), kept.name)
         .limit(TOP),
     )
+
+
+def spent(engine: Engine, span: Span, now_s: float, by: str) -> float:
+    """Return the dollars of all groups of a span, of which ``grouped`` tells the dearest."""
+    kept = _kept_by(span, now_s, by)
+    asked = select(func.coalesce(func.sum(kept.table.c.usd), 0.0).label("usd"))
+    return float(_one(engine, asked.where(*kept.where))["usd"])
 
 
 def series(engine: Engine, span: Span, now_s: float) -> list[Row]:
@@ -205,6 +215,10 @@ class Filter:
 INDEXED: Final = frozenset({"caller", "model", "end"})
 
 
+LAST: Final = 2**63 - 1
+"""The largest number that a row can have."""
+
+
 class Page(NamedTuple):
     """Rows of a list, the newest first, and where to go on."""
 
@@ -263,9 +277,18 @@ def _is(sought: Filter) -> list[ColumnElement[bool]]:
 
 
 def sessions(engine: Engine, before: int | None) -> Page:
-    """Return the sessions of ``RECENT`` requests before a number, as far as those go."""
+    """Return the sessions of ``RECENT`` requests before a number, or of fewer that have enough of them."""
     top = newest(engine) + 1 if before is None else before
     floor = max(0, top - RECENT)
+    rows = _sessions_of(engine, floor, top)
+    if len(rows) > LISTED_AT_ONCE:
+        floor = rows[LISTED_AT_ONCE - 1]["seq"]
+        rows = _sessions_of(engine, floor, top)
+    return Page(rows, floor or None)
+
+
+def _sessions_of(engine: Engine, floor: int, top: int) -> list[Row]:
+    """Return the sessions of requests from a number to before another, one more than is listed at most."""
     row = (
         select(*(requests.c[name] for name in (*LISTED, "frontier_usd")))
         .where(requests.c.seq < top, requests.c.seq >= floor, requests.c.session.is_not(None))
@@ -288,8 +311,8 @@ def sessions(engine: Engine, before: int | None) -> Page:
         func.sum(row.c.usd).label("usd"),
         func.sum(row.c.saved_usd).label("saved_usd"),
     )
-    rows = _many(engine, asked.group_by(row.c.session).order_by(last.desc()).limit(4 * ROWS))
-    return Page(rows, floor or None)
+    asked = asked.group_by(row.c.session).order_by(last.desc())
+    return _many(engine, asked.limit(LISTED_AT_ONCE + 1))
 
 
 def session(engine: Engine, key: str) -> list[Row]:

@@ -72,12 +72,26 @@ def counts_of(row: Row) -> dict[str, float]:
     known = {name: float(row["evidence"] == name) for name in ("measured", "related", "prior")}
     return {
         **{name: row.get(name) or 0 for name in SUMS},
+        **{
+            name: _elsewhere(row.get(name), row["usd"]) for name in ("frontier_usd", "balanced_usd")
+        },
         **served,
         **known,
         "requests": 1,
         "fallbacks": float(bool(row["failures"]) and row["end"] == "served"),
         "priced": float(row["usd"] is not None),
     }
+
+
+def _elsewhere(elsewhere_usd: float | None, usd: float | None) -> float:
+    """Return what a row adds to a baseline, so that spend taken from it leaves what is known to be saved.
+
+    Of a row whose price is known nowhere else nothing is saved or lost; one without a price of its own
+    is no spend, and so no saving.
+    """
+    if usd is None:
+        return 0.0
+    return usd if elsewhere_usd is None else elsewhere_usd
 
 
 def times_of(row: Row) -> dict[str, float]:

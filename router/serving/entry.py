@@ -73,11 +73,16 @@ def _entered(request: Request, access: Access) -> Member:
         raise Forbidden(
             f"the key of {member.caller.name} does not open this; it takes one with the scope {access}"
         )
-    if request.method not in SAFE and not _is_own_page(request, headers):
+    must_be_own_page(request)
+    return member
+
+
+def must_be_own_page(request: Request) -> None:
+    """Let no page of another origin change something; raises Forbidden."""
+    if request.method not in SAFE and not _is_own_page(request, read_headers(request.scope)):
         raise Forbidden(
             "this comes from a page of another origin; only our own may change something"
         )
-    return member
 
 
 def _by_key(gateway: Gateway, request: Request, headers: dict[str, str]) -> Member:

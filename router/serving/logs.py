@@ -157,14 +157,17 @@ class QueuedLines(QueueHandler):
     def _run(self) -> None:
         told = 0
         while True:
-            self._write(self._lines.get())
+            written = self._write(self._lines.get())
             self._lines.task_done()
-            if self.lost > told and self._lines.empty():
+            if written and self.lost > told and self._lines.empty():
                 missing, told = self.lost - told, self.lost
                 log.warning("%d lines of the log are lost: they were not read in time", missing)
 
-    def _write(self, record: logging.LogRecord) -> None:
-        """Write past the buffer of ``sys.stderr``, for whose lock a process that ends would wait."""
+    def _write(self, record: logging.LogRecord) -> bool:
+        """Write past the buffer of ``sys.stderr``, for whose lock a process that ends would wait.
+
+        Says whether it could: of a closed one nothing is logged, which would be lost in turn, for ever.
+        """
         try:
             data = (self._form.format(record) + "\n").encode("utf-8", "backslashreplace")
             while data:
@@ -173,6 +176,8 @@ class QueuedLines(QueueHandler):
             Exception
         ):  # whatever a line holds, and whoever closed its reader: the next one comes
             self.lost += 1
+            return False
+        return True
 
 
 FORMS: Final = {LogFormat.JSON: JsonLine(), LogFormat.TEXT: OneLine(FORMAT)}

@@ -21,11 +21,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from router.books.alerts import (
     EVERY_S,
     SIGNATURE,
-    Alert,
     AlertChanges,
     AlertFacts,
+    Sighting,
     Webhook,
     alerts_of,
+    alone,
     claim,
     payload,
     signed,
@@ -74,7 +75,7 @@ class Watch:
         self._clock, self._waits_s = clock, waits_s
         self._readings: Sequence[MeterReading] | None = ()
         self._open_since: dict[tuple[str, str], float] = {}
-        self._own: dict[str, dict[str, Alert]] = {}
+        self._own: dict[str, dict[str, Sighting]] = {}
         """Webhook → what this process last saw to stand, for when the database is away."""
         self._posts: set[asyncio.Task[None]] = set()
 
@@ -140,9 +141,8 @@ class Watch:
         self, database: Engine | None, hook: Webhook, facts: AlertFacts, now_s: float
     ) -> AlertChanges:
         """Return what this process is to tell a webhook; of no database or a broken one all that is new."""
-        found = alerts_of(hook, facts)
-        before = self._own.get(hook.name, {})
-        self._own[hook.name] = {alert.id: alert for alert in found}
+        found, kept = alerts_of(hook, facts), self._own.get(hook.name, {})
+        self._own[hook.name], own = alone(kept, found, facts.topics, now_s)
         if database is not None:
             try:
                 return await asyncio.to_thread(
@@ -150,10 +150,7 @@ class Watch:
                 )
             except SQLAlchemyError as error:
                 log.warning("alerts are told without the database: %s", type(error).__name__)
-        return AlertChanges(
-            [alert for alert in found if alert.id not in before],
-            [alert for id_, alert in before.items() if id_ not in self._own[hook.name]],
-        )
+        return own
 
     def _begin(self, post: Coroutine[Any, Any, None]) -> None:
         if len(self._posts) >= POSTS:

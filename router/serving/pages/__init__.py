@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from classifier.tasks import LEVELS, N_LEVELS, TYPES
 from router.books import queries
-from router.books.queries import SPANS
+from router.books.queries import LAST, SPANS
 from router.books.reconsidered import reconsidered
 from router.books.workings import basics_of
 from router.callers.directory import Member
@@ -29,6 +29,8 @@ from router.serving.pages.health import models_of
 from router.serving.pages.playground import FIELDS, tried
 from router.storage.schema import GROUPS
 from router.values import DEFAULT_DIAL, DIALS, Interface
+
+Before = Annotated[int | None, Query(ge=1, le=LAST)]
 
 BASELINES: Final = ("frontier", "balanced")
 
@@ -91,15 +93,14 @@ def _overview(database: Database, span: queries.Span, now_s: float, by: str) -> 
         "took": [queries.quantile_s(total, "total", q) for q in (0.5, 0.95)],
         "series": queries.series(database, span, now_s),
         "rows": groups,
+        "grouped_usd": queries.spent(database, span, now_s, by),
         "names": names,
         "lines": queries.lines(database, span, now_s, by, names),
     }
 
 
 @pages.get("/decisions", dependencies=guarded)
-async def decisions(
-    request: Request, before: Annotated[int | None, Query(ge=1)] = None
-) -> Response:
+async def decisions(request: Request, before: Before = None) -> Response:
     """List requests, the newest first."""
     if told := bookless(request, "Decisions"):
         return told
@@ -127,7 +128,7 @@ def _page(database: Database, sought: queries.Filter, before: int | None) -> que
 
 
 @pages.get("/decisions/newer", dependencies=guarded)
-async def newer(request: Request, after: Annotated[int, Query(ge=0)]) -> Response:
+async def newer(request: Request, after: Annotated[int, Query(ge=0, le=LAST)]) -> Response:
     """Return rows that came since; nothing where none did."""
     rows = await asked(request, queries.newer, sought := _sought(request), after)
     if not rows:
@@ -165,7 +166,7 @@ async def decision(request: Request, decision_id: str) -> Response:
 
 
 @pages.get("/sessions", dependencies=guarded)
-async def sessions(request: Request, before: Annotated[int | None, Query(ge=1)] = None) -> Response:
+async def sessions(request: Request, before: Before = None) -> Response:
     """List sessions, the newest first."""
     if told := bookless(request, "Sessions"):
         return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qsl
@@ -23,8 +24,9 @@ from router.serving.admin import (
     set_terms_of,
     standing,
 )
-from router.serving.entry import gateway_of, reads, rules, sign_in, sign_out
+from router.serving.entry import gateway_of, must_be_own_page, reads, rules, sign_in, sign_out
 from router.serving.pages import html
+from router.serving.watch import unknown
 from router.values import DIALS
 
 accounts = APIRouter(route_class=html.PageRoute, include_in_schema=False)
@@ -83,6 +85,7 @@ async def _keys(
         readings=await standing(request),
         made=made,
         problem=problem,
+        unknown=unknown,
         scopes=list(Access),
         may_change=_may_change(member),
         has_keys=gateway_of(request).keys.directory.has_keys,
@@ -169,9 +172,10 @@ async def _account(
         history=await looked(request, lambda registry: registry.history(account, HISTORY)),
         dials=list(DIALS),
         periods=PERIODS,
-        budgets={budget["per"]: f"{budget['usd']:g}" for budget in own.get("budgets", ())},
+        budgets={budget["per"]: _written(budget["usd"]) for budget in own.get("budgets", ())},
         may_change=_may_change(member),
         problem=problem,
+        unknown=unknown,
     )
 
 
@@ -201,7 +205,7 @@ def _terms_in(form: Mapping[str, str]) -> dict[str, Any]:
         fields["open_weights_only"] = True
     for name in ("requests_per_minute", "tokens_per_minute"):
         if (value := _number(form, name)) is not None:
-            fields[name] = int(value)
+            fields[name] = int(value) if value.is_integer() else value
     budgets = [
         {"usd": usd, "per": period}
         for period in PERIODS
@@ -216,9 +220,17 @@ def _number(form: Mapping[str, str], name: str) -> float | None:
     if not text:
         return None
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise BadRequest(f"{name.replace('_', ' ')}: {text[:40]!r} is no number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise BadRequest(f"{name.replace('_', ' ')}: {text[:40]!r} is no number")
+    return value
+
+
+def _written(usd: float) -> str:
+    """Write dollars with every digit: what a form shows it sends back."""
+    return str(usd).removesuffix(".0")
 
 
 def _pretty(fields: Mapping[str, Any]) -> str:
@@ -237,6 +249,7 @@ async def login(request: Request) -> Response:
 @accounts.post("/login")
 async def enter(request: Request) -> Response:
     """Let a browser stay signed in by a key."""
+    must_be_own_page(request)
     form = await form_of(request)
     response = RedirectResponse("/", 303)
     try:
@@ -251,6 +264,7 @@ async def enter(request: Request) -> Response:
 @accounts.post("/logout")
 async def leave(request: Request) -> Response:
     """Let a browser forget who signed in."""
+    must_be_own_page(request)
     response = RedirectResponse("/login", 303)
     sign_out(response)
     return response

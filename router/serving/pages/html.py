@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from router.errors import RouterError
@@ -136,7 +136,7 @@ class PageRoute(APIRoute):
             try:
                 return await answer(request)
             except SignIn as error:
-                if request.method == "GET" and gateway_of(request).keys.directory.has_keys:
+                if asks_page(request) and gateway_of(request).keys.directory.has_keys:
                     return RedirectResponse("/login", 303)
                 return refused(request, error.status, str(error))
             except RouterError as error:
@@ -146,6 +146,8 @@ class PageRoute(APIRoute):
             except RequestValidationError as error:
                 first = error.errors()[0]
                 return refused(request, 400, f"{first['loc'][-1]}: {first['msg'].lower()}")
+            except DataError:  # of PostgreSQL, which has no text with a zero character
+                return refused(request, 404, "There is no such page.")
             except SQLAlchemyError:
                 told = (
                     "The books cannot be read at the moment; what is served does not wait for them."
@@ -153,6 +155,11 @@ class PageRoute(APIRoute):
                 return refused(request, 503, told)
 
         return answered
+
+
+def asks_page(request: Request) -> bool:
+    """Say whether a page is asked for, not a form sent or a part of a page looked for by its script."""
+    return request.method == "GET" and "hx-request" not in request.headers
 
 
 def refused(request: Request, status: int, told: str) -> Response:

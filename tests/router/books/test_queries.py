@@ -77,6 +77,7 @@ def test_groups_add_up_and_the_dearest_comes_first(database, by, span):
     assert [row["usd"] for row in found] == sorted((row["usd"] for row in found), reverse=True)
     for row in found:
         assert row["usd"] == pytest.approx(wanted[row["name"]])
+    assert queries.spent(database, span, NOW_S, by) == pytest.approx(sum(wanted.values()))
     names = [row["name"] for row in found[:3]]
     drawn = queries.lines(database, span, NOW_S, by, names)
     assert list(drawn) == sorted(drawn)
@@ -135,7 +136,7 @@ def test_one_request_is_found_by_its_id_with_what_it_was_made_from(database):
 
 def test_sessions_are_summed_and_told_in_order(database):
     found = queries.sessions(database, None)
-    assert found.before is None
+    assert len(found.rows) <= queries.LISTED_AT_ONCE
     assert [row["seq"] for row in found.rows] == sorted(
         (row["seq"] for row in found.rows), reverse=True
     )
@@ -145,6 +146,24 @@ def test_sessions_are_summed_and_told_in_order(database):
     assert first["usd"] == pytest.approx(sum(row["usd"] for row in told))
     assert [row["at_s"] for row in told] == sorted(row["at_s"] for row in told)
     assert queries.session(database, "nothing") == []
+
+
+def test_no_session_is_left_out_however_many_there_are_at_once(tmp_path):
+    engine = open_database(file_url(tmp_path / "books.db"))
+    rows = [
+        ROWS[0] | {"seq": i + 1, "decision_id": f"{i}", "session": f"s{i % 3000}"}
+        for i in range(queries.RECENT)
+    ]
+    with writing(engine) as connection:
+        connection.execute(insert(requests), rows)
+    found, before = [], None
+    while (page := queries.sessions(engine, before)).rows:
+        found += page.rows
+        if (before := page.before) is None:
+            break
+    assert {row["session"] for row in found} == {row["session"] for row in rows}
+    assert sum(row["requests"] for row in found) == len(rows)
+    engine.dispose()
 
 
 def test_changes_are_told_with_the_newest_first(database):

@@ -174,6 +174,31 @@ def test_who_reads_slowly_makes_nobody_wait_and_is_told_what_is_lost():
     assert len(kept) + int(lost) == 12_000
 
 
+CLOSED = """
+import logging, os, sys
+from router.serving.logs import flush_log, log_to_stderr, lost_lines
+from router.settings import LogFormat
+
+os.close(sys.stderr.fileno())
+log_to_stderr(logging.INFO, LogFormat.JSON)
+logging.getLogger("router.test").info("nobody reads this")
+flush_log()
+print(lost_lines())
+"""
+
+
+def test_a_reader_that_is_gone_is_not_told_for_ever_that_its_lines_are_lost():
+    run = subprocess.run(
+        [sys.executable, "-c", CLOSED],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout == "1\n"
+
+
 @pytest.mark.slow
 def test_a_process_ends_though_nobody_reads_its_log():
     with logging_process(n=12_000, chars=100) as run:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 
 import httpx
 import pytest
 
-from router.books.alerts import EVERY_S, LEAST, SIGNATURE, Tally, signed
+from router.books.alerts import EVERY_S, LEAST, QUIET_S, SIGNATURE, Tally, signed
 from router.books.metrics import Metrics
 from router.callers.meters import Charge, Meter, Period, Resource
 from router.providers.transport import FastTransport
@@ -82,9 +83,9 @@ class Clock:
 
 
 @asynccontextmanager
-async def watched(receiver, fake=None, folder=None, **hook):
+async def watched(receiver, fake=None, folder=None, alerts=None, **hook):
     """Run a gateway and a watch whose turns are the test's."""
-    alerts = [{"url": receiver.url, **hook}]
+    alerts = alerts or [{"url": receiver.url, **hook}]
     transport, clock = FastTransport(), Clock()
     async with gateway(fake, alerts=alerts, state_dir=folder) as client:
         found = Watch(
@@ -140,8 +141,53 @@ async def test_a_provider_that_is_down_is_told_of_and_its_recovery(receiver):
         fake.play = good
         assert (await client.post(CHAT, json=ask(Interface.CHAT, FIRST))).status_code == 200
         await watch.turn(None)
+        clock.now_s += QUIET_S + 1
+        await watch.turn(None)
         _, ended = await told(receiver, 2)
         assert ended.startswith("Over: ")
+
+
+class Unreadable:
+    """Accounts of a store that is away."""
+
+    async def readings(self, charges, now_s):
+        raise ConnectionError
+
+
+async def test_without_a_database_what_nobody_can_read_has_not_ended(receiver, tmp_path):
+    async with watched(receiver, folder=tmp_path) as (client, watch, clock):
+        running = client.app.state.gateway
+        accounts, registry = running.stores.accounts, running.books.registry
+        registry.create_team("core", "test")
+        registry.create("anna", actor="test", team="core")
+        registry.set_terms("team:core", {"budgets": [{"usd": 10, "per": "month"}]}, "test")
+        running.keys.directory = registry.directory()
+        await accounts.settle(await accounts.claim([BUDGET], clock()), [8.5])
+        await watch.turn(None)
+        stores = running.stores
+        for found in (replace(stores, accounts=Unreadable()), stores):
+            running.stores = found
+            clock.now_s += QUIET_S + 1
+            await watch.turn(None)
+        running.stores = stores
+        await told(receiver, 1)
+    assert len(receiver.told) == 1
+
+
+async def test_two_webhooks_of_one_address_are_not_each_other_s_end(receiver):
+    alerts = [{"url": receiver.url, "on": ["provider"], "open_s": 0}]
+    alerts += [{"url": receiver.url, "on": ["errors"]}]
+    async with (
+        fake_upstream() as fake,
+        watched(receiver, fake, alerts=alerts) as (client, watch, _),
+    ):
+        fake.play = replies(503, b"{}")
+        for i in range(5):
+            await client.post(CHAT, json=ask(Interface.CHAT, FIRST, text=f"ask {i}"))
+        for _ in range(3):
+            await watch.turn(None)
+        await told(receiver, 1)
+    assert [text.startswith("Over") for text in receiver.texts] == [False]
 
 
 async def test_who_answers_badly_is_asked_again_and_led_nowhere(receiver, caplog):

@@ -74,6 +74,16 @@ async def test_every_page_is_there_with_books_in_postgresql_too(tmp_path):
             pages += [f"/?span={span}&by={by}" for span in queries.SPANS for by in GROUPS]
             for path in pages:
                 assert (await gateway.html(path)).status_code == 200, path
+            for path in ("/decisions/%00", "/sessions/%00", "/decisions?caller=%00"):
+                assert (await gateway.html(path)).status_code == 404, path
+
+
+async def test_a_number_that_no_row_has_is_refused_with_its_reason(tmp_path):
+    async with shown(tmp_path) as gateway:
+        for path in ("/decisions?before=", "/sessions?before=", "/decisions/newer?after="):
+            page = await gateway.html(path + "9" * 30)
+            assert page.status_code == 400
+            assert "less than or equal" in page.text
 
 
 async def test_every_link_of_every_page_leads_somewhere(tmp_path):
