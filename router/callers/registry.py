@@ -193,7 +193,7 @@ class Registry:
         return made
 
     def revoke(self, name: str, actor: str) -> None:
-        """Let every key of a name open nothing any more."""
+        """Let every key of a name open nothing any more, and forget its own provider keys."""
         with writing(self._engine) as connection:
             self._must_open(connection, name, self._clock())
             self._revoke(connection, name, actor)
@@ -203,6 +203,8 @@ class Registry:
         if rows := active(connection, name, now_s):
             for row in rows:
                 set_key(connection, row["id"], revoked_s=now_s)
+            table = schema.secrets
+            connection.execute(delete(table).where(table.c.scope == key_account(name)))
             self._note(connection, actor, "key.revoke", key_account(name), None, None)
 
     def _follow_first(

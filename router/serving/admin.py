@@ -22,6 +22,7 @@ from router.callers.registry import GRACE_S, Made, Registry
 from router.callers.terms import ORG, Terms, allowances_of, limits_of
 from router.errors import BadRequest, NotFound
 from router.serving.entry import books_of_request, gateway_of, reads, rules
+from router.serving.watch import unknown
 from router.values import Caller
 
 T = TypeVar("T")
@@ -271,15 +272,15 @@ async def standing(request: Request) -> tuple[MeterReading, ...]:
 
 
 def told(reading: MeterReading) -> dict[str, Any]:
-    """Return a reading as JSON."""
-    meter = reading.charge.meter
+    """Return a reading as JSON; what cannot be read at the moment is null."""
+    meter, known = reading.charge.meter, not unknown(reading)
     return {
         "account": reading.charge.account,
         "per": meter.period.value,
         "limit_usd": meter.limit,
-        "spent_usd": reading.spent,
-        "held_usd": reading.held,
-        "left_usd": reading.remaining,
+        "spent_usd": reading.spent if known else None,
+        "held_usd": reading.held if known else None,
+        "left_usd": reading.remaining if known else None,
         "resets_in_s": round(reading.reset_s),
     }
 

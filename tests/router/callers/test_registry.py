@@ -107,6 +107,15 @@ def test_rotating_never_lengthens_a_key(registry, clock):
     assert opens(registry, clock, new.key) is None
 
 
+def test_revoking_forgets_the_own_provider_keys_of_a_name(registry):
+    registry.create("anna", "ops")
+    registry.set_secret("key:anna", "openai", "sk-hers", "ops")
+    registry.set_secret("org", "openai", "sk-ours", "ops")
+    registry.revoke("anna", "ops")
+    registry.create("anna", "ops")
+    assert registry.secrets() == {"org": {"openai": "sk-ours"}}
+
+
 def test_revoking_ends_every_key_of_a_name_and_leaves_nobody_the_owner(registry, clock):
     old, new = registry.create("anna", "test"), registry.rotate("anna", "test")
     registry.revoke("anna", "test")
