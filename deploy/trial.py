@@ -150,9 +150,10 @@ async def balanced(replicas: Sequence[Replica]) -> AsyncIterator[int]:
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal turn
         open_.add(writer)
-        for _ in replicas:
-            turn += 1
-            port = replicas[turn % len(replicas)].port
+        turn += 1
+        first = turn  # who connects meanwhile must not make this one try the same replica twice
+        for at in range(first, first + len(replicas)):
+            port = replicas[at % len(replicas)].port
             with contextlib.suppress(OSError):
                 there, back = await asyncio.open_connection("127.0.0.1", port)
                 await asyncio.gather(pump(reader, back), pump(there, writer))
